@@ -1,0 +1,15 @@
+"""The one error type a user's mistake raises."""
+
+
+class LumosXError(ValueError):
+    """A mistake in what the user gave: the message names the value, what was expected, and the mend.
+
+    The command line prints it as one line; ComfyUI shows it on the node.
+    """
+
+
+class MissingPackageError(LumosXError):
+    """An optional package that only this feature needs is not installed."""
+
+    def __init__(self, package: str, feature: str):
+        super().__init__(f"{feature} needs the package {package!r}, which is not installed. Run: pip install {package}")

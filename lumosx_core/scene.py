@@ -1,0 +1,98 @@
+"""Who wears what: reference pictures, the subjects they belong to, and the scene that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .errors import LumosXError
+from .layout import ReferenceLayout
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """One reference picture.
+
+    Args:
+        phrase: the words of the prompt that name what the picture shows, e.g. "denim jacket". Every occurrence in
+            the prompt is meant; "man#2" means the second one only. Empty: bound to no words.
+        image: (H, W, 3) float, 0..1, of any size.
+    """
+
+    phrase: str
+    image: Tensor
+
+    def __post_init__(self):
+        if self.image.ndim != 3 or self.image.shape[-1] != 3 or 0 in self.image.shape:
+            raise LumosXError(
+                f"The picture of {self.phrase!r} has shape {tuple(self.image.shape)}, expected (height, width, 3). "
+                f"Give one RGB picture."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One person (or other main figure): a face and what belongs to it."""
+
+    face: Reference | None
+    attributes: tuple[Reference, ...] = ()
+
+    def __post_init__(self):
+        object.__setattr__(self, "attributes", tuple(self.attributes))
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """The subject's pictures in the network's order: face first."""
+        return ((self.face,) if self.face is not None else ()) + self.attributes
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Everything an artist describes with pictures: subjects, objects and a background."""
+
+    subjects: tuple[Subject, ...] = ()
+    objects: tuple[Reference, ...] = ()
+    background: Reference | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "subjects", tuple(self.subjects))
+        object.__setattr__(self, "objects", tuple(self.objects))
+
+    @property
+    def standalone(self) -> tuple[Reference, ...]:
+        """Background, then objects: pictures that belong to nobody."""
+        return ((self.background,) if self.background is not None else ()) + self.objects
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """All pictures in the network's order: background, objects, then subject by subject, face first."""
+        return self.standalone + tuple(reference for subject in self.subjects for reference in subject.references)
+
+    @property
+    def layout(self) -> ReferenceLayout:
+        """How `references` is divided into groups."""
+        return ReferenceLayout(len(self.standalone), tuple(len(subject.references) for subject in self.subjects))
+
+    def labelled(self) -> Iterator[tuple[str, Reference]]:
+        """Each picture in the network's order with the name a message calls it by, e.g. "attribute 2 of subject 1"."""
+        if self.background is not None:
+            yield "background", self.background
+        for i, reference in enumerate(self.objects, 1):
+            yield f"object {i}", reference
+        for s, subject in enumerate(self.subjects, 1):
+            if subject.face is not None:
+                yield f"face of subject {s}", subject.face
+            for i, reference in enumerate(subject.attributes, 1):
+                yield f"attribute {i} of subject {s}", reference
+
+    def check(self) -> None:
+        """Raise LumosXError for a scene, or a subject in it, without any picture."""
+        if not self.subjects and not self.standalone:
+            raise LumosXError(
+                "The scene is empty: it has no subject, no object and no background. Add at least one picture."
+            )
+        for s, subject in enumerate(self.subjects, 1):
+            if not subject.references:
+                raise LumosXError(f"Subject {s} has no picture. Give it a face or an attribute, or remove the subject.")
