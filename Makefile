@@ -1,0 +1,46 @@
+# make demo    a video from the example case with the tiny built-in model
+# make test    the whole test suite
+# make lint    what a review would complain about; make format mends most of it
+#
+# The first call makes .venv and installs everything from the package registry; later calls reuse it.
+# Another build of torch:  make test TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+DEMO := demo.mp4
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format clean
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+# torch goes in first and is then held where it is: the other packages ask for "some torch", and without the
+# constraint pip may exchange a CPU build for a CUDA build of several gigabytes.
+$(INSTALLED): pyproject.toml Makefile
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -c "from importlib.metadata import version; print('torch==' + version('torch'))" > $(VENV)/constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint $(VENV)/constraints.txt --editable '.[headless,dev]'
+	touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/lumosx generate examples/two_people --model tiny --out $(DEMO)
+	@echo "The video is $(abspath $(DEMO))"
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,104 @@
+"""What the tests share: the reference numbers, a model with the reference weights, and a real ComfyUI.
+
+None of these is part of the repository. A test that needs a missing one is skipped and says what was looked for;
+with LUMOSX_REQUIRE_ALL=1 it fails instead, so that a full run can prove that nothing was skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def missing(what: str) -> None:
+    """Skip the running test, or fail it under LUMOSX_REQUIRE_ALL=1, naming what is missing."""
+    if os.environ.get("LUMOSX_REQUIRE_ALL") == "1":
+        pytest.fail(f"LUMOSX_REQUIRE_ALL=1, but {what}", pytrace=False)
+    pytest.skip(what)
+
+
+def existing(path: Path, what: str, mend: str) -> Path:
+    if not path.exists():
+        missing(f"{what} not found at {path}. {mend}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """Folder of the recorded numbers of the official LumosX code."""
+    return existing(
+        Path(os.environ.get("LUMOSX_GOLDEN", ROOT.parent / "shared" / "golden" / "lumosx")),
+        "reference numbers",
+        "Set LUMOSX_GOLDEN to their folder.",
+    )
+
+
+@pytest.fixture(scope="session")
+def golden_weights(golden) -> dict[str, torch.Tensor]:
+    """State dict of the small model behind the reference numbers (dim 256, 2 heads, 2 layers)."""
+    return {
+        name: tensor
+        for part in ("weights_stem", "weights_block0", "weights_block1")
+        for name, tensor in load_file(golden / f"{part}.safetensors").items()
+    }
+
+
+@pytest.fixture(scope="session")
+def golden_config(golden):
+    """LumosXConfig of the small model behind the reference numbers."""
+    from lumosx_core import LumosXConfig
+
+    values = json.loads((golden / "config.json").read_text())
+    names = (
+        *("dim", "ffn_dim", "num_heads", "num_layers", "text_dim", "text_len"),
+        *("freq_dim", "in_dim", "out_dim", "eps"),
+    )
+    return LumosXConfig(
+        **{name: values[name] for name in names}, patch_size=tuple(values["patch_size"]), mcam_ratio=values["ratio"]
+    )
+
+
+@pytest.fixture(scope="session")
+def golden_model(golden_config, golden_weights):
+    """LumosXModel in float32 on the CPU with the weights behind the reference numbers. Do not change it."""
+    from lumosx_core import LumosXModel
+
+    model = LumosXModel(golden_config)
+    model.load_state_dict(golden_weights)
+    return model.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """Folder of released case folders with photographs."""
+    return existing(
+        Path(os.environ.get("LUMOSX_CASES", ROOT.parent / "shared" / "cases")),
+        "case folders with photographs",
+        "Set LUMOSX_CASES to their folder.",
+    )
+
+
+@dataclass(frozen=True)
+class ComfyUI:
+    """A real ComfyUI outside the repository: its checkout and the Python that runs it."""
+
+    path: Path
+    python: Path
+
+
+@pytest.fixture(scope="session")
+def comfyui() -> ComfyUI:
+    """The ComfyUI that COMFYUI_PATH and COMFYUI_PYTHON name, by default ~/ComfyUI with its own .venv."""
+    path = Path(os.environ.get("COMFYUI_PATH", Path.home() / "ComfyUI"))
+    existing(path / "main.py", "ComfyUI", "Set COMFYUI_PATH to a checkout of ComfyUI 0.8.0 or newer.")
+    python = Path(os.environ.get("COMFYUI_PYTHON", path / ".venv" / "bin" / "python"))
+    existing(python, "the Python that runs ComfyUI", "Set COMFYUI_PYTHON to it.")
+    return ComfyUI(path, python)
