@@ -1,0 +1,21 @@
+"""LumosX without ComfyUI: scene, layout, relational attention and the video transformer.
+
+A scene becomes a layout, and the layout shapes attention; see the modules in that order: scene, layout, r2pe, csam,
+mcam, block, model.
+"""
+
+from .errors import LumosXError, MissingPackageError
+from .layout import ReferenceLayout
+from .model import LumosXConfig, LumosXModel
+from .scene import Reference, Scene, Subject
+
+__all__ = [
+    "LumosXConfig",
+    "LumosXError",
+    "LumosXModel",
+    "MissingPackageError",
+    "Reference",
+    "ReferenceLayout",
+    "Scene",
+    "Subject",
+]

@@ -1,0 +1,104 @@
+"""One transformer block with LumosX's relational attention, written against any block with Wan2.1's submodules.
+
+`LumosXModel` and ComfyUI's own `WanModel` both run this forward, so quantised, patched or offloaded layers of the host
+keep working: a layer is only ever called, never looked into.
+
+Shapes: B videos, L tokens (video, then pictures), D channels, J text tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .csam import AttentionFunction, grouped_self_attention, scaled_dot_product_attention
+from .layout import ReferenceLayout
+from .mcam import biased_cross_attention, word_weights
+from .r2pe import rotary_table, rotate, token_positions
+
+
+@dataclass(frozen=True)
+class Relations:
+    """What the relational parts of every block need in one forward pass.
+
+    Args:
+        layout: how the pictures are divided into groups.
+        grid: (h, w), the size of a frame in tokens.
+        cos, sin: (L, d/2) float32, the rotary table of all tokens.
+        words: (R, J) float32 from word_weights.
+        mcam_ratio: strength of MCAM; 0 turns it off.
+        csam: False lets every token see every token, as in plain Wan2.1.
+        attention: the attention function used for all calls.
+    """
+
+    layout: ReferenceLayout
+    grid: tuple[int, int]
+    cos: Tensor
+    sin: Tensor
+    words: Tensor
+    mcam_ratio: float = 0.5
+    csam: bool = True
+    attention: AttentionFunction = scaled_dot_product_attention
+
+    @classmethod
+    def build(
+        cls,
+        layout: ReferenceLayout,
+        phrase_mask: Tensor,
+        frames: int,
+        grid: tuple[int, int],
+        head_dim: int,
+        *,
+        device: torch.device,
+        r2pe: bool = True,
+        **options,
+    ) -> Relations:
+        """Prepare the relations of `layout` for a video of `frames` x `grid` tokens on `device`."""
+        cos, sin = rotary_table(token_positions(layout, frames, *grid, r2pe=r2pe), head_dim)
+        words = word_weights(phrase_mask.to(device), layout)
+        return cls(layout, grid, cos.to(device), sin.to(device), words, **options)
+
+
+def relational_block(block: nn.Module, x: Tensor, modulation: Tensor, text: Tensor, relations: Relations) -> Tensor:
+    """Run one Wan2.1 block with CSAM in its self-attention and MCAM in its cross-attention.
+
+    Args:
+        block: has norm1, self_attn, norm3, cross_attn, norm2, ffn and the parameter `modulation` (1, 6, D).
+        x: (B, L, D).
+        modulation: (B, 1, 6, D), the projected time embedding.
+        text: (B, J, D).
+
+    Returns:
+        (B, L, D) in the dtype of x.
+    """
+    table = block.modulation.to(device=modulation.device, dtype=modulation.dtype)
+    shift_attn, scale_attn, gate_attn, shift_ffn, scale_ffn, gate_ffn = (table + modulation).unbind(dim=2)
+    x = x + self_attention(block.self_attn, block.norm1(x) * (1 + scale_attn) + shift_attn, relations) * gate_attn
+    x = x + cross_attention(block.cross_attn, block.norm3(x), text, relations)
+    return x + block.ffn(block.norm2(x) * (1 + scale_ffn) + shift_ffn) * gate_ffn
+
+
+def self_attention(module: nn.Module, x: Tensor, relations: Relations) -> Tensor:
+    """Self-attention with R2PE positions and CSAM ranges, after its output projection: (B, L, D)."""
+    heads = module.num_heads
+    q = rotate(module.norm_q(module.q(x)).unflatten(-1, (heads, -1)), relations.cos, relations.sin).transpose(1, 2)
+    k = rotate(module.norm_k(module.k(x)).unflatten(-1, (heads, -1)), relations.cos, relations.sin).transpose(1, 2)
+    v = module.v(x).unflatten(-1, (heads, -1)).transpose(1, 2)
+    if relations.csam:
+        picture_tokens = relations.grid[0] * relations.grid[1]
+        out = grouped_self_attention(q, k, v, relations.layout, picture_tokens, relations.attention)
+    else:
+        out = relations.attention(q, k, v)
+    return module.o(out.transpose(1, 2).flatten(2))
+
+
+def cross_attention(module: nn.Module, x: Tensor, text: Tensor, relations: Relations) -> Tensor:
+    """Cross-attention over the text with the bias of MCAM, after its output projection: (B, L, D)."""
+    heads = module.num_heads
+    q = module.norm_q(module.q(x)).unflatten(-1, (heads, -1)).transpose(1, 2)
+    k = module.norm_k(module.k(text)).unflatten(-1, (heads, -1)).transpose(1, 2)
+    v = module.v(text).unflatten(-1, (heads, -1)).transpose(1, 2)
+    out = biased_cross_attention(q, k, v, relations.words, relations.grid, relations.mcam_ratio, relations.attention)
+    return module.o(out.transpose(1, 2).flatten(2))
