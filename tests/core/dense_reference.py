@@ -1,8 +1,8 @@
 """The whole network a second time: slow, dense, one token or one picture at a time where that is clearest.
 
-It shares no code with `lumosx_core`, so a mistake would have to be made twice to go unnoticed. Every mask is written out
-in full: self attention over all tokens x all tokens, cross attention with a bias of all tokens x all words. It computes
-in the dtype of its weights; float64 makes it an arbiter of rounding.
+It shares no code with `lumosx_core`, so a mistake would have to be made twice to go unnoticed. Every mask is written
+out in full: self attention over all tokens x all tokens, cross attention with a bias of all tokens x all words. It
+computes in the dtype of its weights; float64 makes it an arbiter of rounding.
 
 Legend: T video frames, R reference pictures, h x w tokens a frame, L = (T + R) h w tokens, D width, n heads, d = D / n
 channels a head, G subjects.
