@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import math
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .atomic_file import atomic_file
 from .errors import LumosXError, MissingPackageError
 from .model import LumosXConfig, LumosXModel
 from .tiny_corpus import caption_sentences
@@ -74,26 +74,14 @@ def write_tiny(directory: str | os.PathLike) -> ModelFiles:
         data = save(content(), metadata={"format": "pt"})
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, data)
+            with atomic_file(path) as file:
+                file.write(data)
         except OSError as error:
             raise LumosXError(
                 f"The tiny preset cannot be written to {str(path)!r}: {error.strerror}. Choose a directory that you "
                 f"may write to."
             ) from error
     return files
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it appears complete or not at all, whatever interrupts the writing."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def as_bfloat16(weights: dict[str, Tensor]) -> dict[str, Tensor]:

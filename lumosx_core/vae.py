@@ -1,0 +1,131 @@
+"""The Wan 2.1 VAE: pictures to latents and latents to video, read from the native single file."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import Tensor
+
+from .checkpoint import read_state_dict
+from .errors import LumosXError, MissingPackageError
+
+LATENT_CHANNELS = 16
+
+
+class WanVae:
+    """Encodes reference pictures and decodes videos.
+
+    Latents are normalised per channel, (z - mean) / std with Wan's published constants, on both sides.
+    Shapes: pictures and videos have H x W pixels (multiples of 8), latents h x w = H/8 x W/8.
+    """
+
+    def __init__(self, network):
+        self.network = network.eval().requires_grad_(False)
+        config = network.config
+        parameter = next(network.parameters())
+        self.device, self.dtype = parameter.device, parameter.dtype
+        self._mean = torch.tensor(config.latents_mean, device=self.device).view(1, -1, 1, 1, 1)
+        self._std = torch.tensor(config.latents_std, device=self.device).view(1, -1, 1, 1, 1)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, *, device="cpu", dtype: torch.dtype = torch.float32) -> WanVae:
+        """Read a Wan 2.1 VAE in its original names (ComfyUI's safetensors or Wan's .pth); its width comes from shapes.
+
+        Raises:
+            LumosXError: the file is no Wan 2.1 VAE, or tensors are missing.
+            MissingPackageError: diffusers is not installed.
+        """
+        try:
+            from diffusers import AutoencoderKLWan
+            from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
+        except ImportError as error:
+            raise MissingPackageError("diffusers", "Encoding pictures and decoding videos") from error
+
+        state_dict = read_state_dict(path)
+        width = _width(path, state_dict)
+        with torch.device("meta"):
+            network = AutoencoderKLWan(base_dim=width, z_dim=LATENT_CHANNELS)
+        converted = {
+            name: tensor.to(dtype=dtype, device=device, copy=True)
+            for name, tensor in convert_wan_vae_to_diffusers(state_dict).items()
+        }
+        expected = network.state_dict()
+        faulty = [name for name in expected if name not in converted or converted[name].shape != expected[name].shape]
+        if faulty:
+            raise LumosXError(
+                f"The VAE file {str(path)!r} is incomplete: {len(faulty)} of {len(expected)} tensors are missing or "
+                f"have another shape, first {faulty[0]!r}. Download it again."
+            )
+        network.load_state_dict({name: converted[name] for name in expected}, assign=True)
+        return cls(network)
+
+    @torch.no_grad()
+    def encode_pictures(self, canvases: Tensor) -> Tensor:
+        """Encode each picture as one frame of its own.
+
+        Args:
+            canvases: (R, 3, H, W) in -1..1.
+
+        Returns:
+            (1, 16, R, H/8, W/8) normalised mean latents, float32.
+        """
+        latents = [self._in_tiles_if_needed(self._encode, canvas[None, :, None]) for canvas in canvases]
+        return torch.cat(latents, dim=2)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Decode one video.
+
+        Args:
+            latents: (1, 16, T, h, w) normalised.
+
+        Returns:
+            (4 * T - 3, 3, H, W) in -1..1, float32.
+        """
+        if latents.ndim != 5 or latents.shape[0] != 1 or latents.shape[1] != LATENT_CHANNELS:
+            raise LumosXError(
+                f"The VAE decodes one video at a time, latents of shape (1, 16, frames, height, width), but got "
+                f"{tuple(latents.shape)}. Give one video of the batch."
+            )
+        return self._in_tiles_if_needed(self._decode, latents)[0].movedim(1, 0)
+
+    def _encode(self, video: Tensor) -> Tensor:
+        mean = self.network.encode(video.to(self.device, self.dtype)).latent_dist.mode()
+        return (mean.float() - self._mean) / self._std
+
+    def _decode(self, latents: Tensor) -> Tensor:
+        raw = latents.to(self.device).float() * self._std + self._mean
+        return self.network.decode(raw.to(self.dtype)).sample.float()
+
+    def _in_tiles_if_needed(self, work, tensor: Tensor) -> Tensor:
+        """Do the work on the whole picture; where the device's memory is too small, in overlapping tiles."""
+        try:
+            return work(tensor)
+        except torch.OutOfMemoryError:
+            if self.network.use_tiling:
+                raise
+        # Outside the except clause: the exception holds the frames, and with them the memory, of the failed try.
+        torch.cuda.empty_cache()
+        self.network.enable_tiling()
+        try:
+            return work(tensor)
+        finally:
+            self.network.disable_tiling()
+
+
+def _width(path, state_dict: dict[str, Tensor]) -> int:
+    """Channels of the outermost layers, or an error that says what the file holds instead."""
+    if "decoder.upsamples.0.upsamples.0.residual.2.weight" in state_dict:
+        raise LumosXError(
+            f"{str(path)!r} is the VAE of Wan 2.2 (48 channels); LumosX needs the one of Wan 2.1, e.g. "
+            f"wan_2.1_vae.safetensors."
+        )
+    width = state_dict.get("decoder.head.0.gamma")
+    latent = state_dict.get("conv2.weight")
+    if width is None or latent is None or latent.shape[0] != LATENT_CHANNELS:
+        found = ", ".join(sorted(state_dict)[:3]) or "no tensors"
+        raise LumosXError(
+            f"{str(path)!r} is not a Wan 2.1 VAE (found {found}). Give a file like wan_2.1_vae.safetensors."
+        )
+    return width.shape[0]

@@ -1,0 +1,90 @@
+"""Headless and ComfyUI read the same prompt as the same numbers: token ids and UMT5 embeddings."""
+
+import json
+import subprocess
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from lumosx_core.text_encoder import TextEncoder
+from lumosx_core.tiny import text_encoder_shapes, write_tiny
+
+PROMPTS = [
+    "A man in a denim jacket and a woman in a light brown sweater sit in a cozy, warmly lit room.",
+    "static, blurred details 静态，细节模糊不清",
+    "",
+]
+
+LINEAR = tuple(f".{layer}.weight" for layer in ("q", "k", "v", "o", "wi_0", "wi_1", "wo"))
+
+ENCODE_IN_COMFYUI = """
+import json, sys, torch
+path, output, sizes, prompts = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), json.loads(sys.argv[4])
+sys.argv = [sys.argv[0], "--cpu"]
+import comfy.options
+comfy.options.enable_args_parsing()
+import comfy.sd
+from safetensors.torch import save_file
+clip = comfy.sd.load_clip([path], clip_type=comfy.sd.CLIPType.WAN, model_options={"umt5xxl_model_config": sizes})
+tensors = {}
+for i, prompt in enumerate(prompts):
+    tokens = clip.tokenize(prompt)
+    tensors[f"{i}.ids"] = torch.tensor([token for token, _ in tokens["umt5xxl"][0]])
+    tensors[f"{i}.embeddings"] = clip.encode_from_tokens(tokens, return_pooled=False)[0].float().contiguous()
+save_file(tensors, output)
+"""
+
+
+def encode_in_comfyui(comfyui, path, output, sizes):
+    command = [comfyui.python, "-c", ENCODE_IN_COMFYUI, path, output, json.dumps(sizes), json.dumps(PROMPTS)]
+    run = subprocess.run(list(map(str, command)), cwd=comfyui.path, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    return load_file(output)
+
+
+def tiny_sizes(path):
+    encoder = TextEncoder(path)
+    config = encoder._network.config
+    return {
+        "num_layers": config.num_layers,
+        "num_heads": config.num_heads,
+        "d_ff": config.d_ff,
+        "vocab_size": config.vocab_size,
+    }
+
+
+def scaled_fp8_copy(path, destination):
+    """The same encoder as a scaled-fp8 file, as published for ComfyUI."""
+    weights = {}
+    for name, tensor in load_file(path).items():
+        if name.endswith(LINEAR) and ".23." not in name:
+            scale = tensor.float().abs().max() / 448
+            weights[name] = (tensor.float() / scale).to(torch.float8_e4m3fn)
+            weights[name.removesuffix("weight") + "scale_weight"] = scale
+        else:
+            weights[name] = tensor
+    weights["scaled_fp8"] = torch.zeros(2, dtype=torch.float8_e4m3fn)
+    save_file(weights, destination)
+    return destination
+
+
+@pytest.mark.parametrize("storage", ["bfloat16", "scaled fp8"])
+def test_ids_and_embeddings_equal_those_of_comfyui(comfyui, tmp_path, storage):
+    path = write_tiny(tmp_path).text_encoder
+    if storage == "scaled fp8":
+        path = scaled_fp8_copy(path, tmp_path / "scaled.safetensors")
+    theirs = encode_in_comfyui(comfyui, path, tmp_path / "comfyui.safetensors", tiny_sizes(path))
+
+    for i, (ids, embeddings) in enumerate(TextEncoder(path).encode_all(PROMPTS)):
+        assert theirs[f"{i}.ids"].tolist() == ids + [0] * (512 - len(ids))
+        expected = theirs[f"{i}.embeddings"]
+        assert embeddings.std() > 0.5  # the comparison is not one of zeros
+        assert (expected[len(ids) :] == 0).all()
+        difference = (embeddings - expected[: len(ids)]).abs().max().item()
+        print(f"{storage}, prompt {i}: largest difference {difference:.1e}")
+        assert difference <= 1e-4
+
+
+def test_the_tiny_encoder_has_what_comfyui_recognises_it_by():
+    assert dict(text_encoder_shapes())["encoder.block.23.layer.1.DenseReluDense.wi_1.weight"] == (1, 4096)
