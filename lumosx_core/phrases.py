@@ -21,12 +21,19 @@ END_ID = 1
 
 
 def clean_prompt(text: str) -> str:
-    """Repair mangled characters, undo HTML escapes and collapse whitespace, as Wan2.1 does before tokenising."""
-    try:
-        from ftfy import fix_text
-    except ImportError as error:
-        raise MissingPackageError("ftfy", "Cleaning the prompt") from error
-    return re.sub(r"\s+", " ", html.unescape(html.unescape(fix_text(text)))).strip()
+    """Repair mangled characters, undo HTML escapes and collapse whitespace, as Wan2.1 does before tokenising.
+
+    Raises:
+        MissingPackageError: ftfy is needed for this text and not installed.
+    """
+    # ftfy has nothing to repair in plain ASCII, so a host without it can still take most English prompts.
+    if not re.fullmatch(r"[\t\r\n\x20-\x25\x27-\x7e]*", text):
+        try:
+            from ftfy import fix_text
+        except ImportError as error:
+            raise MissingPackageError("ftfy", "A prompt with characters beyond plain ASCII") from error
+        text = fix_text(text)
+    return re.sub(r"\s+", " ", html.unescape(html.unescape(text))).strip()
 
 
 def check_prompt_length(prompt_ids: Sequence[int], text_len: int = 512) -> None:
@@ -152,13 +159,13 @@ def match_phrases_in_text(prompt: str, scene: Scene) -> list[PromptSpan]:
     references = scene.references
     for index, group in enumerate(scene.layout.groups):
         for position in group:
-            for start, end in find_phrase(references[position].phrase, prompt):
+            for start, end in _words_meant(references[position].phrase, prompt):
                 for owner in owners[start:end]:
                     owner.add(index)
     return _joined([(character, tuple(sorted(owner))) for character, owner in zip(prompt, owners, strict=True)])
 
 
-def find_phrase(phrase: str, prompt: str) -> list[tuple[int, int]]:
+def _words_meant(phrase: str, prompt: str) -> list[tuple[int, int]]:
     """Start and end of each whole-word occurrence of a phrase (of the one its number names) in a cleaned prompt."""
     phrase = clean_prompt(phrase)
     found = _whole_words(phrase, prompt)
