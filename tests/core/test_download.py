@@ -1,0 +1,290 @@
+"""lumosx download against a small hub on this machine: real transfers, real damage, nothing mocked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save
+
+from lumosx_core import LumosXConfig, LumosXModel
+from lumosx_core.checkpoint import load_model, read_state_dict
+from lumosx_core.download import LUMOSX_REPOSITORY, TEXT_ENCODERS, VAE, WAN_REPOSITORY
+
+pytest.importorskip("huggingface_hub")
+
+ROOT = Path(__file__).resolve().parents[2]
+PIECE = 10 * 1024 * 1024  # bytes that the hub's client hands on at once
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class Hub:
+    """Answers the hub's listing and file addresses for two small repositories, and fails on demand."""
+
+    def __init__(self, files: dict[str, dict[str, bytes]]):
+        self.files = files
+        self.checksums: dict[str, str] = {}  # name -> what the listing claims instead of the truth
+        self.cut: dict[str, int] = {}  # name -> bytes of the first answer after which the line goes dead
+        self.requests: list[tuple[str, str | None]] = []  # file name, Range header
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                hub.answer(self)
+
+            def log_message(self, *arguments):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        path = request.path.split("?")[0]
+        for repository, files in self.files.items():
+            if path in (f"/api/models/{repository}", f"/api/models/{repository}/revision/main"):
+                return self.send(request, 200, json.dumps(self.listing(repository)).encode())
+            prefix = f"/{repository}/resolve/{COMMIT}/"
+            if path.startswith(prefix) and (name := path.removeprefix(prefix)) in files:
+                return self.send_file(request, name, files[name])
+        self.send(request, 404, b"{}", "EntryNotFound" if "/resolve/" in path else "RepoNotFound")
+
+    def listing(self, repository: str) -> dict:
+        def describe(name: str, content: bytes) -> dict:
+            sha1 = hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
+            entry = {"rfilename": name, "size": len(content), "blobId": sha1}
+            if not name.endswith((".md", METADATA_NAME)):
+                sha256 = self.checksums.get(name, hashlib.sha256(content).hexdigest())
+                entry["lfs"] = {"size": len(content), "sha256": sha256, "pointerSize": 134}
+            return entry
+
+        siblings = [describe(name, content) for name, content in self.files[repository].items()]
+        return {"id": repository, "modelId": repository, "sha": COMMIT, "tags": [], "siblings": siblings}
+
+    def send_file(self, request: BaseHTTPRequestHandler, name: str, content: bytes) -> None:
+        asked = request.headers.get("Range")
+        self.requests.append((name, asked))
+        start = int(asked.removeprefix("bytes=").split("-")[0]) if asked else 0
+        cut = self.cut.get(name)
+        if cut is not None and len([n for n, _ in self.requests if n == name]) > 1:
+            return self.send(request, 503, b"the line is dead")
+        request.send_response(206 if asked else 200)
+        request.send_header("Content-Length", str(len(content) - start))
+        if asked:
+            request.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        request.end_headers()
+        request.wfile.write(content[start:cut])
+        if cut is not None:
+            request.close_connection = True
+
+    @staticmethod
+    def send(request: BaseHTTPRequestHandler, status: int, body: bytes, error: str = "") -> None:
+        request.send_response(status)
+        if error:
+            request.send_header("X-Error-Code", error)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+
+METADATA_NAME = ".metadata"
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory) -> tuple[LumosXModel, Path]:
+    """A small network, and its nested `.pt` as the released repository holds it."""
+    torch.manual_seed(0)
+    model = LumosXModel(LumosXConfig(dim=128, ffn_dim=128, num_heads=1, num_layers=1, text_dim=16))
+    path = tmp_path_factory.mktemp("network") / "lumosx.pt"
+    # The optimizer makes it larger than the piece in which the hub's client hands the bytes on.
+    torch.save({"ema": model.state_dict(), "optimizer": {"step": torch.zeros(PIECE // 4)}}, path)
+    return model, path
+
+
+@pytest.fixture
+def hub(network):
+    hub = Hub(
+        {
+            LUMOSX_REPOSITORY: {
+                "README.md": b"# LumosX",
+                "lumosx.pt": network[1].read_bytes(),
+                "Wan2.1_VAE.pth": b"another network" * 10,
+            },
+            WAN_REPOSITORY: {
+                VAE: save({"decoder.head.0.gamma": torch.zeros(96)}) + b"",
+                TEXT_ENCODERS["fp8"]: save({"shared.weight": torch.zeros(64, 64)}),
+            },
+        }
+    )
+    yield hub
+    hub.server.shutdown()
+    hub.server.server_close()
+
+
+@pytest.fixture
+def models(tmp_path) -> Path:
+    """The `models` folder of a ComfyUI."""
+    (tmp_path / "ComfyUI" / "models").mkdir(parents=True)
+    return tmp_path / "ComfyUI" / "models"
+
+
+def download(hub: Hub, models: Path, **options) -> subprocess.CompletedProcess:
+    """Run `lumosx_core.download.download` in a process of its own, as the hub's client reads its settings once."""
+    options = {"comfyui": str(models.parent), "cache": str(models.parent.parent / "cache"), **options}
+    code = (
+        "import json, sys\n"
+        "from lumosx_core.download import download\n"
+        "from lumosx_core import LumosXError\n"
+        "try: download(**json.loads(sys.argv[1]))\n"
+        "except LumosXError as error: sys.exit(f'LumosXError: {error}')\n"
+    )
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": hub.url,
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HOME": str(models.parent.parent / "hf"),
+        "PYTHONPATH": str(ROOT),
+        "NO_PROXY": "127.0.0.1",
+    }
+    return subprocess.run(
+        [sys.executable, "-c", code, json.dumps(options)], env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
+def files_in(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+ALL_PLACED = {
+    "diffusion_models/lumosx_bf16.safetensors",
+    "vae/wan_2.1_vae.safetensors",
+    "text_encoders/umt5_xxl_fp8_e4m3fn_scaled.safetensors",
+}
+
+
+def test_everything_arrives_converted_and_in_its_place(hub, models, network):
+    result = download(hub, models)
+    assert result.returncode == 0, result.stderr
+    assert files_in(models) == ALL_PLACED
+    converted = read_state_dict(models / "diffusion_models" / "lumosx_bf16.safetensors")
+    for name, tensor in network[0].state_dict().items():
+        assert torch.equal(converted[name], tensor.bfloat16())
+    for name in ALL_PLACED:
+        assert str(models / name) in result.stdout
+    assert "licence" in result.stdout
+    assert not files_in(models.parent.parent / "cache")
+
+
+def test_a_second_run_fetches_nothing(hub, models):
+    assert download(hub, models).returncode == 0
+    hub.requests.clear()
+    assert download(hub, models).returncode == 0
+    assert hub.requests == []
+
+
+def test_an_interrupted_transfer_goes_on_where_it_stopped(hub, models, network):
+    size = network[1].stat().st_size
+    hub.cut["lumosx.pt"] = PIECE + 1000
+    result = download(hub, models)
+    assert result.returncode != 0
+    assert "LumosXError: lumosx.pt could not be fetched" in result.stderr
+    assert f"{PIECE} of {size} bytes have arrived" in result.stderr
+    assert not any("lumosx" in name or "part" in name for name in files_in(models))
+
+    hub.cut.clear()
+    hub.requests.clear()
+    result = download(hub, models)
+    assert result.returncode == 0, result.stderr
+    assert hub.requests == [("lumosx.pt", f"bytes={PIECE}-")]
+    assert files_in(models) == ALL_PLACED
+    assert load_model(models / "diffusion_models" / "lumosx_bf16.safetensors").config == network[0].config
+
+
+@pytest.mark.parametrize("name", ["lumosx.pt", VAE])
+def test_a_file_with_a_wrong_checksum_is_thrown_away(hub, models, name):
+    hub.checksums[name] = "0" * 64
+    result = download(hub, models)
+    assert f"LumosXError: {name} arrived damaged" in result.stderr
+    assert not any(Path(name).stem in placed for placed in files_in(models))
+    assert not any(Path(name).name in left for left in files_in(models.parent.parent / "cache"))
+
+
+def test_a_small_file_with_a_wrong_git_checksum_is_thrown_away(hub, models, network, tmp_path):
+    import torch.distributed.checkpoint as dcp
+
+    dcp.save({"ema": network[0].state_dict()}, checkpoint_id=tmp_path / "all", no_dist=True)
+    files = hub.files[LUMOSX_REPOSITORY]
+    del files["lumosx.pt"]
+    files |= {f"release/all/{path.name}": path.read_bytes() for path in (tmp_path / "all").iterdir()}
+    result = download(hub, models)
+    assert result.returncode == 0, result.stderr  # a DCP directory is found and converted
+    assert files_in(models) == ALL_PLACED
+
+    (models / "diffusion_models" / "lumosx_bf16.safetensors").unlink()
+    honest = hub.listing
+    hub.listing = lambda repository: json.loads(
+        json.dumps(honest(repository)).replace(
+            hashlib.sha1(
+                f"blob {len(files['release/all/.metadata'])}\0".encode() + files["release/all/.metadata"]
+            ).hexdigest(),
+            "0" * 40,
+        )
+    )
+    result = download(hub, models)
+    assert "LumosXError: release/all/.metadata arrived damaged" in result.stderr
+
+
+def test_a_file_the_hub_no_longer_has_is_named(hub, models):
+    del hub.files[WAN_REPOSITORY][VAE]
+    result = download(hub, models)
+    assert f"LumosXError: {WAN_REPOSITORY} no longer holds {VAE!r}" in result.stderr
+    assert files_in(models) == set()
+
+
+def test_a_repository_the_hub_does_not_have_is_named(hub, models):
+    del hub.files[LUMOSX_REPOSITORY]
+    result = download(hub, models)
+    assert f"LumosXError: https://huggingface.co/{LUMOSX_REPOSITORY} is not found" in result.stderr
+    assert files_in(models) == set()
+
+
+def test_several_checkpoints_ask_for_a_choice(hub, models, network):
+    hub.files[LUMOSX_REPOSITORY]["older.safetensors"] = save({"a": torch.zeros(4)})
+    result = download(hub, models)
+    assert "several checkpoints" in result.stderr
+    assert "lumosx.pt" in result.stderr and "older.safetensors" in result.stderr and "--file" in result.stderr
+    assert "Wan2.1_VAE.pth" not in result.stderr
+    result = download(hub, models, file="lumosx.pt")
+    assert result.returncode == 0, result.stderr
+
+
+def test_another_model_under_the_expected_name_leaves_no_network_behind(hub, models):
+    hub.files[LUMOSX_REPOSITORY]["lumosx.pt"] = save({"input_blocks.0.0.weight": torch.zeros(4)})
+    result = download(hub, models)
+    assert "LumosXError" in result.stderr and "Stable Diffusion" in result.stderr
+    assert not any("lumosx" in name for name in files_in(models))
+
+
+def test_a_folder_that_is_no_comfyui_is_refused_before_anything_is_fetched(hub, models, tmp_path):
+    result = download(hub, models, comfyui=str(tmp_path))
+    assert "LumosXError" in result.stderr and "no ComfyUI" in result.stderr
+    assert hub.requests == []
+
+
+def test_no_connection_is_one_clear_line(hub, models):
+    hub.server.shutdown()
+    hub.server.server_close()
+    result = download(hub, models)
+    assert f"LumosXError: {WAN_REPOSITORY} could not be listed" in result.stderr
+    assert "Traceback" not in result.stderr
