@@ -1,0 +1,29 @@
+"""The LumosX nodes, in the order of the artist's work: load, describe the scene, turn it into a video, sample."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from .load import LumosXApply, LumosXLoadModel, LumosXLoadTextEncoder
+from .preview import LumosXPreviewScene
+from .sampling import LumosXSampler, LumosXSigmas
+from .scene import LumosXScene, LumosXSceneFromFolder, LumosXSubject
+from .video import LumosXSceneToVideo
+
+
+class LumosXExtension(ComfyExtension):
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [
+            LumosXLoadModel,
+            LumosXLoadTextEncoder,
+            LumosXApply,
+            LumosXSubject,
+            LumosXScene,
+            LumosXSceneFromFolder,
+            LumosXPreviewScene,
+            LumosXSceneToVideo,
+            LumosXSampler,
+            LumosXSigmas,
+        ]
+
+
+async def comfy_entrypoint() -> LumosXExtension:
+    return LumosXExtension()

@@ -1,0 +1,199 @@
+"""Everything that touches ComfyUI's internals: how a scene reaches the model, and how the model obeys it.
+
+The scene travels inside the conditioning: reference latents as `time_dim_concat`, as for native Phantom, and a
+SceneConditioning as one more model condition. A wrapper around the diffusion model finds both at each call and
+replaces the blocks for that call only. So nothing is left on the model after a run, however it ends, and a call without
+a scene passes through untouched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import comfy.conds
+import comfy.ldm.wan.model
+import comfy.model_base
+import node_helpers
+import torch
+import torch.nn.functional as F
+from comfy.ldm.modules.attention import attention_pytorch, optimized_attention
+from comfy.patcher_extension import WrappersMP
+
+from ..lumosx_core.block import Relations, relational_block
+from ..lumosx_core.errors import LumosXError
+from ..lumosx_core.layout import ReferenceLayout
+
+KEY = "lumosx"
+TIMESTEP_KEY = "lumosx_timestep"  # in transformer_options: the integer timestep of the released schedule
+
+
+@dataclass(frozen=True, eq=False)
+class SceneConditioning:
+    """What the model needs to know of a scene besides the reference latents.
+
+    Compared by identity: ComfyUI batches two conditionings only if they carry the very same scene.
+    """
+
+    layout: ReferenceLayout
+    phrase_mask: torch.Tensor  # (R, 512) bool, CPU
+
+
+@dataclass(frozen=True)
+class RelationalOptions:
+    """The knobs of LumosX Apply."""
+
+    mcam_ratio: float = 0.5
+    r2pe: bool = True
+    csam: bool = True
+
+
+def attach_scene(conditioning: list, scene: SceneConditioning, reference_latents: torch.Tensor) -> list:
+    """Return the conditioning with the scene in it. reference_latents: (1, 16, R, H/8, W/8), as the VAE gave them."""
+    conditioning = node_helpers.conditioning_set_values(conditioning, {"time_dim_concat": reference_latents})
+    for _, values in conditioning:
+        # A model condition needs no support in the model's own list of conditions, unlike other values.
+        values["model_conds"] = {**values.get("model_conds", {}), KEY: comfy.conds.CONDConstant(scene)}
+    return conditioning
+
+
+def patch_model(model, options: RelationalOptions):
+    """Return a clone of the MODEL that understands conditionings with a scene.
+
+    Raises:
+        LumosXError: the MODEL is not a Wan2.1 text-to-video model.
+    """
+    network = model.model.diffusion_model
+    text_to_video = (
+        type(network) is comfy.ldm.wan.model.WanModel and network.model_type == "t2v" and network.in_dim == 16
+    )
+    if not text_to_video:
+        raise LumosXError(
+            f"LumosX Apply works on a Wan2.1 text-to-video model, but this MODEL is {type(model.model).__name__}"
+            f" ({type(network).__name__}). Load the LumosX weights with LumosX Load Model or Load Diffusion Model."
+        )
+    model = model.clone()
+    for kind, wrapper in (
+        (WrappersMP.DIFFUSION_MODEL, partial(_run_with_scene, options)),
+        (WrappersMP.PREPARE_SAMPLING, _count_pictures),
+    ):
+        model.remove_wrappers_with_key(kind, KEY)
+        model.add_wrapper_with_key(kind, KEY, wrapper)
+    model.add_object_patch("memory_usage_factor_conds", ("time_dim_concat",))
+    return model
+
+
+def _count_pictures(executor, model, noise_shape, conds, *args, **kwargs):
+    """Let ComfyUI reserve memory for the pictures, too: they are further frames, but it counts the noise's only."""
+    pictures = [cond["time_dim_concat"].shape[2] for group in conds.values() for cond in group if _has_scene(cond)]
+    noise_shape = list(noise_shape)
+    noise_shape[2] += max(pictures, default=0)
+    return executor(model, noise_shape, conds, *args, **kwargs)
+
+
+def _has_scene(cond: dict) -> bool:
+    return KEY in cond.get("model_conds", {}) and cond.get("time_dim_concat") is not None
+
+
+def _run_with_scene(
+    options: RelationalOptions,
+    executor,
+    x,
+    timestep,
+    context,
+    clip_fea=None,
+    time_dim_concat=None,
+    transformer_options=None,
+    **kwargs,
+):
+    scene: SceneConditioning | None = kwargs.pop(KEY, None)
+    if scene is None:
+        return executor(x, timestep, context, clip_fea, time_dim_concat, transformer_options, **kwargs)
+
+    network = executor.class_obj
+    height, width = x.shape[-2:]
+    _check(scene, x, context, time_dim_concat, network)
+
+    # Wan pads odd sizes with the opposite edge, LumosX with zeros.
+    padding = (0, width % 2, 0, height % 2)
+    x, references = F.pad(x, padding), F.pad(time_dim_concat, padding)
+
+    relations = Relations.build(
+        scene.layout,
+        scene.phrase_mask,
+        x.shape[2],
+        (x.shape[-2] // 2, x.shape[-1] // 2),
+        network.dim // network.num_heads,
+        device=x.device,
+        r2pe=options.r2pe,
+        csam=options.csam,
+        mcam_ratio=options.mcam_ratio,
+        attention=partial(_attention, transformer_options),
+    )
+    if transformer_options.get("rope_options") is not None:
+        relations = _with_host_positions(relations, network, x, transformer_options)
+
+    # The released model was trained on and is run with integer timesteps.
+    released = transformer_options.get(TIMESTEP_KEY)
+    timestep = timestep.trunc() if released is None else torch.full_like(timestep, released)
+    transformer_options = _with_relational_blocks(transformer_options, network, relations)
+    out = executor(x, timestep, context, clip_fea, references, transformer_options, **kwargs)
+    return out[..., :height, :width]
+
+
+def _with_relational_blocks(transformer_options: dict, network, relations: Relations) -> dict:
+    """A copy of the options in which every block is the relational one, inside whatever replaced it before."""
+    replacements = dict(transformer_options.get("patches_replace", {}))
+    blocks = dict(replacements.get("dit", {}))
+    for i, block in enumerate(network.blocks):
+        blocks["double_block", i] = partial(_replaced_block, block, relations, blocks.get(("double_block", i)))
+    return {**transformer_options, "patches_replace": {**replacements, "dit": blocks}}
+
+
+def _replaced_block(block, relations: Relations, outer, args: dict, extra: dict) -> dict:
+    def original_block(args: dict) -> dict:
+        return {"img": relational_block(block, args["img"], args["vec"], args["txt"], relations)}
+
+    return original_block(args) if outer is None else outer(args, {**extra, "original_block": original_block})
+
+
+def _attention(transformer_options: dict, q, k, v, attn_mask=None):
+    if attn_mask is None:
+        return optimized_attention(
+            q, k, v, q.shape[1], skip_reshape=True, skip_output_reshape=True, transformer_options=transformer_options
+        )
+    # Some attention back ends (Sage) take a bias and silently ignore it. These calls are small: PyTorch's own is sure.
+    return attention_pytorch(q, k, v, q.shape[1], mask=attn_mask, skip_reshape=True, skip_output_reshape=True)
+
+
+def _with_host_positions(relations: Relations, network, x, transformer_options: dict) -> Relations:
+    """Let the host place the video's tokens where its own rope options (ScaleROPE) move them."""
+    rotation = network.rope_encode(
+        *x.shape[2:], device=x.device, dtype=torch.float32, transformer_options=transformer_options
+    )
+    cos, sin = rotation[0, :, 0, :, 0, 0], rotation[0, :, 0, :, 1, 0]
+    return replace(
+        relations,
+        cos=torch.cat([cos, relations.cos[len(cos) :]]),
+        sin=torch.cat([sin, relations.sin[len(sin) :]]),
+    )
+
+
+def _check(scene: SceneConditioning, x, context, references, network) -> None:
+    if references is None or references.shape[2] != scene.layout.pictures:
+        found = 0 if references is None else references.shape[2]
+        raise LumosXError(
+            f"The scene has {scene.layout.pictures} pictures, but {found} reference latents reached the model. Another "
+            f"node changed the conditioning; connect LumosX Scene To Video straight to the sampler."
+        )
+    if references.shape[-2:] != x.shape[-2:]:
+        (made_height, made_width), (height, width) = references.shape[-2:], x.shape[-2:]
+        raise LumosXError(
+            f"The scene was made for {made_width * 8}x{made_height * 8}, but the latent is {width * 8}x{height * 8}. "
+            f"Use the latent of the same LumosX Scene To Video node."
+        )
+    if context.shape[1] != network.text_len:
+        raise LumosXError(
+            f"The text has {context.shape[1]} tokens, but the model was trained on {network.text_len}. Shorten the "
+            f"prompt and use the umt5 text encoder (type wan)."
+        )

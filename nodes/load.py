@@ -1,0 +1,145 @@
+"""First step: load the model and make it relational."""
+
+from __future__ import annotations
+
+import comfy.sd
+import comfy.utils
+import folder_paths
+import torch
+from comfy_api.latest import io
+
+from ..lumosx_core.checkpoint import detect_config, read_state_dict
+from ..lumosx_core.errors import LumosXError
+from .comfy_bridge import RelationalOptions, patch_model
+
+_DTYPES = {"default": None, "fp8_e4m3fn": torch.float8_e4m3fn, "fp8_e5m2": torch.float8_e5m2}
+
+
+class LumosXLoadModel(io.ComfyNode):
+    """Loads LumosX weights with ComfyUI's own loader and makes the model relational with the released settings."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="LumosXLoadModel",
+            display_name="LumosX Load Model",
+            category="LumosX",
+            description="Loads LumosX weights and applies LumosX's relational attention with the released settings.",
+            inputs=[
+                io.Combo.Input(
+                    "model_name",
+                    options=folder_paths.get_filename_list("diffusion_models"),
+                    tooltip="A LumosX (Wan2.1 text-to-video) file in models/diffusion_models. `lumosx download` "
+                    "fetches the released weights, `lumosx convert` turns a .pt or DCP checkpoint into such a file.",
+                ),
+                io.Combo.Input(
+                    "weight_dtype",
+                    options=list(_DTYPES),
+                    tooltip="How weights are kept in memory. default: as in the file.",
+                ),
+            ],
+            outputs=[io.Model.Output()],
+        )
+
+    @classmethod
+    def execute(cls, model_name, weight_dtype) -> io.NodeOutput:
+        path = folder_paths.get_full_path_or_raise("diffusion_models", model_name)
+        options = {} if _DTYPES[weight_dtype] is None else {"dtype": _DTYPES[weight_dtype]}
+        try:
+            model = comfy.sd.load_diffusion_model(path, model_options=options)
+            return io.NodeOutput(patch_model(model, RelationalOptions()))
+        except Exception:
+            # Our own reader knows the formats people have and says what is wrong with the file, if anything is.
+            detect_config(read_state_dict(path))
+            raise
+
+
+class LumosXLoadTextEncoder(io.ComfyNode):
+    """Loads a UMT5 text encoder of any size; ComfyUI's Load CLIP knows the released size only."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="LumosXLoadTextEncoder",
+            display_name="LumosX Load Text Encoder",
+            category="LumosX",
+            description="Loads a UMT5 text encoder of any size, such as that of the tiny model. For the released "
+            "umt5_xxl it does what Load CLIP with type wan does.",
+            inputs=[
+                io.Combo.Input(
+                    "text_encoder_name",
+                    options=folder_paths.get_filename_list("text_encoders"),
+                    tooltip="A UMT5 file in models/text_encoders.",
+                )
+            ],
+            outputs=[io.Clip.Output()],
+        )
+
+    @classmethod
+    def execute(cls, text_encoder_name) -> io.NodeOutput:
+        path = folder_paths.get_full_path_or_raise("text_encoders", text_encoder_name)
+        weights, metadata = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
+        try:
+            model_config = _umt5_sizes(weights)
+        except KeyError as missing:
+            raise LumosXError(
+                f"{text_encoder_name} is not a UMT5 text encoder: it has no tensor {missing}. Choose the umt5 file "
+                f"that belongs to Wan2.1, e.g. umt5_xxl_fp8_e4m3fn_scaled.safetensors."
+            ) from None
+        weights, _ = comfy.utils.convert_old_quants(weights, model_prefix="", metadata=metadata)
+        clip = comfy.sd.load_text_encoder_state_dicts(
+            [weights],
+            embedding_directory=folder_paths.get_folder_paths("embeddings"),
+            clip_type=comfy.sd.CLIPType.WAN,
+            model_options={"umt5xxl_model_config": model_config},
+        )
+        return io.NodeOutput(clip)
+
+
+def _umt5_sizes(weights: dict) -> dict:
+    vocabulary, width = weights["shared.weight"].shape
+    layers = {int(key.split(".")[2]) for key in weights if key.startswith("encoder.block.") and "SelfAttention" in key}
+    return {
+        "vocab_size": vocabulary,
+        "d_model": width,
+        "d_ff": weights["encoder.block.0.layer.1.DenseReluDense.wi_0.weight"].shape[0],
+        "num_heads": weights["encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"].shape[1],
+        "num_layers": len(layers),
+    }
+
+
+class LumosXApply(io.ComfyNode):
+    """Makes any loaded Wan2.1 text-to-video MODEL (fp8, GGUF, with LoRA) relational."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="LumosXApply",
+            display_name="LumosX Apply",
+            category="LumosX",
+            description="Makes a loaded Wan2.1 text-to-video model obey a LumosX scene. Without a scene in the "
+            "conditioning the model is unchanged. Use it behind loaders other than LumosX Load Model, or to change "
+            "the settings.",
+            inputs=[
+                io.Model.Input("model"),
+                io.Float.Input(
+                    "mcam_ratio",
+                    default=0.5,
+                    min=0.0,
+                    max=4.0,
+                    step=0.05,
+                    tooltip="How strongly each subject's pictures lean towards its own words and away from the words "
+                    "of others. Released: 0.5.",
+                ),
+                io.Boolean.Input(
+                    "r2pe", default=True, tooltip="Give all pictures of one subject a single place in time."
+                ),
+                io.Boolean.Input("csam", default=True, tooltip="Keep the pictures of different subjects apart."),
+                io.Boolean.Input("mcam", default=True, tooltip="Tie each subject's pictures to its words."),
+            ],
+            outputs=[io.Model.Output()],
+        )
+
+    @classmethod
+    def execute(cls, model, mcam_ratio, r2pe, csam, mcam) -> io.NodeOutput:
+        return io.NodeOutput(patch_model(model, RelationalOptions(mcam_ratio if mcam else 0.0, r2pe, csam)))

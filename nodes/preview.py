@@ -1,0 +1,57 @@
+"""A look at the scene before a long run: pictures, phrases, and the words each group is bound to."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from comfy_api.latest import io, ui
+
+from ..lumosx_core.contact_sheet import draw_contact_sheet
+from ..lumosx_core.phrases import clean_prompt, match_phrases_in_text, phrase_mask, prompt_spans
+from .prompt import PromptTokenizer
+from .scene import SceneType
+
+
+class LumosXPreviewScene(io.ComfyNode):
+    """Draws a contact sheet of a scene."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="LumosXPreviewScene",
+            display_name="LumosX Preview Scene",
+            category="LumosX",
+            description="Draws the scene as a contact sheet: one row a subject, face first, phrases under the "
+            "pictures, and the prompt with each subject's words in its colour.",
+            inputs=[
+                SceneType.Input("scene"),
+                io.String.Input(
+                    "prompt", multiline=True, default="", tooltip="The positive prompt, to see which words are bound."
+                ),
+                io.Clip.Input(
+                    "clip",
+                    optional=True,
+                    tooltip="With the text encoder, the words are those the model will see, and a phrase that does not "
+                    "occur is an error. Without it they are matched as text.",
+                ),
+            ],
+            outputs=[io.Image.Output(display_name="contact_sheet")],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, scene, prompt, clip=None) -> io.NodeOutput:
+        scene.check()
+        prompt = clean_prompt(prompt)
+        if not prompt:
+            spans = []
+        elif clip is None:
+            spans = match_phrases_in_text(prompt, scene)
+        else:
+            tokenizer = PromptTokenizer(clip)
+            pieces = tokenizer.pieces(prompt)
+            mask = phrase_mask([token for token, _ in pieces], scene, tokenizer.phrase_ids, prompt=prompt)
+            spans = prompt_spans(pieces, scene, mask)
+        sheet = np.asarray(draw_contact_sheet(scene, spans).convert("RGB"), dtype=np.float32) / 255
+        image = torch.from_numpy(sheet)[None]
+        return io.NodeOutput(image, ui=ui.PreviewImage(image, cls=cls))

@@ -1,0 +1,81 @@
+"""Last step: the released schedule and solver as stock SAMPLER and SIGMAS."""
+
+from __future__ import annotations
+
+import comfy.samplers
+from comfy_api.latest import io
+from tqdm.auto import tqdm
+
+from ..lumosx_core.schedule import flow_sigmas, timesteps_at
+from ..lumosx_core.solver import sample_dpmpp_2m
+from .comfy_bridge import TIMESTEP_KEY
+
+
+class LumosXSampler(io.ComfyNode):
+    """DPM-Solver++(2M) for flow matching, as released; ComfyUI's dpmpp_2m is made for other noise schedules."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="LumosXSampler",
+            display_name="LumosX Sampler",
+            category="LumosX",
+            description="The released solver, DPM-Solver++(2M) for flow matching. Connect it to SamplerCustomAdvanced "
+            "together with LumosX Sigmas.",
+            inputs=[],
+            outputs=[io.Sampler.Output()],
+        )
+
+    @classmethod
+    def execute(cls) -> io.NodeOutput:
+        return io.NodeOutput(comfy.samplers.KSAMPLER(_sample))
+
+
+class LumosXSigmas(io.ComfyNode):
+    """The released noise schedule."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="LumosXSigmas",
+            display_name="LumosX Sigmas",
+            category="LumosX",
+            description="The released noise schedule, for SamplerCustomAdvanced.",
+            inputs=[
+                io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Sampling steps. Released: 50."),
+                io.Float.Input(
+                    "shift",
+                    default=8.0,
+                    min=0.01,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="Higher spends more steps on the layout, fewer on detail. Released: 8.",
+                ),
+            ],
+            outputs=[io.Sigmas.Output()],
+        )
+
+    @classmethod
+    def execute(cls, steps, shift) -> io.NodeOutput:
+        return io.NodeOutput(flow_sigmas(steps, shift))
+
+
+def _sample(model, noise, sigmas, extra_args=None, callback=None, disable=None):
+    extra_args = extra_args or {}
+    timesteps = timesteps_at(sigmas).tolist()
+    model_options = extra_args.get("model_options", {})
+
+    def predict_clean(latents, sigma, step):
+        transformer_options = {**model_options.get("transformer_options", {}), TIMESTEP_KEY: timesteps[step]}
+        options = {**model_options, "transformer_options": transformer_options}
+        sigma = sigma * latents.new_ones([latents.shape[0]])
+        return model(latents, sigma, **{**extra_args, "model_options": options})
+
+    with tqdm(total=len(timesteps), disable=disable) as bar:
+
+        def report(step, clean, latents):
+            bar.update()
+            if callback is not None:
+                callback({"i": step, "x": latents, "sigma": sigmas[step], "sigma_hat": sigmas[step], "denoised": clean})
+
+        return sample_dpmpp_2m(predict_clean, noise, sigmas, report)

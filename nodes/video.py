@@ -1,0 +1,103 @@
+"""Third step: prompt and scene become conditionings and an empty latent, ready for any sampler."""
+
+from __future__ import annotations
+
+import comfy.model_management
+import comfy.utils
+import torch
+from comfy_api.latest import io
+
+from ..lumosx_core.errors import LumosXError
+from ..lumosx_core.phrases import check_prompt_length, clean_prompt, phrase_mask
+from ..lumosx_core.pictures import fit_on_canvas
+from ..lumosx_core.sizes import check_video_size
+from .comfy_bridge import SceneConditioning, attach_scene
+from .prompt import PromptTokenizer
+from .scene import SceneType
+
+
+class LumosXSceneToVideo(io.ComfyNode):
+    """Encodes the prompts and the scene's pictures for a video of one size."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="LumosXSceneToVideo",
+            display_name="LumosX Scene To Video",
+            category="LumosX",
+            description="Turns a scene and its prompt into positive and negative conditioning and an empty latent for "
+            "the sampler. The model must have gone through LumosX Load Model or LumosX Apply.",
+            inputs=[
+                io.Clip.Input("clip", tooltip="The umt5 text encoder of Wan2.1."),
+                io.Vae.Input("vae", tooltip="The VAE of Wan2.1."),
+                SceneType.Input("scene"),
+                io.String.Input(
+                    "positive_prompt",
+                    multiline=True,
+                    dynamic_prompts=True,
+                    tooltip="What happens in the video. Each phrase of the scene must occur in it. Weights such as "
+                    "(denim jacket:1.2) work.",
+                ),
+                io.String.Input(
+                    "negative_prompt", multiline=True, dynamic_prompts=True, tooltip="What should not be seen."
+                ),
+                io.Int.Input("width", default=832, min=16, max=8192, step=16, tooltip="Trained at 832."),
+                io.Int.Input("height", default=480, min=16, max=8192, step=16, tooltip="Trained at 480."),
+                io.Int.Input(
+                    "length", default=81, min=1, max=8193, step=4, tooltip="Frames, at 16 a second. Trained at 81."
+                ),
+                io.Int.Input("batch_size", default=1, min=1, max=4096, tooltip="Videos made at once."),
+            ],
+            outputs=[
+                io.Conditioning.Output(display_name="positive"),
+                io.Conditioning.Output(display_name="negative"),
+                io.Latent.Output(display_name="latent"),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, clip, vae, scene, positive_prompt, negative_prompt, width, height, length, batch_size
+    ) -> io.NodeOutput:
+        check_video_size(width, height, length)
+        scene.check()
+        positive_prompt = clean_prompt(positive_prompt)
+        tokenizer = PromptTokenizer(clip)
+        positive_tokens = clip.tokenize(positive_prompt)
+        negative_tokens = clip.tokenize(clean_prompt(negative_prompt))
+        check_prompt_length(tokenizer.ids(negative_tokens))
+        mask = phrase_mask(tokenizer.ids(positive_tokens), scene, tokenizer.phrase_ids, prompt=positive_prompt)
+
+        pictures = _encode(vae, [reference.image for reference in scene.references], height, width)
+        positive = clip.encode_from_tokens_scheduled(positive_tokens)
+        negative = clip.encode_from_tokens_scheduled(negative_tokens)
+        # As released, the negative pass sees the same pictures, bound to the positions of the positive prompt.
+        shared = SceneConditioning(scene.layout, mask)
+        latent = torch.zeros(
+            batch_size,
+            16,
+            (length - 1) // 4 + 1,
+            height // 8,
+            width // 8,
+            device=comfy.model_management.intermediate_device(),
+        )
+        return io.NodeOutput(
+            attach_scene(positive, shared, pictures), attach_scene(negative, shared, pictures), {"samples": latent}
+        )
+
+
+def _encode(vae, images: list[torch.Tensor], height: int, width: int) -> torch.Tensor:
+    """Each picture on its own as a video of one frame: (1, 16, R, height/8, width/8)."""
+    progress = comfy.utils.ProgressBar(len(images))
+    latents = []
+    for image in images:
+        canvas = (fit_on_canvas(image, height, width).permute(1, 2, 0)[None] + 1) / 2
+        latent = vae.encode(canvas)
+        if latent.ndim != 5 or latent.shape[1:] != (16, 1, height // 8, width // 8):
+            raise LumosXError(
+                f"The VAE turns a picture of {width}x{height} into a latent of shape {tuple(latent.shape)}, but LumosX "
+                f"needs (1, 16, 1, {height // 8}, {width // 8}). Use the VAE of Wan2.1."
+            )
+        latents.append(latent)
+        progress.update(1)
+    return torch.cat(latents, dim=2)

@@ -1,0 +1,251 @@
+"""Whole workflows over POST /prompt in a real ComfyUI, with photographs and the tiny preset."""
+
+import time
+
+import av
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+CASE = "man_and_woman_outfits"
+PROMPT = (
+    "A man and a woman sit on a bed in a cozy, warmly lit room. The man, wearing a denim jacket over a white shirt, "
+    "talks to the woman, dressed in a light brown sweater, by a white lamp."
+)
+WIDTH, HEIGHT, LENGTH, STEPS = 96, 64, 9, 3
+
+
+def node(class_type: str, **inputs) -> dict:
+    return {"class_type": class_type, "inputs": {name.replace("__", "."): value for name, value in inputs.items()}}
+
+
+def picture(path: str) -> dict:
+    return node("LoadImage", image=f"{CASE}/{path}")
+
+
+def scene_graph(**changes) -> dict:
+    """Load -> two subjects -> scene -> scene to video, without a sampler."""
+    return {
+        "model": node("LumosXLoadModel", model_name="lumosx-tiny.safetensors", weight_dtype="default"),
+        "clip": node("LumosXLoadTextEncoder", text_encoder_name="lumosx-tiny-umt5.safetensors"),
+        "vae": node("VAELoader", vae_name="lumosx-tiny-vae.safetensors"),
+        "man_face": picture("subjects/1/face_man.png"),
+        "jacket": picture("subjects/1/denim jacket.png"),
+        "shirt": picture("subjects/1/white shirt.png"),
+        "woman_face": picture("subjects/2/face_woman.png"),
+        "sweater": picture("subjects/2/light brown sweater.png"),
+        "room": picture("background/cozy, warmly lit room.png"),
+        "lamp": picture("objects/white lamp.png"),
+        "man": node(
+            "LumosXSubject",
+            face=["man_face", 0],
+            face_phrase="man",
+            attributes="2",
+            attributes__picture_1=["jacket", 0],
+            attributes__phrase_1="denim jacket",
+            attributes__picture_2=["shirt", 0],
+            attributes__phrase_2="white shirt",
+        ),
+        "woman": node(
+            "LumosXSubject",
+            face=["woman_face", 0],
+            face_phrase="woman",
+            attributes="1",
+            attributes__picture_1=["sweater", 0],
+            attributes__phrase_1="light brown sweater",
+        ),
+        "scene": node(
+            "LumosXScene",
+            subjects__subject_1=["man", 0],
+            subjects__subject_2=["woman", 0],
+            background=["room", 0],
+            background_phrase="cozy, warmly lit room",
+            objects="1",
+            objects__picture_1=["lamp", 0],
+            objects__phrase_1="white lamp",
+        ),
+        "video": node(
+            "LumosXSceneToVideo",
+            **{
+                "clip": ["clip", 0],
+                "vae": ["vae", 0],
+                "scene": ["scene", 0],
+                "positive_prompt": PROMPT,
+                "negative_prompt": "blurry, static",
+                "width": WIDTH,
+                "height": HEIGHT,
+                "length": LENGTH,
+                "batch_size": 1,
+                **changes,
+            },
+        ),
+    }
+
+
+def sampled(graph: dict, name: str = "sampler", model: str = "model", video: str = "video", **changes) -> dict:
+    """The graph with a stock KSampler behind it."""
+    settings = {"seed": 7, "steps": STEPS, "cfg": 6.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    inputs = {
+        "model": [model, 0],
+        "positive": [video, 0],
+        "negative": [video, 1],
+        "latent_image": [video, 2],
+        **settings,
+        **changes,
+    }
+    return {**graph, name: node("KSampler", **inputs)}
+
+
+def saved(graph: dict, sampler: str = "sampler", name: str = "") -> dict:
+    """The graph with stock VAE Decode, Create Video, Save Video and Save Latent behind a sampler."""
+    return {
+        **graph,
+        f"decode{name}": node("VAEDecode", samples=[sampler, 0], vae=["vae", 0]),
+        f"create{name}": node("CreateVideo", images=[f"decode{name}", 0], fps=16.0),
+        f"save{name}": node(
+            "SaveVideo", video=[f"create{name}", 0], filename_prefix=f"video{name}", format="auto", codec="auto"
+        ),
+        f"latent{name}": node("SaveLatent", samples=[sampler, 0], filename_prefix=f"latent{name}"),
+    }
+
+
+def latents(server, outputs, name: str = "latent") -> torch.Tensor:
+    (path,) = server.saved(outputs, name)
+    return load_file(path)["latent_tensor"]
+
+
+def frames(path) -> np.ndarray:
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+def sample(server, graph) -> torch.Tensor:
+    """Run a graph whose sampler is called "sampler" and give its latents."""
+    # A new file name each time: otherwise ComfyUI answers an equal prompt from its cache, without outputs.
+    graph = {**graph, "latent": node("SaveLatent", samples=["sampler", 0], filename_prefix=f"latent{time.time_ns()}")}
+    return latents(server, server.run(graph))
+
+
+def test_two_people_become_a_playable_video_with_the_stock_sampler(server):
+    outputs = server.run(saved(sampled(scene_graph())))
+    (path,) = server.saved(outputs, "save")
+    video = frames(path)
+    assert path.suffix == ".mp4"
+    assert video.shape == (LENGTH, HEIGHT, WIDTH, 3)
+    assert video.std() > 1
+
+
+def test_the_pictures_change_the_video(server):
+    graph = scene_graph()
+    swapped = scene_graph()
+    swapped["man"]["inputs"]["attributes.picture_1"] = ["sweater", 0]
+    swapped["woman"]["inputs"]["attributes.picture_1"] = ["jacket", 0]
+    first, second = sample(server, sampled(graph)), sample(server, sampled(swapped))
+    assert (first - second).abs().max() > 1e-3
+
+
+def test_a_run_repeats_exactly(server):
+    graph = sampled(scene_graph())
+    assert torch.equal(sample(server, graph), sample(server, sampled(graph, sampler_name="euler")))
+
+
+def test_a_lora_from_the_stock_loader_changes_the_video_and_strength_zero_does_not(server):
+    generator = torch.Generator().manual_seed(1)
+    lora = {}
+    for layer in ("blocks.0.self_attn.q", "blocks.1.cross_attn.v", "blocks.2.ffn.0"):
+        rows = 512 if "ffn" in layer else 256
+        lora[f"diffusion_model.{layer}.lora_A.weight"] = torch.randn(4, 256, generator=generator)
+        lora[f"diffusion_model.{layer}.lora_B.weight"] = torch.randn(rows, 4, generator=generator) * 0.1
+    save_file(lora, server.directory / "models" / "loras" / "test.safetensors")
+
+    def with_lora(strength):
+        graph = scene_graph()
+        graph["lora"] = node(
+            "LoraLoaderModelOnly", model=["model", 0], lora_name="test.safetensors", strength_model=strength
+        )
+        return sample(server, sampled(graph, model="lora"))
+
+    plain = sample(server, sampled(scene_graph()))
+    assert (with_lora(1.0) - plain).abs().max() > 1e-3
+    assert torch.equal(with_lora(0.0), plain)
+    assert "not loaded" not in server.log.read_text()
+
+
+def test_a_batch_of_two_gives_two_different_videos(server):
+    outputs = server.run(saved(sampled(scene_graph(batch_size=2))))
+    result = latents(server, outputs)
+    assert result.shape[:3] == (2, 16, (LENGTH - 1) // 4 + 1)
+    assert (result[0] - result[1]).abs().max() > 0.1
+
+
+def test_each_video_of_a_batch_sees_the_scene(server):
+    """Two equal starts in one batch end equal, and as they end alone."""
+    graph = scene_graph(batch_size=1)
+    graph["start"] = node("RepeatLatentBatch", samples=["video", 2], amount=2)
+    graph["fixed"] = node("RandomNoise", noise_seed=7)
+    alone = sample(server, sampled(scene_graph()))
+    both = sample(server, sampled(graph, latent_image=["start", 0]))
+    assert (both[0] - alone[0]).abs().max() < 1e-4
+
+
+def test_two_scenes_on_two_clones_in_one_graph_do_not_meet(server):
+    graph = scene_graph()
+    graph["other_model"] = node("LumosXApply", model=["model", 0], mcam_ratio=1.0, r2pe=True, csam=False, mcam=True)
+    graph["other_video"] = node("LumosXSceneToVideo", **{**graph["video"]["inputs"], "scene": ["woman", 0]})
+    both = sampled(graph)
+    both = sampled(both, name="other_sampler", model="other_model", video="other_video")
+    both["latent"] = node("SaveLatent", samples=["sampler", 0], filename_prefix="first")
+    both["other_latent"] = node("SaveLatent", samples=["other_sampler", 0], filename_prefix="second")
+    outputs = server.run(both)
+    first = sample(server, sampled(scene_graph()))
+    second = sample(server, sampled(graph, model="other_model", video="other_video"))
+    assert torch.equal(latents(server, outputs), first)
+    assert torch.equal(latents(server, outputs, "other_latent"), second)
+    assert not torch.equal(first, second)
+
+
+def test_after_an_interrupt_the_next_run_is_unaffected(server):
+    before = sample(server, sampled(scene_graph()))
+    long = sampled(scene_graph(width=208, height=208), steps=400, seed=99)
+    long["latent"] = node("SaveLatent", samples=["sampler", 0], filename_prefix="interrupted")
+    prompt_id = server.queue(long)
+    end = time.monotonic() + 60
+    while f'"{prompt_id}"' not in str(server.get("/queue")["queue_running"]).replace("'", '"'):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    time.sleep(3)  # let it get into the steps
+    asked = time.monotonic()
+    server.post("/interrupt", {})
+    with pytest.raises(Exception, match="interrupted"):
+        server.wait(prompt_id)
+    assert time.monotonic() - asked < 30
+    plain = {"plain": node("UNETLoader", unet_name="lumosx-tiny.safetensors", weight_dtype="default")}
+    assert torch.equal(sample(server, sampled(scene_graph())), before)
+    # and the model itself is as it was: a fresh load without LumosX gives what it gave before, too
+    stock = sampled({**scene_graph(), **plain}, model="plain")
+    assert torch.equal(sample(server, stock), sample(server, stock | {"other": node("LumosXSampler")}))
+
+
+def test_a_scene_from_a_folder_runs_with_its_own_prompt(server):
+    graph = {
+        **scene_graph(),
+        "folder": node("LumosXSceneFromFolder", folder=CASE),
+    }
+    graph["video"]["inputs"] |= {"scene": ["folder", 0], "positive_prompt": ["folder", 1]}
+    result = sample(server, sampled(graph))
+    assert result.isfinite().all()
+
+
+def test_prompt_weights_keep_the_phrases_bound(server):
+    weighted = PROMPT.replace("denim jacket", "(denim jacket:1.2)")
+    plain = sample(server, sampled(scene_graph()))
+    strong = sample(server, sampled(scene_graph(positive_prompt=weighted)))
+    assert not torch.equal(plain, strong)
+
+
+def test_the_contact_sheet_is_shown(server):
+    graph = scene_graph()
+    graph["sheet"] = node("LumosXPreviewScene", scene=["scene", 0], prompt=PROMPT, clip=["clip", 0])
+    (path,) = server.saved(server.run(graph), "sheet")
+    assert path.stat().st_size > 10_000
