@@ -17,9 +17,9 @@ ROOMS = ("lumosx_core", "nodes", "training", "evaluation", "benchmarks")
 SHIPPED = ("lumosx_core", "nodes", "__init__.py")  # what runs inside somebody's ComfyUI
 
 EVERYWHERE = {"torch", "einops", "safetensors", "PIL", "numpy"}
-COMFYUI = {
-    *("comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths", "latent_preview", "node_helpers"),
-    *("nodes", "server"),
+COMFYUI = {  # what a ComfyUI always has
+    *("comfy", "comfy_api", "comfy_execution", "comfy_extras", "comfyui_version", "folder_paths", "latent_preview"),
+    *("node_helpers", "nodes", "server", "tqdm"),
 }
 ON_DEMAND = (
     *("accelerate", "av", "diffusers", "ftfy", "huggingface_hub", "peft", "sentencepiece", "tqdm", "transformers"),
