@@ -207,10 +207,10 @@ class LumosXModel(nn.Module):
             LumosXError: shapes that do not fit together.
         """
         config = self.config
+        layout, phrase_mask = self._check(video, timestep, text, references, layout, phrase_mask)
         batch, _, frames, height, width = video.shape
 
         # 1. Pictures become further frames behind the video.
-        layout, phrase_mask = self._check(video, timestep, text, references, layout, phrase_mask)
         if references is not None:
             video = torch.cat([video, references.to(video).expand(batch, -1, -1, -1, -1)], dim=2)
 
@@ -253,12 +253,13 @@ class LumosXModel(nn.Module):
         return out[..., :height, :width]
 
     def _check(self, video, timestep, text, references, layout, phrase_mask) -> tuple[ReferenceLayout, Tensor]:
-        config, batch = self.config, video.shape[0]
+        config = self.config
         if video.ndim != 5 or video.shape[1] != config.in_dim:
             raise LumosXError(f"video has shape {tuple(video.shape)}, expected (B, {config.in_dim}, T, H, W).")
+        batch = video.shape[0]
         if timestep.shape != (batch,):
             raise LumosXError(f"timestep has shape {tuple(timestep.shape)}, expected ({batch},): one for each video.")
-        if text.shape[0] != batch or text.shape[-1] != config.text_dim or text.shape[1] > config.text_len:
+        if text.ndim != 3 or text.shape[::2] != (batch, config.text_dim) or text.shape[1] > config.text_len:
             raise LumosXError(
                 f"text has shape {tuple(text.shape)}, expected ({batch}, up to {config.text_len}, {config.text_dim}). "
                 f"Shorten a longer prompt."
