@@ -6,6 +6,7 @@ are read with `weights_only=True`, DCP's table of contents by the restricted rea
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import zipfile
@@ -143,11 +144,20 @@ def _what_else(head: bytes) -> str:
         return "a git-lfs pointer, not the file itself. Run: git lfs pull"
     if head.lstrip().lower().startswith((b"<!doctype", b"<html")):
         return f"a web page: the download did not give the file. {_AGAIN}"
-    if all(byte >= 32 or byte in b"\t\r\n\f" for byte in head):
+    if _is_text(head):
         return f"a text file (it begins {head[:30].decode(errors='replace')!r})."
     if len(head) < 8:
         return f"only {len(head)} bytes long. {_AGAIN}"
     return f"of an unknown format, or damaged (it begins with the bytes {head[:8].hex(' ')})."
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        # Incremental: the last character may be cut.
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return all(character.isprintable() or character.isspace() for character in text)
 
 
 def _open_safetensors(path: Path) -> dict[str, StoredTensor]:

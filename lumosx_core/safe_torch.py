@@ -26,4 +26,8 @@ def load_weights_only(file: Path | BinaryIO, *, path: Path, mmap: bool = False) 
             f"{path} is not opened: reading this format is not safe with torch {torch.__version__}. Update torch to "
             f"2.6 or newer, or give a safetensors file."
         )
+    if isinstance(file, Path) and file.suffix == ".safetensors":
+        # torch decides by this name that it is no torch file; by its content it is one.
+        with file.open("rb") as stream:
+            return torch.load(stream, map_location="cpu", weights_only=True)
     return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
