@@ -10,7 +10,6 @@ import io
 import math
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor
 from .atomic_file import atomic_file
 from .errors import LumosXError, MissingPackageError
 from .model import LumosXConfig, LumosXModel
+from .model_files import ModelFiles
 from .tiny_corpus import caption_sentences
 
 TINY_CONFIG = LumosXConfig(dim=256, ffn_dim=512, num_heads=2, num_layers=3)
@@ -29,15 +29,6 @@ TINY_TEXT_HEADS = 2
 TINY_TEXT_FFN_DIM = 64
 
 Shapes = Iterable[tuple[str, tuple[int, ...]]]
-
-
-@dataclass(frozen=True)
-class ModelFiles:
-    """The three weight files a video is made with."""
-
-    diffusion_model: Path
-    vae: Path
-    text_encoder: Path
 
 
 def tiny_files(directory: str | os.PathLike) -> ModelFiles:

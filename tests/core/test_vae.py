@@ -50,7 +50,7 @@ def test_latents_become_a_video_of_four_frames_for_each_after_the_first(vae):
     latents = torch.randn(1, 16, 3, 4, 6, generator=torch.Generator().manual_seed(0))
     video = vae.decode(latents)
     assert video.shape == (9, 3, 32, 48) and video.dtype == torch.float32
-    assert -1 <= video.min() and video.max() <= 1
+    assert video.min() >= -1 and video.max() <= 1
     assert video.std() > 0.05
 
 

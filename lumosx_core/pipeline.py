@@ -1,0 +1,269 @@
+"""From a scene and a prompt to a video, without ComfyUI.
+
+The networks come one after the other, so that memory holds one of the large ones at a time: the text encoder reads the
+prompts, the VAE the pictures, the LumosX network makes latents out of noise, and the VAE a video out of the latents.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .checkpoint import load_model, open_network
+from .errors import LumosXError
+from .layout import ReferenceLayout
+from .model_files import ModelFiles, find_model_files
+from .phrases import check_prompt_length, clean_prompt, phrase_mask
+from .pictures import fit_on_canvas
+from .scene import Scene
+from .schedule import flow_sigmas, flow_timesteps
+from .sizes import check_video_size
+from .solver import sample_dpmpp_2m
+from .text_encoder import TextEncoder
+from .vae import WanVae
+
+# The negative prompt that Wan2.1 was released with.
+NEGATIVE_PROMPT = (
+    "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，最差质量，低质量，JPEG压缩残留，"
+    "丑陋的，残缺的，多余的手指，画得不好的手部，画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，"
+    "静止不动的画面，杂乱的背景，三条腿，背景人很多，倒着走"
+)
+
+Progress = Callable[[str, int, int], None]
+"""Called as (stage, done, total): "text", "pictures", "sampling" (total: steps) and "decoding" (total: videos)."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a video is made; the defaults are the released ones.
+
+    Args:
+        width, height: pixels, multiples of 16.
+        frames: 4n + 1, at 16 a second.
+        batch: number of videos of the same scene and prompt, from different noise.
+        steps, shift: of the noise schedule.
+        cfg: guidance, how far to move from the negative prompt to the prompt; 1 does without the negative prompt.
+        seed: 0 to 2**64 - 1; the noise is the one ComfyUI makes of it.
+
+    Raises:
+        LumosXError: a value that is not possible, with the nearest one that is.
+    """
+
+    width: int = 832
+    height: int = 480
+    frames: int = 81
+    batch: int = 1
+    steps: int = 50
+    shift: float = 8.0
+    cfg: float = 6.0
+    seed: int = 0
+    negative_prompt: str = NEGATIVE_PROMPT
+
+    def __post_init__(self):
+        check_video_size(self.width, self.height, self.frames)
+        flow_sigmas(self.steps, self.shift)
+        if self.batch < 1:
+            raise LumosXError(f"batch is {self.batch}, expected the number of videos, 1 or more. Use 1.")
+        if not 0 <= self.seed < 2**64:
+            nearest = 0 if self.seed < 0 else 2**64 - 1
+            raise LumosXError(f"seed is {self.seed}, expected a whole number from 0 to 2**64 - 1. Use {nearest}.")
+        if not (self.cfg == self.cfg and abs(self.cfg) != float("inf")):
+            raise LumosXError(f"cfg is {self.cfg}, expected a finite number. The released model uses 6.")
+
+
+@dataclass(frozen=True, eq=False)
+class Conditions:
+    """What the network is told beside the noise.
+
+    n text tokens, R pictures of h x w latent pixels.
+
+    Args:
+        text, negative_text: (1, n, text_dim).
+        references: (1, 16, R, h, w).
+        phrase_mask: (R, text_len), positions of the positive prompt; used for the negative pass too, as released.
+    """
+
+    text: Tensor
+    negative_text: Tensor
+    references: Tensor
+    layout: ReferenceLayout
+    phrase_mask: Tensor
+
+
+class LumosXPipeline:
+    """Makes videos with one set of weight files.
+
+    Args:
+        files: the LumosX network, the Wan VAE and the UMT5 text encoder.
+        device: "cpu", "cuda" or "mps"; None: the best there is.
+        dtype: of the LumosX network; None: bfloat16 on CUDA, float16 on MPS and on CUDA devices without bfloat16,
+            float32 on the CPU. VAE and text encoder compute in float32.
+
+    Raises:
+        LumosXError: a file is missing or no LumosX network, or there is no such device.
+    """
+
+    def __init__(
+        self,
+        files: ModelFiles,
+        *,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ):
+        files.check()
+        open_network(files.diffusion_model)  # a wrong file shows now, not after minutes of work
+        self.files = files
+        self.device = choose_device(device)
+        self.dtype = choose_dtype(self.device) if dtype is None else dtype
+
+    @classmethod
+    def load(
+        cls,
+        model: str | os.PathLike,
+        vae: str | os.PathLike | None = None,
+        text_encoder: str | os.PathLike | None = None,
+        *,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> LumosXPipeline:
+        """The pipeline for a file with its VAE and text encoder, or for a directory (see `find_model_files`)."""
+        return cls(find_model_files(model, vae, text_encoder), device=device, dtype=dtype)
+
+    @torch.no_grad()
+    def generate(
+        self, scene: Scene, prompt: str, settings: Settings | None = None, *, progress: Progress | None = None
+    ) -> Tensor:
+        """Make videos; the same ones for the same input on the same machine.
+
+        Returns:
+            (batch, frames, height, width, 3) uint8 on the CPU.
+
+        Raises:
+            LumosXError: an empty scene, a phrase that does not occur in the prompt, or a prompt that is too long.
+        """
+        settings = settings or Settings()
+        progress = progress or (lambda stage, done, total: None)
+        vae = WanVae.load(self.files.vae, device=self.device)
+        conditions = self.prepare(scene, prompt, settings, vae, progress=progress)
+        latents = self.sample(conditions, settings, progress=progress)
+        _free_memory()
+        videos = []
+        for video in latents.split(1):
+            progress("decoding", len(videos), settings.batch)
+            pixels = vae.decode(video).movedim(1, -1)
+            videos.append(((pixels / 2 + 0.5).clamp(0, 1) * 255).round().to("cpu", torch.uint8))
+        progress("decoding", settings.batch, settings.batch)
+        return torch.stack(videos)
+
+    @torch.no_grad()
+    def prepare(
+        self, scene: Scene, prompt: str, settings: Settings, vae: WanVae, *, progress: Progress | None = None
+    ) -> Conditions:
+        """Read the prompts and the pictures."""
+        progress = progress or (lambda stage, done, total: None)
+        scene.check()
+        prompt, negative_prompt = clean_prompt(prompt), clean_prompt(settings.negative_prompt)
+
+        progress("text", 0, 1)
+        encoder = TextEncoder(self.files.text_encoder, device=self.device)
+        prompt_ids = encoder.tokenize(prompt)
+        mask = phrase_mask(prompt_ids, scene, encoder.tokenize, prompt=prompt)
+        try:
+            check_prompt_length(encoder.tokenize(negative_prompt))
+        except LumosXError as error:
+            raise LumosXError(f"The negative prompt is too long. {error}") from error
+        (_, text), (_, negative_text) = encoder.encode_all([prompt, negative_prompt])
+        del encoder
+        _free_memory()
+        progress("text", 1, 1)
+
+        references = scene.references
+        progress("pictures", 0, len(references))
+        canvases = [fit_on_canvas(reference.image, settings.height, settings.width) for reference in references]
+        latents = vae.encode_pictures(torch.stack(canvases))
+        progress("pictures", len(references), len(references))
+        return Conditions(text[None], negative_text[None], latents, scene.layout, mask)
+
+    @torch.no_grad()
+    def sample(self, conditions: Conditions, settings: Settings, *, progress: Progress | None = None) -> Tensor:
+        """Turn noise into the latents of videos.
+
+        Returns:
+            (batch, 16, T, H/8, W/8) float32, normalised, with T = (frames - 1) / 4 + 1.
+        """
+        progress = progress or (lambda stage, done, total: None)
+        progress("sampling", 0, settings.steps)
+        model = load_model(self.files.diffusion_model, device=self.device, dtype=self.dtype)
+        timesteps = flow_timesteps(settings.steps, settings.shift).to(self.device)
+
+        def velocity(latents: Tensor, step: int, text: Tensor) -> Tensor:
+            return model(
+                latents,
+                timesteps[step].expand(settings.batch),
+                text.to(self.device).expand(settings.batch, -1, -1),
+                conditions.references.to(self.device),
+                conditions.layout,
+                conditions.phrase_mask.to(self.device),
+            )
+
+        def predict_clean(latents: Tensor, sigma: Tensor, step: int) -> Tensor:
+            guided = velocity(latents, step, conditions.text)
+            if settings.cfg != 1:
+                negative = velocity(latents, step, conditions.negative_text)
+                guided = negative + settings.cfg * (guided - negative)
+            return latents - sigma.item() * guided
+
+        return sample_dpmpp_2m(
+            predict_clean,
+            start_noise(settings).to(self.device),
+            flow_sigmas(settings.steps, settings.shift),
+            lambda step, clean, latents: progress("sampling", step + 1, settings.steps),
+        )
+
+
+def start_noise(settings: Settings) -> Tensor:
+    """The noise that ComfyUI makes of the seed: drawn on the CPU for the whole batch at once.
+
+    Returns:
+        (batch, 16, T, H/8, W/8) float32.
+    """
+    shape = (settings.batch, 16, (settings.frames - 1) // 4 + 1, settings.height // 8, settings.width // 8)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(settings.seed), dtype=torch.float32)
+
+
+def choose_device(device: str | torch.device | None = None) -> torch.device:
+    """The device asked for, or the best there is.
+
+    Raises:
+        LumosXError: there is no such device here.
+    """
+    there_is = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device is None:
+        return torch.device(next(kind for kind, present in there_is.items() if present))
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        chosen = None
+    missing = chosen is None or not there_is.get(chosen.type)
+    if missing or (chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count()):
+        usable = ", ".join(kind for kind, present in there_is.items() if present)
+        raise LumosXError(f"There is no device {str(device)!r} here. Use one of: {usable}.")
+    return chosen
+
+
+def choose_dtype(device: torch.device) -> torch.dtype:
+    """What the LumosX network computes in where nothing else is asked for."""
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.bfloat16
+    return torch.float32 if device.type == "cpu" else torch.float16
+
+
+def _free_memory() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
