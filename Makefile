@@ -29,7 +29,6 @@ $(INSTALLED): pyproject.toml Makefile
 
 demo: $(INSTALLED)
 	$(BIN)/lumosx generate examples/two_people --model tiny --out $(DEMO)
-	@echo "The video is $(abspath $(DEMO))"
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
