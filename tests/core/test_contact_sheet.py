@@ -52,6 +52,9 @@ def test_the_words_of_a_group_are_in_its_colour():
     for group, colour in enumerate(COLOURS[:2]):
         words, title = box_of(with_words, colour), box_of(without, colour)
         assert words[3] > title[3] + 50, f"group {group} is not marked in the prompt"
+        prompt = with_words.crop((0, with_words.height - 70, with_words.width, with_words.height))
+        _, top, _, bottom = box_of(prompt, colour)
+        assert bottom - top > 10, "only the underline has the colour, not the words"
     assert box_of(with_words, COLOURS[2]) is None
 
 
@@ -81,8 +84,9 @@ def test_any_number_of_pictures_and_subjects_gives_a_sheet_of_bounded_size():
     crowd = sheet(Scene(tuple(Subject(picture("man")) for _ in range(300))), "a man")
     assert crowd.height < 20_000
     assert crowd.height < sheet(Scene((Subject(picture("man")),) * 60), "a man").height + 200
-    objects = sheet(Scene(objects=tuple(picture("lamp", LAMP) for _ in range(300))), "a lamp")
-    assert objects.height < crowd.height
+    objects = [sheet(Scene(objects=(picture("lamp", LAMP),) * count), "a lamp").height for count in (60, 300)]
+    assert objects[1] < objects[0] + 200
+    assert sheet(Scene((Subject(None),) * 300), "").height < 20_000
 
 
 def test_long_words_scripts_the_font_lacks_and_long_prompts_are_drawn():

@@ -203,9 +203,15 @@ def test_spans_of_the_text_equal_spans_of_the_tokens():
 
 
 def test_spans_of_the_text_follow_numbers_and_whole_words():
-    scene = Scene(objects=(picture("man#2"), picture("man#3"), picture("absent"), picture("")))
-    spans = match_phrases_in_text("woman, man, man.", scene)
-    assert spans == [PromptSpan("woman, man, "), PromptSpan("man", (0,)), PromptSpan(".")]
+    scene = Scene(objects=(picture("man#2"), picture("man#3"), picture("absent"), picture(""), picture(" a  hat")))
+    spans = match_phrases_in_text("woman, man, man,  a hat.", scene)
+    assert spans == [
+        PromptSpan("woman, man, "),
+        PromptSpan("man", (0,)),
+        PromptSpan(", "),
+        PromptSpan("a hat", (4,)),
+        PromptSpan("."),
+    ]
 
 
 def test_a_character_of_several_byte_tokens_is_put_together():
