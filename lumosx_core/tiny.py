@@ -21,6 +21,7 @@ from .model import LumosXConfig, LumosXModel
 from .model_files import ModelFiles
 from .tiny_corpus import caption_sentences
 
+TINY_VERSION = 1  # of the files' content: a copy in a user's cache is not used for another version
 TINY_CONFIG = LumosXConfig(dim=256, ffn_dim=512, num_heads=2, num_layers=3)
 TINY_VAE_WIDTH = 8
 TINY_VOCABULARY = 512

@@ -1,0 +1,232 @@
+"""The command line: `lumosx generate | convert | download | tiny`.
+
+Heavy imports stand in the commands that need them: converting a file needs no transformers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import LumosXError, MissingPackageError
+
+RELEASED = {"size": (832, 480), "frames": 81, "steps": 50}
+TINY = {"size": (192, 128), "frames": 17, "steps": 8}
+MISTAKE, INTERRUPTED = 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, 2 for a user's mistake, 130 after Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except LumosXError as error:
+        print(f"lumosx: {error}", file=sys.stderr)
+        return MISTAKE
+    except KeyboardInterrupt:
+        print("\nlumosx: stopped; no unfinished file was left.", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lumosx", description="Photographs of people and what they wear, and a prompt, become a video."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_generate(commands)
+    _add_convert(commands)
+    _add_download(commands)
+
+    tiny = commands.add_parser("tiny", help="write the tiny random model in ComfyUI's folder layout")
+    tiny.add_argument("directory", metavar="DIR", help="such as a ComfyUI models folder")
+    tiny.set_defaults(run=_tiny)
+    return parser
+
+
+def _add_generate(commands) -> None:
+    parser = commands.add_parser(
+        "generate",
+        help="make a video from a case folder",
+        description="Make a video from a case folder: caption.txt, subjects/N/face_PHRASE.png, subjects/N/PHRASE.png, "
+        "objects/PHRASE.png, background/PHRASE.png.",
+    )
+    parser.add_argument("case", metavar="CASE_DIR")
+    parser.add_argument("--out", required=True, metavar="VIDEO.mp4", help="several videos become VIDEO_0.mp4, ...")
+    parser.add_argument(
+        "--model",
+        default="tiny",
+        metavar="tiny|FILE|DIR",
+        help="LumosX weights, or a directory with diffusion_models, vae and text_encoders as in ComfyUI; "
+        "tiny (default): a built-in random miniature that shows that everything runs",
+    )
+    parser.add_argument("--vae", metavar="FILE", help="Wan 2.1 VAE (not needed with a directory or tiny)")
+    parser.add_argument("--text-encoder", metavar="FILE", help="UMT5-XXL (not needed with a directory or tiny)")
+    parser.add_argument("--negative", metavar="TEXT", help="negative prompt (default: the one of Wan 2.1)")
+    parser.add_argument("--seed", type=int, default=0, help="0 to 2**64 - 1 (default 0)")
+    parser.add_argument("--size", type=_size, metavar="WIDTHxHEIGHT", help="default 832x480, tiny 192x128")
+    parser.add_argument("--frames", type=int, help="4n + 1, at 16 a second (default 81, tiny 17)")
+    parser.add_argument("--steps", type=int, help="default 50, tiny 8")
+    parser.add_argument("--shift", type=float, default=8.0, help="of the noise schedule (default 8)")
+    parser.add_argument("--cfg", type=float, default=6.0, help="guidance (default 6)")
+    parser.add_argument("--batch", type=int, default=1, help="number of videos (default 1)")
+    parser.add_argument("--device", help="cpu, cuda or mps (default: the best there is)")
+    parser.add_argument(
+        "--dtype",
+        choices=["float32", "bfloat16", "float16"],
+        help="of the LumosX network (default: bfloat16 on CUDA, float16 on MPS, float32 on the CPU)",
+    )
+    parser.set_defaults(run=_generate)
+
+
+def _add_convert(commands) -> None:
+    parser = commands.add_parser("convert", help="write a checkpoint as one safetensors file that ComfyUI loads")
+    parser.add_argument("source", metavar="SRC", help=".safetensors, .pt, or a DCP directory")
+    parser.add_argument("destination", metavar="DST", help="a new .safetensors file")
+    parser.add_argument("--dtype", choices=["bf16", "fp16", "fp8_e4m3fn"], default="bf16", help="default bf16")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file if it is there")
+    parser.set_defaults(run=_convert)
+
+
+def _add_download(commands) -> None:
+    parser = commands.add_parser(
+        "download", help="fetch the released weights from the hub", description="Fetch LumosX, the Wan VAE and UMT5."
+    )
+    parser.add_argument("directory", metavar="DIR", nargs="?", help="takes the place of ComfyUI's models folder")
+    parser.add_argument("--comfyui", metavar="DIR", help="a ComfyUI folder, instead of DIR")
+    parser.add_argument("--dtype", choices=["bf16", "fp16", "fp8_e4m3fn"], default="bf16", help="default bf16")
+    parser.add_argument("--text-encoder", choices=["fp8", "fp16"], default="fp8", help="default fp8 (6.7 GB)")
+    parser.add_argument("--file", help="which checkpoint of the LumosX repository, if it holds several")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    parser.set_defaults(run=_download)
+
+
+def _generate(options: argparse.Namespace) -> None:
+    from .case_folder import read_case
+    from .video import check_video_path, write_video
+
+    settings = _settings(options)
+    path = check_video_path(options.out)
+    case = read_case(options.case)
+    files = _model_files(options)
+
+    import torch
+
+    from .pipeline import LumosXPipeline
+
+    dtype = getattr(torch, options.dtype) if options.dtype else None
+    pipeline = LumosXPipeline(files, device=options.device, dtype=dtype)
+    print(
+        f"{settings.width}x{settings.height}, {settings.frames} frames, {settings.steps} steps, seed {settings.seed}, "
+        f"{len(case.scene.references)} pictures, on {pipeline.device} in {str(pipeline.dtype).removeprefix('torch.')}"
+    )
+    try:
+        with _progress_bar() as progress:
+            videos = pipeline.generate(case.scene, case.prompt, settings, progress=progress)
+    except torch.OutOfMemoryError as error:
+        raise LumosXError(
+            f"The memory of {pipeline.device} is too small for {settings.width}x{settings.height} and "
+            f"{settings.frames} frames. Use a smaller --size, fewer --frames, a smaller --batch or --dtype bfloat16."
+        ) from error
+    paths = [path] if len(videos) == 1 else [path.with_stem(f"{path.stem}_{i}") for i in range(len(videos))]
+    for video, each in zip(videos, paths, strict=True):
+        write_video(each, video)
+        print(f"The video is {each.resolve()}")
+
+
+def _settings(options: argparse.Namespace):
+    from .pipeline import NEGATIVE_PROMPT, Settings
+
+    defaults = TINY if options.model == "tiny" else RELEASED
+    given = {name: getattr(options, name) for name in defaults if getattr(options, name) is not None}
+    width, height = (defaults | given)["size"]
+    return Settings(
+        width=width,
+        height=height,
+        frames=(defaults | given)["frames"],
+        steps=(defaults | given)["steps"],
+        batch=options.batch,
+        shift=options.shift,
+        cfg=options.cfg,
+        seed=options.seed,
+        negative_prompt=NEGATIVE_PROMPT if options.negative is None else options.negative,
+    )
+
+
+def _model_files(options: argparse.Namespace):
+    from .model_files import find_model_files
+
+    model = options.model
+    if model == "tiny":
+        model = _tiny_directory()
+        print("The tiny model has random weights: it shows that everything runs, its videos are coloured noise.")
+    return find_model_files(model, options.vae, options.text_encoder)
+
+
+def _tiny_directory() -> Path:
+    """The tiny preset in the user's cache, written on first use."""
+    from .tiny import TINY_VERSION, tiny_files, write_tiny
+
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    directory = cache / "lumosx" / f"tiny-{TINY_VERSION}"
+    if not all(path.is_file() for path in tiny_files(directory).by_folder.values()):
+        print(f"Writing the tiny model to {directory}")
+        write_tiny(directory)
+    return directory
+
+
+def _convert(options: argparse.Namespace) -> None:
+    from .convert import convert
+
+    path = convert(options.source, options.destination, options.dtype, overwrite=options.overwrite)
+    print(f"The model is {path.resolve()}  (ComfyUI: models/diffusion_models)")
+
+
+def _download(options: argparse.Namespace) -> None:
+    from .download import download
+
+    download(
+        options.directory,
+        comfyui=options.comfyui,
+        dtype=options.dtype,
+        text_encoder=options.text_encoder,
+        file=options.file,
+        overwrite=options.overwrite,
+    )
+
+
+def _tiny(options: argparse.Namespace) -> None:
+    from .tiny import write_tiny
+
+    for folder, path in write_tiny(options.directory).by_folder.items():
+        print(f"{path.resolve()}  (ComfyUI: models/{folder})")
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, separator, height = text.lower().partition("x")
+    if not (separator and width.isdecimal() and height.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size. Write WIDTHxHEIGHT, such as 832x480.")
+    return int(width), int(height)
+
+
+@contextmanager
+def _progress_bar():
+    """A bar for the sampling steps, and a line for each other stage."""
+    try:
+        from tqdm import tqdm
+    except ImportError as error:
+        raise MissingPackageError("tqdm", "The progress bar") from error
+    lines = {"text": "Reading the prompt", "pictures": "Encoding the pictures", "decoding": "Decoding the video"}
+    with tqdm(unit="step") as bar:
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage == "sampling":
+                bar.total, bar.n = total, done
+            bar.set_description(lines.get(stage, "Sampling"), refresh=False)
+            bar.refresh()
+
+        yield progress
