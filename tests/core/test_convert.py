@@ -69,7 +69,7 @@ def test_fp8_scales_the_matrices_of_the_blocks_and_leaves_the_rest(source, weigh
 
 @pytest.mark.parametrize(
     ("dtype", "bound"),
-    [("bf16", 6e-3), ("fp16", 8e-4), ("fp8_e4m3fn", 3e-2)],  # measured: see the assertion's message
+    [("bf16", 4e-3), ("fp16", 5e-4), ("fp8_e4m3fn", 1e-2)],  # measured 2.5e-3, 3.1e-4, 6.0e-3
 )
 def test_the_converted_network_computes_what_the_source_does(source, weights, tmp_path, dtype, bound):
     torch.manual_seed(1)
@@ -163,7 +163,7 @@ def test_values_that_do_not_fit_are_named_and_nothing_is_left(weights, tmp_path,
 
 def test_a_full_disk_is_reported_and_nothing_is_left(source, tmp_path):
     """A limit on the size of files stands for the full disk: the write fails half way with the system's own error."""
-    resource = pytest.importorskip("resource")
+    pytest.importorskip("resource")
     (tmp_path / "out").mkdir()
     code = (
         "import resource, signal, sys\n"
@@ -174,7 +174,6 @@ def test_a_full_disk_is_reported_and_nothing_is_left(source, tmp_path):
         "try: convert(sys.argv[1], sys.argv[2])\n"
         "except LumosXError as error: sys.exit(f'LumosXError: {error}')\n"
     )
-    assert resource.RLIMIT_FSIZE
     result = subprocess.run(
         [sys.executable, "-c", code, str(source), str(tmp_path / "out" / "a.safetensors")],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

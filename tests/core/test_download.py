@@ -33,6 +33,7 @@ class Hub:
         self.files = files
         self.checksums: dict[str, str] = {}  # name -> what the listing claims instead of the truth
         self.cut: dict[str, int] = {}  # name -> bytes of the first answer after which the line goes dead
+        self.gone: set[str] = set()  # names that are listed but no longer there
         self.requests: list[tuple[str, str | None]] = []  # file name, Range header
         hub = self
 
@@ -55,7 +56,7 @@ class Hub:
             if path in (f"/api/models/{repository}", f"/api/models/{repository}/revision/main"):
                 return self.send(request, 200, json.dumps(self.listing(repository)).encode())
             prefix = f"/{repository}/resolve/{COMMIT}/"
-            if path.startswith(prefix) and (name := path.removeprefix(prefix)) in files:
+            if path.startswith(prefix) and (name := path.removeprefix(prefix)) in files.keys() - self.gone:
                 return self.send_file(request, name, files[name])
         self.send(request, 404, b"{}", "EntryNotFound" if "/resolve/" in path else "RepoNotFound")
 
@@ -250,6 +251,13 @@ def test_a_file_the_hub_no_longer_has_is_named(hub, models):
     result = download(hub, models)
     assert f"LumosXError: {WAN_REPOSITORY} no longer holds {VAE!r}" in result.stderr
     assert files_in(models) == set()
+
+
+def test_a_file_that_is_listed_but_gone_is_named(hub, models):
+    hub.gone.add(TEXT_ENCODERS["fp8"])
+    result = download(hub, models)
+    assert f"LumosXError: {TEXT_ENCODERS['fp8']} could not be fetched" in result.stderr
+    assert files_in(models) == {"vae/wan_2.1_vae.safetensors"}
 
 
 def test_a_repository_the_hub_does_not_have_is_named(hub, models):
