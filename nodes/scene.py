@@ -133,8 +133,8 @@ class LumosXSceneFromFolder(io.ComfyNode):
         if folder in _case_folders():
             return True
         return (
-            f"There is no case folder {folder!r} in ComfyUI's input folder {folder_paths.get_input_directory()}. Copy it "
-            f"there with its caption.txt, then press R to refresh."
+            f"There is no case folder {folder!r} in ComfyUI's input folder {folder_paths.get_input_directory()}. Copy "
+            f"it there with its caption.txt, then press R to refresh."
         )
 
     @classmethod

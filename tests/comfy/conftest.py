@@ -24,7 +24,7 @@ CASE = "man_and_woman_outfits"
 PRELUDE = """
 import importlib.util, json, sys
 root, arguments = sys.argv[1], json.loads(sys.argv[2])
-sys.argv = ["main.py", "--cpu", "--use-pytorch-cross-attention", *arguments.get("flags", [])]
+sys.argv = ["main.py", "--cpu", arguments.get("attention", "--use-pytorch-cross-attention")]
 import comfy.options
 comfy.options.enable_args_parsing()
 import torch, utils.extra_config
@@ -58,6 +58,7 @@ def run_in_comfyui(comfyui, tmp_path_factory):
             capture_output=True,
             text=True,
             timeout=timeout,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},  # faster for tiny models
         )
         assert process.returncode == 0, process.stderr[-4000:]
         return json.loads(output.read_text())
