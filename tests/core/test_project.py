@@ -17,9 +17,9 @@ ROOMS = ("lumosx_core", "nodes", "training", "evaluation", "benchmarks")
 SHIPPED = ("lumosx_core", "nodes", "__init__.py")  # what runs inside somebody's ComfyUI
 
 EVERYWHERE = {"torch", "einops", "safetensors", "PIL", "numpy"}
-COMFYUI = {  # what a ComfyUI always has
+COMFYUI = {
     *("comfy", "comfy_api", "comfy_execution", "comfy_extras", "comfyui_version", "folder_paths", "latent_preview"),
-    *("node_helpers", "nodes", "server", "tqdm"),
+    *("node_helpers", "nodes", "server"),
 }
 ON_DEMAND = (
     *("accelerate", "av", "diffusers", "ftfy", "huggingface_hub", "peft", "sentencepiece", "tqdm", "transformers"),
@@ -102,7 +102,7 @@ def test_the_core_loads_optional_packages_only_where_they_are_needed():
 
 def test_the_nodes_load_optional_packages_only_where_they_are_needed():
     loaded = [found for found in all_imports("nodes", "__init__.py") if third_party(found) and not found.inside]
-    assert [found for found in loaded if found.package not in EVERYWHERE | COMFYUI] == []
+    assert [found for found in loaded if found.package not in EVERYWHERE | COMFYUI | {"tqdm"}] == []
 
 
 def test_the_nodes_download_nothing_and_start_no_program():
