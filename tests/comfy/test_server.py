@@ -6,7 +6,12 @@ import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
+
+from lumosx_core.case_folder import read_case
+from lumosx_core.pipeline import LumosXPipeline, Settings
+from lumosx_core.vae import WanVae
 
 CASE = "man_and_woman_outfits"
 PROMPT = (
@@ -249,3 +254,52 @@ def test_the_contact_sheet_is_shown(server):
     graph["sheet"] = node("LumosXPreviewScene", scene=["scene", 0], prompt=PROMPT, clip=["clip", 0])
     (path,) = server.saved(server.run(graph), "sheet")
     assert path.stat().st_size > 10_000
+
+
+def custom_sampled(graph: dict, seed: int = 7, steps: int = STEPS, cfg: float = 6.0) -> dict:
+    """The graph with SamplerCustomAdvanced, the released solver and the released schedule behind it."""
+    return {
+        **graph,
+        "noise": node("RandomNoise", noise_seed=seed),
+        "guider": node("CFGGuider", model=["model", 0], positive=["video", 0], negative=["video", 1], cfg=cfg),
+        "solver": node("LumosXSampler"),
+        "sigmas": node("LumosXSigmas", steps=steps, shift=8.0),
+        "sampler": node(
+            "SamplerCustomAdvanced",
+            noise=["noise", 0],
+            guider=["guider", 0],
+            sampler=["solver", 0],
+            sigmas=["sigmas", 0],
+            latent_image=["video", 2],
+        ),
+    }
+
+
+def test_the_released_solver_gives_what_the_headless_pipeline_gives(server, tiny_models, record_property):
+    graph = scene_graph()
+    graph["folder"] = node("LumosXSceneFromFolder", folder=CASE)
+    graph["video"]["inputs"] |= {"scene": ["folder", 0], "positive_prompt": ["folder", 1]}
+    graph = custom_sampled(graph, seed=2**40 + 3, steps=11)  # 11 steps: a level at which float32 would round up
+    graph = saved(graph) | {"images": node("SaveImage", images=["decode", 0], filename_prefix="frame")}
+    outputs = server.run(graph)
+
+    case = read_case(server.directory / "input" / CASE)
+    pipeline = LumosXPipeline.load(tiny_models, device="cpu", dtype=torch.float32)
+    settings = Settings(WIDTH, HEIGHT, LENGTH, steps=11, seed=2**40 + 3, negative_prompt="blurry, static")
+    vae = WanVae.load(pipeline.files.vae)
+    normalised = pipeline.sample(pipeline.prepare(case.scene, case.prompt, settings, vae), settings)
+    mean, std = (
+        torch.tensor(values).view(1, -1, 1, 1, 1)
+        for values in (vae.network.config.latents_mean, vae.network.config.latents_std)
+    )
+    expected = normalised * std + mean
+    difference = ((latents(server, outputs) - expected).norm() / expected.norm()).item()
+    record_property("relative difference of the latents", difference)
+    assert difference < 1e-3
+
+    headless = pipeline.generate(case.scene, case.prompt, settings)[0].numpy()
+    shown = np.stack([np.array(Image.open(path)) for path in sorted(server.saved(outputs, "images"))])
+    assert shown.shape == headless.shape
+    assert np.abs(shown.astype(int) - headless).max() <= 2  # of 255: ComfyUI truncates to 8 bit, we round
+    (path,) = server.saved(outputs, "save")
+    assert frames(path).shape == headless.shape
