@@ -84,6 +84,13 @@ def test_rotation_keeps_lengths_and_the_origin():
     assert largest_difference(rotated.norm(dim=-1), x.norm(dim=-1)) <= 1e-5
 
 
+def test_each_pair_of_neighbouring_channels_turns_by_its_own_angle():
+    angles = torch.tensor([[0.0, 0.3, math.pi / 2]])
+    x = torch.tensor([1.0, 0.0, 1.0, 0.0, 0.0, 2.0]).view(1, 1, 1, 6)
+    expected = torch.tensor([1.0, 0.0, math.cos(0.3), math.sin(0.3), -2.0, 0.0]).view(1, 1, 1, 6)
+    assert largest_difference(rotate(x, angles.cos(), angles.sin()), expected) <= 1e-6
+
+
 def test_angles_keep_float32_precision_at_the_farthest_positions():
     place = 1000
     cos, sin = rotary_table(torch.tensor([[place, 0, 0], [0, place, 0], [0, 0, place]]), 128)
