@@ -8,7 +8,7 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 
-from ..lumosx_core.checkpoint import detect_config, read_state_dict
+from ..lumosx_core.checkpoint import open_network
 from ..lumosx_core.errors import LumosXError
 from .comfy_bridge import RelationalOptions, patch_model
 
@@ -50,7 +50,7 @@ class LumosXLoadModel(io.ComfyNode):
             return io.NodeOutput(patch_model(model, RelationalOptions()))
         except Exception:
             # Our own reader knows the formats people have and says what is wrong with the file, if anything is.
-            detect_config(read_state_dict(path))
+            open_network(path)
             raise
 
 
