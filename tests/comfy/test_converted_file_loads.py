@@ -84,8 +84,8 @@ def test_the_stock_loader_reads_the_same_values_as_we_do(outputs, name):
     assert error < 1e-5, f"relative error {error:.2e}"  # measured 5.5e-7
 
 
-# Why fp8 is scaled: in a network of 4 layers with heavy-tailed random weights this error was 1.25e-2 with scales, 1.38e-2
-# with a plain cast, and 3.25e-2 with a plain cast that ComfyUI then keeps wholly in fp8, as it does on a GPU.
+# Why fp8 is scaled: in a network of 4 layers with heavy-tailed random weights this error was 1.25e-2 with scales,
+# 1.38e-2 with a plain cast, and 3.25e-2 with a plain cast that is loaded with every tensor in fp8.
 @pytest.mark.parametrize(
     ("name", "bound"),
     [
