@@ -221,12 +221,22 @@ def _progress_bar():
     except ImportError as error:
         raise MissingPackageError("tqdm", "The progress bar") from error
     lines = {"text": "Reading the prompt", "pictures": "Encoding the pictures", "decoding": "Decoding the video"}
-    with tqdm(unit="step") as bar:
+    bar = None
 
-        def progress(stage: str, done: int, total: int) -> None:
-            if stage == "sampling":
-                bar.total, bar.n = total, done
-            bar.set_description(lines.get(stage, "Sampling"), refresh=False)
-            bar.refresh()
+    def progress(stage: str, done: int, total: int) -> None:
+        nonlocal bar
+        if stage in lines:
+            if done == 0:
+                print(lines[stage], file=sys.stderr)
+            return
+        if bar is None:
+            bar = tqdm(total=total, unit="step", desc="Sampling")
+        bar.update(done - bar.n)
+        if done == total:
+            bar.close()
 
+    try:
         yield progress
+    finally:
+        if bar is not None:
+            bar.close()
