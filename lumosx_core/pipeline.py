@@ -7,6 +7,7 @@ prompts, the VAE the pictures, the LumosX network makes latents out of noise, an
 from __future__ import annotations
 
 import gc
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ class Settings:
         if not 0 <= self.seed < 2**64:
             nearest = 0 if self.seed < 0 else 2**64 - 1
             raise LumosXError(f"seed is {self.seed}, expected a whole number from 0 to 2**64 - 1. Use {nearest}.")
-        if not (self.cfg == self.cfg and abs(self.cfg) != float("inf")):
+        if not math.isfinite(self.cfg):
             raise LumosXError(f"cfg is {self.cfg}, expected a finite number. The released model uses 6.")
 
 
