@@ -286,7 +286,7 @@ def test_half_precision_weights_keep_the_residual_stream_in_float32(model, dtype
     half.load_state_dict(model.state_dict())
     streams = []
     for block in half.blocks:
-        block.register_forward_hook(lambda _module, _inputs, output: streams.append(output.dtype))
+        block.register_forward_hook(lambda _module, inputs, output: streams.extend([inputs[0].dtype, output.dtype]))
     with torch.no_grad():
         for latents in (torch.float32, dtype):
             call = {
@@ -295,7 +295,7 @@ def test_half_precision_weights_keep_the_residual_stream_in_float32(model, dtype
             velocity = half(**call)
             assert velocity.dtype == torch.float32
             assert relative_norm(velocity, model(**inputs())) <= 3e-2
-    assert streams == [torch.float32] * 4
+    assert streams == [torch.float32] * 8  # into and out of each of 2 blocks, twice
 
 
 def test_heads_that_do_not_fit_the_width_are_refused():
