@@ -3,7 +3,6 @@
 # make lint    what a review would complain about; make format mends most of it
 #
 # The first call makes .venv and installs everything from the package registry; later calls reuse it.
-# Another build of torch:  make test TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
