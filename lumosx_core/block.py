@@ -82,10 +82,9 @@ def relational_block(block: nn.Module, x: Tensor, modulation: Tensor, text: Tens
 
 def self_attention(module: nn.Module, x: Tensor, relations: Relations) -> Tensor:
     """Self-attention with R2PE positions and CSAM ranges, after its output projection: (B, L, D)."""
-    heads = module.num_heads
-    q = rotate(module.norm_q(module.q(x)).unflatten(-1, (heads, -1)), relations.cos, relations.sin).transpose(1, 2)
-    k = rotate(module.norm_k(module.k(x)).unflatten(-1, (heads, -1)), relations.cos, relations.sin).transpose(1, 2)
-    v = module.v(x).unflatten(-1, (heads, -1)).transpose(1, 2)
+    q, k, v = _heads(module, module.norm_q(module.q(x)), module.norm_k(module.k(x)), module.v(x))
+    q, k = (rotate(part, relations.cos, relations.sin).to(v.dtype).transpose(1, 2) for part in (q, k))
+    v = v.transpose(1, 2)
     if relations.csam:
         picture_tokens = relations.grid[0] * relations.grid[1]
         out = grouped_self_attention(q, k, v, relations.layout, picture_tokens, relations.attention)
@@ -96,9 +95,13 @@ def self_attention(module: nn.Module, x: Tensor, relations: Relations) -> Tensor
 
 def cross_attention(module: nn.Module, x: Tensor, text: Tensor, relations: Relations) -> Tensor:
     """Cross-attention over the text with the bias of MCAM, after its output projection: (B, L, D)."""
-    heads = module.num_heads
-    q = module.norm_q(module.q(x)).unflatten(-1, (heads, -1)).transpose(1, 2)
-    k = module.norm_k(module.k(text)).unflatten(-1, (heads, -1)).transpose(1, 2)
-    v = module.v(text).unflatten(-1, (heads, -1)).transpose(1, 2)
+    q, k, v = _heads(module, module.norm_q(module.q(x)), module.norm_k(module.k(text)), module.v(text))
+    # Under autocast a norm with float32 weights returns float32; attention functions want one dtype.
+    q, k, v = (part.to(v.dtype).transpose(1, 2) for part in (q, k, v))
     out = biased_cross_attention(q, k, v, relations.words, relations.grid, relations.mcam_ratio, relations.attention)
     return module.o(out.transpose(1, 2).flatten(2))
+
+
+def _heads(module: nn.Module, *parts: Tensor) -> tuple[Tensor, ...]:
+    """(B, L, D) -> (B, L, heads, d) for each."""
+    return tuple(part.unflatten(-1, (module.num_heads, -1)) for part in parts)

@@ -265,11 +265,13 @@ class LumosXModel(nn.Module):
                 f"Shorten a longer prompt."
             )
         if references is None:
-            if layout is not None and layout.pictures:
-                raise LumosXError(f"The layout describes {layout.pictures} pictures, but no references were given.")
-            return ReferenceLayout(0), torch.zeros(0, config.text_len, dtype=torch.bool)
+            layout = ReferenceLayout(0) if layout is None else layout
+            layout.check(0)
+            return layout, torch.zeros(0, config.text_len, dtype=torch.bool)
         if layout is None:
             raise LumosXError("references were given without a layout. Pass the scene's ReferenceLayout.")
+        if references.ndim == 5:
+            layout.check(references.shape[2])
         expected = (config.in_dim, layout.pictures, *video.shape[3:])
         if references.ndim != 5 or references.shape[0] not in (1, batch) or references.shape[1:] != expected:
             raise LumosXError(

@@ -23,7 +23,7 @@ def sample_dpmpp_2m(
         callback: called as (step, clean, latents) after each prediction, before the latents move on.
 
     Returns:
-        Latents at sigmas[-1], in the shape and dtype of `latents`.
+        Latents at sigmas[-1], in the shape of `latents` and the dtype of the predictions.
     """
     levels = sigmas.double().tolist()
     log_snr = [_log_snr(sigma) for sigma in levels]
@@ -33,7 +33,7 @@ def sample_dpmpp_2m(
         if callback is not None:
             callback(step, clean, latents)
         if next_sigma == 0:
-            return clean.to(latents.dtype)
+            return clean
         h = log_snr[step + 1] - log_snr[step]
         direction = clean
         # At sigma 1 the log-SNR is minus infinity, so the step after it has no finite distance to correct over.

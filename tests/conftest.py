@@ -17,6 +17,9 @@ from safetensors.torch import load_file
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# The tests' networks are tiny: a second thread costs more than it brings, and much more on a busy machine.
+torch.set_num_threads(1)
+
 
 def missing(what: str) -> None:
     """Skip the running test, or fail it under LUMOSX_REQUIRE_ALL=1, naming what is missing."""
