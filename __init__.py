@@ -1,16 +1,21 @@
 """ComfyUI LumosX: the entry ComfyUI loads. Outside ComfyUI it does nothing."""
 
 import logging
+import re
+import sys
 
 OLDEST_COMFYUI = (0, 8, 0)
 
 try:
     from comfyui_version import __version__ as _host_version
 except ImportError:
-    _host_version = None
+    # The first ComfyUIs did not tell their version.
+    _host_version = "0.0 (it tells no version)" if "folder_paths" in sys.modules else None
 
 if _host_version is not None:
-    if tuple(int(part) for part in _host_version.split(".")[:3]) >= OLDEST_COMFYUI:
+    # "0.8.0-rc1", "v1.0": only the numbers count; a version without any is somebody's own build, and new.
+    _numbers = tuple(int(part) for part in re.findall(r"\d+", _host_version)[:3])
+    if not _numbers or (*_numbers, 0, 0)[:3] >= OLDEST_COMFYUI:
         from .nodes import comfy_entrypoint  # noqa: F401
     else:
         logging.warning(

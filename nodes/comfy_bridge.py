@@ -68,9 +68,12 @@ def patch_model(model, options: RelationalOptions):
         type(network) is comfy.ldm.wan.model.WanModel and network.model_type == "t2v" and network.in_dim == 16
     )
     if not text_to_video:
+        kind = getattr(network, "model_type", type(network).__name__)
+        channels = f", {network.in_dim} channels" if hasattr(network, "in_dim") else ""
         raise LumosXError(
-            f"LumosX Apply works on a Wan2.1 text-to-video model, but this MODEL is {type(model.model).__name__}"
-            f" ({type(network).__name__}). Load the LumosX weights with LumosX Load Model or Load Diffusion Model."
+            f"LumosX Apply works on a Wan2.1 text-to-video model (t2v, 16 channels), but this MODEL is "
+            f"{type(model.model).__name__} ({kind}{channels}). Load the LumosX weights with LumosX Load Model or Load "
+            f"Diffusion Model."
         )
     model = model.clone()
     for kind, wrapper in (

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import comfy.sd
 import comfy.utils
 import folder_paths
 import torch
 from comfy_api.latest import io
+from safetensors import safe_open
 
-from ..lumosx_core.checkpoint import open_network
+from ..lumosx_core.checkpoint import open_checkpoint, open_network
+from ..lumosx_core.detect import QUANTISATION, native_names
 from ..lumosx_core.errors import LumosXError
 from .comfy_bridge import RelationalOptions, patch_model
 
@@ -46,12 +50,19 @@ class LumosXLoadModel(io.ComfyNode):
         path = folder_paths.get_full_path_or_raise("diffusion_models", model_name)
         options = {} if _DTYPES[weight_dtype] is None else {"dtype": _DTYPES[weight_dtype]}
         try:
-            model = comfy.sd.load_diffusion_model(path, model_options=options)
-            return io.NodeOutput(patch_model(model, RelationalOptions()))
-        except Exception:
+            model = patch_model(comfy.sd.load_diffusion_model(path, model_options=options), RelationalOptions())
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except Exception as error:
             # Our own reader knows the formats people have and says what is wrong with the file, if anything is.
             open_network(path)
-            raise
+            raise LumosXError(
+                f"{model_name} holds a LumosX network, but not in a form that ComfyUI loads ({_first_line(error)}). "
+                f"Turn it into a safetensors file: lumosx convert {path} NEW.safetensors"
+            ) from error
+        names = native_names(_tensor_names(path))
+        _check_complete(model_name, model.model.diffusion_model, names, "Download or convert it again.")
+        return io.NodeOutput(model)
 
 
 class LumosXLoadTextEncoder(io.ComfyNode):
@@ -78,26 +89,58 @@ class LumosXLoadTextEncoder(io.ComfyNode):
     @classmethod
     def execute(cls, text_encoder_name) -> io.NodeOutput:
         path = folder_paths.get_full_path_or_raise("text_encoders", text_encoder_name)
-        weights, metadata = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
         try:
-            model_config = _umt5_sizes(weights)
-        except KeyError as missing:
-            raise LumosXError(
-                f"{text_encoder_name} is not a UMT5 text encoder: it has no tensor {missing}. Choose the umt5 file "
-                f"that belongs to Wan2.1, e.g. umt5_xxl_fp8_e4m3fn_scaled.safetensors."
-            ) from None
-        weights, _ = comfy.utils.convert_old_quants(weights, model_prefix="", metadata=metadata)
-        clip = comfy.sd.load_text_encoder_state_dicts(
-            [weights],
-            embedding_directory=folder_paths.get_folder_paths("embeddings"),
-            clip_type=comfy.sd.CLIPType.WAN,
-            model_options={"umt5xxl_model_config": model_config},
-        )
+            clip, names = _load_umt5(path)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except Exception as error:
+            open_checkpoint(path)  # says what is wrong with a damaged file
+            reason = f"it has no tensor {error}" if isinstance(error, KeyError) else _first_line(error)
+            raise LumosXError(f"{text_encoder_name} is not a UMT5 text encoder: {reason}. {_CHOOSE_UMT5}") from error
+        model = clip.cond_stage_model
+        _check_complete(text_encoder_name, getattr(model, model.clip).transformer, names, _CHOOSE_UMT5)
         return io.NodeOutput(clip)
+
+
+_CHOOSE_UMT5 = "Choose the umt5 file that belongs to Wan2.1, e.g. umt5_xxl_fp8_e4m3fn_scaled.safetensors."
+
+
+def _load_umt5(path: str) -> tuple[comfy.sd.CLIP, set[str]]:
+    """The text encoder in a file, and the names of the file's tensors."""
+    weights, metadata = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
+    names = set(weights)
+    model_config = _umt5_sizes(weights)
+    weights, _ = comfy.utils.convert_old_quants(weights, model_prefix="", metadata=metadata)
+    clip = comfy.sd.load_text_encoder_state_dicts(
+        [weights],
+        embedding_directory=folder_paths.get_folder_paths("embeddings"),
+        clip_type=comfy.sd.CLIPType.WAN,
+        model_options={"umt5xxl_model_config": model_config},
+    )
+    return clip, names
+
+
+def _tensor_names(path: str) -> list[str]:
+    if path.lower().endswith((".safetensors", ".sft")):
+        with safe_open(path, framework="pt") as file:  # names only: our reader leaves out kinds it cannot compute with
+            return list(file.keys())
+    return list(open_checkpoint(path))
+
+
+def _check_complete(file_name: str, network: torch.nn.Module, names: Collection[str], mend: str) -> None:
+    """Raise LumosXError for a tensor the file lacks: ComfyUI only logs it and computes with random memory."""
+    missing = [name for name, _ in network.named_parameters() if name not in names and not name.endswith(QUANTISATION)]
+    if missing:
+        raise LumosXError(f"{file_name} is incomplete: it lacks {len(missing)} tensors, such as {missing[:3]}. {mend}")
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".: ")
 
 
 def _umt5_sizes(weights: dict) -> dict:
     vocabulary, width = weights["shared.weight"].shape
+    weights["spiece_model"]  # the tokenizer; files of other tools lack it
     layers = {int(key.split(".")[2]) for key in weights if key.startswith("encoder.block.") and "SelfAttention" in key}
     return {
         "vocab_size": vocabulary,
