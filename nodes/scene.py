@@ -15,8 +15,8 @@ from ..lumosx_core.scene import Reference, Scene, Subject
 
 SceneType = io.Custom("LUMOSX_SCENE")
 
-MOST_PICTURES = 12  # in one growing list of pictures
-MOST_SUBJECTS = 20
+PICTURES = 3  # attributes of a subject, objects of a scene; the most that were trained
+MOST_SCENES = 20  # in one growing list
 PHRASE_HELP = (
     "The words of the prompt that name it, exactly as written there. Every occurrence is meant; man#2 means the second "
     "one only. Empty: bound to no words."
@@ -37,24 +37,33 @@ class LumosXSubject(io.ComfyNode):
             display_name="LumosX Subject",
             category="LumosX",
             description="One person: a face and what the person wears or carries, each with the words that name it in "
-            "the prompt. Join several with LumosX Scene.",
+            "the prompt. For more than three attributes connect another LumosX Subject without a face. Join several "
+            "people with LumosX Scene.",
             inputs=[
-                io.Image.Input("face", optional=True, tooltip="A picture of the face."),
-                io.String.Input("face_phrase", default="", tooltip=PHRASE_HELP),
-                io.Mask.Input("face_mask", optional=True, tooltip=MASK_HELP),
-                _growing_pictures(
-                    "attributes",
-                    [*range(1, MOST_PICTURES + 1), 0],
-                    "How many garments or other things of this person have a picture. Up to 3 were trained.",
+                *_picture("face", "A picture of the face."),
+                *_pictures("attribute", "A picture of a garment or another thing of this person."),
+                _growing(
+                    "more_attributes",
+                    "more_attributes",
+                    "Another LumosX Subject without a face: its attributes belong to this person, too. Up to 3 "
+                    "attributes were trained.",
                 ),
             ],
             outputs=[SceneType.Output(display_name="scene")],
         )
 
     @classmethod
-    def execute(cls, face_phrase, attributes, face=None, face_mask=None) -> io.NodeOutput:
+    def execute(cls, face=None, face_phrase="", face_mask=None, more_attributes=None, **attributes) -> io.NodeOutput:
+        attributes = _references("attribute", attributes)
+        for part in _connected(more_attributes):
+            if part.background or part.objects or any(subject.face for subject in part.subjects):
+                raise LumosXError(
+                    "The scene connected to more_attributes has a face, an object or a background, expected attributes "
+                    "only. Connect a LumosX Subject without a face, or join whole scenes with LumosX Scene."
+                )
+            attributes += part.references
         face = _reference("The face", face, face_phrase, face_mask)
-        scene = Scene((Subject(face, _references("Attribute", attributes)),))
+        scene = Scene((Subject(face, attributes),))
         if not scene.references:
             raise LumosXError("This subject has no picture. Connect a face or an attribute to LumosX Subject.")
         return io.NodeOutput(scene)
@@ -69,27 +78,25 @@ class LumosXScene(io.ComfyNode):
             node_id="LumosXScene",
             display_name="LumosX Scene",
             category="LumosX",
-            description="Joins subjects, objects and a background. Objects belong to nobody: a lamp, a table.",
+            description="Joins subjects, objects and a background. Objects belong to nobody: a lamp, a table. For more "
+            "than three objects connect another LumosX Scene among the subjects.",
             inputs=[
-                io.Autogrow.Input(
-                    "subjects",
-                    template=io.Autogrow.TemplateNames(
-                        SceneType.Input("subject", tooltip="A LumosX Subject, or another scene."),
-                        names=[f"subject_{i}" for i in range(1, MOST_SUBJECTS + 1)],
-                        min=0,
-                    ),
-                    tooltip="The people, in any order. Up to 3 were trained; more work, more than 9 are unstable.",
-                ),
                 io.Image.Input("background", optional=True, tooltip="A picture of the place, without people."),
-                io.String.Input("background_phrase", default="", tooltip=PHRASE_HELP),
-                _growing_pictures("objects", [*range(MOST_PICTURES + 1)], "How many objects have a picture."),
+                io.String.Input("background_phrase", default="", optional=True, tooltip=PHRASE_HELP),
+                *_pictures("object", "A picture of an object."),
+                _growing(
+                    "subjects",
+                    "subject",
+                    "A LumosX Subject, or another LumosX Scene, for example with more objects. Up to 3 subjects were "
+                    "trained; more work, more than 9 are unstable.",
+                ),
             ],
             outputs=[SceneType.Output(display_name="scene")],
         )
 
     @classmethod
-    def execute(cls, background_phrase, objects, subjects=None, background=None) -> io.NodeOutput:
-        parts = [part for _, part in sorted((subjects or {}).items(), key=_number) if part is not None]
+    def execute(cls, subjects=None, background=None, background_phrase="", **objects) -> io.NodeOutput:
+        parts = _connected(subjects)
         backgrounds = [part.background for part in parts if part.background is not None]
         background = _reference("The background", background, background_phrase)
         if background is not None:
@@ -100,7 +107,7 @@ class LumosXScene(io.ComfyNode):
             )
         scene = Scene(
             tuple(subject for part in parts for subject in part.subjects),
-            tuple(item for part in parts for item in part.objects) + _references("Object", objects),
+            tuple(item for part in parts for item in part.objects) + _references("object", objects),
             backgrounds[0] if backgrounds else None,
         )
         scene.check()
@@ -149,25 +156,59 @@ class LumosXSceneFromFolder(io.ComfyNode):
         return io.NodeOutput(case.scene, case.prompt)
 
 
-def _growing_pictures(name: str, counts: list[int], tooltip: str) -> io.DynamicCombo.Input:
-    """A list of pictures, each with phrase and mask, as long as the artist says; the first count is the default."""
-    slots = [
-        [
-            io.Image.Input(f"picture_{i}", optional=True),
-            io.String.Input(f"phrase_{i}", default="", tooltip=PHRASE_HELP),
-            io.Mask.Input(f"mask_{i}", optional=True, tooltip=MASK_HELP),
-        ]
-        for i in range(1, max(counts) + 1)
+class _OptionalNames(io.Autogrow.TemplateNames):
+    """Names of a growing list that shows its first slot and may stay empty.
+
+    The page shows no slot to grow from if the least number is 0; newer hosts refuse an empty list if it is 1, unless
+    the slots are optional; and ComfyUI 0.8.0 fails on optional slots if the empty dict of required ones is there, too.
+    """
+
+    def as_dict(self) -> dict:
+        names = super().as_dict()
+        return {**names, "input": {"optional": names["input"]["optional"]}}
+
+
+def _growing(name: str, slot: str, tooltip: str) -> io.Autogrow.Input:
+    """A list of scenes with one more slot as soon as the last one is connected.
+
+    The last input of its node: the page puts grown slots at the end when it loads a workflow.
+    """
+    template = _OptionalNames(
+        SceneType.Input(slot, optional=True, tooltip=tooltip), [f"{slot}_{i}" for i in range(1, MOST_SCENES + 1)], min=1
+    )
+    return io.Autogrow.Input(name, template=template, optional=True, tooltip=tooltip)
+
+
+def _picture(name: str, tooltip: str) -> list[io.Input]:
+    return [
+        io.Image.Input(name, optional=True, tooltip=tooltip),
+        io.String.Input(f"{name}_phrase", default="", optional=True, tooltip=PHRASE_HELP),
+        io.Mask.Input(f"{name}_mask", optional=True, tooltip=MASK_HELP),
     ]
-    options = [io.DynamicCombo.Option(str(count), sum(slots[:count], [])) for count in counts]
-    return io.DynamicCombo.Input(name, options=options, tooltip=tooltip)
 
 
-def _references(kind: str, pictures: dict) -> tuple[Reference, ...]:
-    names = sorted((name for name in pictures if name.startswith("phrase_")), key=lambda name: int(name[7:]))
+def _pictures(kind: str, tooltip: str) -> list[io.Input]:
+    """Some pictures, each with phrase and mask.
+
+    Always there: in ComfyUI's page a DynamicCombo of their number empties all phrases whenever the number changes.
+    """
+    return [slot for i in range(1, PICTURES + 1) for slot in _picture(f"{kind}_{i}", tooltip)]
+
+
+def _connected(slots: dict | None) -> list[Scene]:
+    """The scenes of a growing list, in the order of its slots."""
+    numbered = sorted((slots or {}).items(), key=lambda slot: int(slot[0].rpartition("_")[2]))
+    return [scene for _, scene in numbered if scene is not None]
+
+
+def _references(kind: str, inputs: dict) -> tuple[Reference, ...]:
+    names = [f"{kind}_{i}" for i in range(1, PICTURES + 1)]
     found = [
         _reference(
-            f"{kind} {name[7:]}", pictures.get(f"picture_{name[7:]}"), pictures[name], pictures.get(f"mask_{name[7:]}")
+            name.capitalize().replace("_", " "),
+            inputs.get(name),
+            inputs.get(f"{name}_phrase", ""),
+            inputs.get(f"{name}_mask"),
         )
         for name in names
     ]
@@ -197,10 +238,6 @@ def _reference(label: str, picture, phrase: str, mask=None) -> Reference | None:
         except LumosXError as error:
             raise LumosXError(f"{label}: {error} {MASK_HELP}") from error
     return Reference(phrase, image)
-
-
-def _number(item: tuple) -> int:
-    return int(item[0].rpartition("_")[2])
 
 
 def _case_folders() -> list[str]:

@@ -46,19 +46,17 @@ def scene_graph(**changes) -> dict:
             "LumosXSubject",
             face=["man_face", 0],
             face_phrase="man",
-            attributes="2",
-            attributes__picture_1=["jacket", 0],
-            attributes__phrase_1="denim jacket",
-            attributes__picture_2=["shirt", 0],
-            attributes__phrase_2="white shirt",
+            attribute_1=["jacket", 0],
+            attribute_1_phrase="denim jacket",
+            attribute_2=["shirt", 0],
+            attribute_2_phrase="white shirt",
         ),
         "woman": node(
             "LumosXSubject",
             face=["woman_face", 0],
             face_phrase="woman",
-            attributes="1",
-            attributes__picture_1=["sweater", 0],
-            attributes__phrase_1="light brown sweater",
+            attribute_1=["sweater", 0],
+            attribute_1_phrase="light brown sweater",
         ),
         "scene": node(
             "LumosXScene",
@@ -66,9 +64,8 @@ def scene_graph(**changes) -> dict:
             subjects__subject_2=["woman", 0],
             background=["room", 0],
             background_phrase="cozy, warmly lit room",
-            objects="1",
-            objects__picture_1=["lamp", 0],
-            objects__phrase_1="white lamp",
+            object_1=["lamp", 0],
+            object_1_phrase="white lamp",
         ),
         "video": node(
             "LumosXSceneToVideo",
@@ -144,10 +141,45 @@ def test_two_people_become_a_playable_video_with_the_stock_sampler(server):
 def test_the_pictures_change_the_video(server):
     graph = scene_graph()
     swapped = scene_graph()
-    swapped["man"]["inputs"]["attributes.picture_1"] = ["sweater", 0]
-    swapped["woman"]["inputs"]["attributes.picture_1"] = ["jacket", 0]
+    swapped["man"]["inputs"]["attribute_1"] = ["sweater", 0]
+    swapped["woman"]["inputs"]["attribute_1"] = ["jacket", 0]
     first, second = sample(server, sampled(graph)), sample(server, sampled(swapped))
     assert (first - second).abs().max() > 1e-3
+
+
+def test_a_fourth_attribute_and_a_fourth_object_come_through_further_nodes(server):
+    """The contact sheet shows them in the person's row and among the objects, as if they were on one node."""
+
+    def sheet(graph):
+        # A new prompt each time: otherwise ComfyUI answers an equal one from its cache, without outputs.
+        prompt = PROMPT + " " * len(seen)
+        seen.append(graph)
+        graph["sheet"] = node("LumosXPreviewScene", scene=["scene", 0], prompt=prompt)
+        (path,) = server.saved(server.run(graph), "sheet")
+        return Image.open(path).convert("RGB")
+
+    seen = []
+    direct, grown = scene_graph(), scene_graph()
+    jacket_and_shirt = {
+        name: value for name, value in direct["man"]["inputs"].items() if not name.startswith(("attribute_1", "face"))
+    }
+    del direct["scene"]["inputs"]["subjects.subject_2"], grown["scene"]["inputs"]["subjects.subject_2"]
+    grown["shirt_only"] = node("LumosXSubject", **jacket_and_shirt)
+    for name in jacket_and_shirt:
+        del grown["man"]["inputs"][name]
+    grown["man"]["inputs"]["more_attributes.more_attributes_2"] = ["shirt_only", 0]
+    grown["lamp_only"] = node("LumosXScene", object_1=["lamp", 0], object_1_phrase="white lamp")
+    grown["scene"]["inputs"] |= {"object_1": ["shirt", 0], "object_1_phrase": "white shirt"}
+    direct["scene"]["inputs"] |= {"object_2": ["shirt", 0], "object_2_phrase": "white shirt"}
+    grown["scene"]["inputs"]["subjects.subject_3"] = ["lamp_only", 0]
+    assert np.array_equal(sheet(direct), sheet(grown))
+
+
+def test_more_attributes_takes_no_second_face(server):
+    graph = scene_graph()
+    graph["man"]["inputs"]["more_attributes.more_attributes_1"] = ["woman", 0]
+    with pytest.raises(Exception, match="has a face"):
+        server.run(graph | {"sheet": node("LumosXPreviewScene", scene=["man", 0], prompt="")})
 
 
 def test_a_run_repeats_exactly(server):
