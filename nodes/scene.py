@@ -225,6 +225,11 @@ def _reference(label: str, picture, phrase: str, mask=None) -> Reference | None:
     label = f'{label} ("{phrase}")' if phrase.strip() else label
     if len(picture) != 1:
         raise LumosXError(f"{label} has {len(picture)} pictures, expected one. Choose one with Image From Batch.")
+    if mask is not None and not mask.any():
+        raise LumosXError(
+            f"{label} has an empty mask, as Load Image gives for a picture without transparency. Disconnect it, or "
+            f"paint one. {MASK_HELP}"
+        )
     image = picture[0]
     if mask is None and image.shape[-1] == 4:
         mask = image[None, ..., 3]
