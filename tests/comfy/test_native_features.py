@@ -9,11 +9,12 @@ TINY = "lumosx-tiny.safetensors"
 
 
 def two_scenes() -> dict:
-    """The graph with a second scene of as many pictures, in which the two people swapped their clothes."""
+    """The graph with a second scene of as many pictures, in which the shirt is the woman's."""
     graph = scene_graph()
-    inputs = {name: graph[name]["inputs"] for name in ("man", "woman")}
-    graph["other_man"] = node("LumosXSubject", **{**inputs["man"], "attribute_1": ["sweater", 0]})
-    graph["other_woman"] = node("LumosXSubject", **{**inputs["woman"], "attribute_1": ["jacket", 0]})
+    shirt = {name: graph["man"]["inputs"][name] for name in ("attribute_2", "attribute_2_phrase")}
+    man = {name: value for name, value in graph["man"]["inputs"].items() if name not in shirt}
+    graph["other_man"] = node("LumosXSubject", **man)
+    graph["other_woman"] = node("LumosXSubject", **graph["woman"]["inputs"], **shirt)
     people = {"subjects.subject_1": ["other_man", 0], "subjects.subject_2": ["other_woman", 0]}
     graph["other_scene"] = node("LumosXScene", **{**graph["scene"]["inputs"], **people})
     graph["other"] = node("LumosXSceneToVideo", **{**graph["video"]["inputs"], "scene": ["other_scene", 0]})
