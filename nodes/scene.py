@@ -43,7 +43,7 @@ class LumosXSubject(io.ComfyNode):
                 *_picture("face", "A picture of the face."),
                 *_pictures("attribute", "A picture of a garment or another thing of this person."),
                 _growing(
-                    "more_attributes",
+                    "more",
                     "more_attributes",
                     "Another LumosX Subject without a face: its attributes belong to this person, too. Up to 3 "
                     "attributes were trained.",
@@ -53,9 +53,9 @@ class LumosXSubject(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, face=None, face_phrase="", face_mask=None, more_attributes=None, **attributes) -> io.NodeOutput:
+    def execute(cls, face=None, face_phrase="", face_mask=None, more=None, **attributes) -> io.NodeOutput:
         attributes = _references("attribute", attributes)
-        for part in _connected(more_attributes):
+        for part in _connected(more):
             if part.background or part.objects or any(subject.face for subject in part.subjects):
                 raise LumosXError(
                     "The scene connected to more_attributes has a face, an object or a background, expected attributes "

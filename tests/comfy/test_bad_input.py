@@ -164,7 +164,7 @@ TWO_MASKS = {
         (changed("man", face=["three", 0], add=THREE_FACES), ['The face ("man") has 3 pictures', "Image From Batch"]),
         (changed("video", scene=["outer", 0], add=OUTER_SCENE), ["2 backgrounds", "expected one", "Disconnect"]),
         (
-            changed("man", more_attributes__more_attributes_1=["woman", 0]),
+            changed("man", more__more_attributes_1=["woman", 0]),
             ["connected to more_attributes has a face", "attributes only", "without a face"],
         ),
         # what stock Load Image gives as the mask of a photograph: 64 x 64, all zero

@@ -167,19 +167,12 @@ def test_a_fourth_attribute_and_a_fourth_object_come_through_further_nodes(serve
     grown["shirt_only"] = node("LumosXSubject", **jacket_and_shirt)
     for name in jacket_and_shirt:
         del grown["man"]["inputs"][name]
-    grown["man"]["inputs"]["more_attributes.more_attributes_2"] = ["shirt_only", 0]
+    grown["man"]["inputs"]["more.more_attributes_2"] = ["shirt_only", 0]
     grown["lamp_only"] = node("LumosXScene", object_1=["lamp", 0], object_1_phrase="white lamp")
     grown["scene"]["inputs"] |= {"object_1": ["shirt", 0], "object_1_phrase": "white shirt"}
     direct["scene"]["inputs"] |= {"object_2": ["shirt", 0], "object_2_phrase": "white shirt"}
     grown["scene"]["inputs"]["subjects.subject_3"] = ["lamp_only", 0]
     assert np.array_equal(sheet(direct), sheet(grown))
-
-
-def test_more_attributes_takes_no_second_face(server):
-    graph = scene_graph()
-    graph["man"]["inputs"]["more_attributes.more_attributes_1"] = ["woman", 0]
-    with pytest.raises(Exception, match="has a face"):
-        server.run(graph | {"sheet": node("LumosXPreviewScene", scene=["man", 0], prompt="")})
 
 
 def test_a_run_repeats_exactly(server):
