@@ -97,7 +97,7 @@ def test_words_that_do_not_fit(refused, models, case, tmp_path, caption, options
 
 
 def test_an_empty_scene_and_an_empty_subject(refused, models, case, tmp_path):
-    arguments = (case, "--out", tmp_path / "v.mp4", "--model", models)
+    arguments = (case, "--out", tmp_path / "v.mp4", "--model", models, *SMALL)
     (case / "subjects" / "3").mkdir()
     refused("generate", *arguments, parts=[f"{case / 'subjects' / '3'} has no picture", "Put one there"])
     for folder in ("subjects", "objects", "background"):
@@ -144,7 +144,7 @@ def spoil_animated(path: Path) -> None:
 def test_a_picture_that_cannot_be_used(refused, models, case, tmp_path, spoil, parts):
     path = case / "subjects" / "1" / "face_woman.png"
     spoil(path)
-    refused("generate", case, "--out", tmp_path / "v.mp4", "--model", models, parts=[str(path), *parts])
+    refused("generate", case, "--out", tmp_path / "v.mp4", "--model", models, *SMALL, parts=[str(path), *parts])
 
 
 def test_sixteen_bit_grey_and_cmyk_pictures_are_what_they_show(models, case, tmp_path):
