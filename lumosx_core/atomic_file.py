@@ -14,22 +14,20 @@ from .errors import LumosXError
 
 
 @contextmanager
-def atomic_file(destination: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes the destination's name only when the block ends well.
+def atomic_path(destination: Path) -> Iterator[Path]:
+    """A path to write a file to, which takes the destination's name only when the block ends well.
 
-    It is written under another name in the same folder, flushed to the disk and then renamed. When the block fails,
-    for whatever reason, nothing is left of it, and a destination that was there before is untouched.
+    It lies in the same folder and is renamed at the end. When the block fails, for whatever reason, nothing is left of
+    it, and a destination that was there before is untouched.
 
     Raises:
         LumosXError: the disk is full, or the folder cannot be written to.
     """
-    partial = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}.partial")
+    # The ending stays: some writers choose the format by it.
+    partial = destination.with_name(f".{destination.stem}.{secrets.token_hex(4)}.partial{destination.suffix}")
     try:
         try:
-            with partial.open("xb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
+            yield partial
             os.replace(partial, destination)
         except BaseException:
             with suppress(OSError):
@@ -43,3 +41,12 @@ def atomic_file(destination: Path) -> Iterator[BinaryIO]:
         else:
             raise
         raise LumosXError(f"{destination} could not be written: {error.strerror}. {mend}") from error
+
+
+@contextmanager
+def atomic_file(destination: Path) -> Iterator[BinaryIO]:
+    """`atomic_path`, opened for writing and flushed to the disk before it is renamed."""
+    with atomic_path(destination) as partial, partial.open("xb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())

@@ -56,9 +56,9 @@ class Relations:
         **options,
     ) -> Relations:
         """Prepare the relations of `layout` for a video of `frames` x `grid` tokens on `device`."""
-        cos, sin = rotary_table(token_positions(layout, frames, *grid, r2pe=r2pe), head_dim)
+        cos, sin = rotary_table(token_positions(layout, frames, *grid, r2pe=r2pe), head_dim, device=device)
         words = word_weights(phrase_mask.to(device), layout)
-        return cls(layout, grid, cos.to(device), sin.to(device), words, **options)
+        return cls(layout, grid, cos, sin, words, **options)
 
 
 def relational_block(block: nn.Module, x: Tensor, modulation: Tensor, text: Tensor, relations: Relations) -> Tensor:
@@ -82,9 +82,11 @@ def relational_block(block: nn.Module, x: Tensor, modulation: Tensor, text: Tens
 
 def self_attention(module: nn.Module, x: Tensor, relations: Relations) -> Tensor:
     """Self-attention with R2PE positions and CSAM ranges, after its output projection: (B, L, D)."""
-    q, k, v = _heads(module, module.norm_q(module.q(x)), module.norm_k(module.k(x)), module.v(x))
-    q, k = (rotate(part, relations.cos, relations.sin).to(v.dtype).transpose(1, 2) for part in (q, k))
-    v = v.transpose(1, 2)
+    # One after the other, so that only one of them is in memory more than once.
+    v = _heads(module, module.v(x))
+    q = rotate(_heads(module, module.norm_q(module.q(x))), relations.cos, relations.sin).to(v.dtype)
+    k = rotate(_heads(module, module.norm_k(module.k(x))), relations.cos, relations.sin).to(v.dtype)
+    q, k, v = (part.transpose(1, 2) for part in (q, k, v))
     if relations.csam:
         picture_tokens = relations.grid[0] * relations.grid[1]
         out = grouped_self_attention(q, k, v, relations.layout, picture_tokens, relations.attention)
@@ -95,13 +97,15 @@ def self_attention(module: nn.Module, x: Tensor, relations: Relations) -> Tensor
 
 def cross_attention(module: nn.Module, x: Tensor, text: Tensor, relations: Relations) -> Tensor:
     """Cross-attention over the text with the bias of MCAM, after its output projection: (B, L, D)."""
-    q, k, v = _heads(module, module.norm_q(module.q(x)), module.norm_k(module.k(text)), module.v(text))
+    v = _heads(module, module.v(text))
     # Under autocast a norm with float32 weights returns float32; attention functions want one dtype.
-    q, k, v = (part.to(v.dtype).transpose(1, 2) for part in (q, k, v))
+    q = _heads(module, module.norm_q(module.q(x)).to(v.dtype))
+    k = _heads(module, module.norm_k(module.k(text)).to(v.dtype))
+    q, k, v = (part.transpose(1, 2) for part in (q, k, v))
     out = biased_cross_attention(q, k, v, relations.words, relations.grid, relations.mcam_ratio, relations.attention)
     return module.o(out.transpose(1, 2).flatten(2))
 
 
-def _heads(module: nn.Module, *parts: Tensor) -> tuple[Tensor, ...]:
-    """(B, L, D) -> (B, L, heads, d) for each."""
-    return tuple(part.unflatten(-1, (module.num_heads, -1)) for part in parts)
+def _heads(module: nn.Module, x: Tensor) -> Tensor:
+    """(B, L, D) -> (B, L, heads, d)."""
+    return x.unflatten(-1, (module.num_heads, -1))

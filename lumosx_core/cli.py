@@ -101,6 +101,7 @@ def _add_download(commands) -> None:
     parser.add_argument("--dtype", choices=["bf16", "fp16", "fp8_e4m3fn"], default="bf16", help="default bf16")
     parser.add_argument("--text-encoder", choices=["fp8", "fp16"], default="fp8", help="default fp8 (6.7 GB)")
     parser.add_argument("--file", help="which checkpoint of the LumosX repository, if it holds several")
+    parser.add_argument("--cache", metavar="DIR", help="for unfinished downloads (default ~/.cache/lumosx)")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     parser.set_defaults(run=_download)
 
@@ -195,6 +196,7 @@ def _download(options: argparse.Namespace) -> None:
         dtype=options.dtype,
         text_encoder=options.text_encoder,
         file=options.file,
+        cache=options.cache,
         overwrite=options.overwrite,
     )
 
@@ -219,7 +221,7 @@ def _progress_bar():
     try:
         from tqdm import tqdm
     except ImportError as error:
-        raise MissingPackageError("tqdm", "The progress bar") from error
+        raise MissingPackageError("tqdm", "The progress bar", error) from error
     lines = {"text": "Reading the prompt", "pictures": "Encoding the pictures", "decoding": "Decoding the video"}
     bar = None
 

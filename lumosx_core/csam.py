@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor
 
 from .layout import ReferenceLayout
@@ -46,25 +45,14 @@ def grouped_self_attention(
         (B, N, L, d).
     """
     video_tokens = q.shape[2] - layout.pictures * picture_tokens
-    video = attention(q[:, :, :video_tokens], k, v)
-    if not layout.pictures:
-        return video
-
-    q, k, v = (rearrange(x[:, :, video_tokens:], "b n (r p) d -> b n r p d", p=picture_tokens) for x in (q, k, v))
-    order, outputs = [], []
-    for size, pictures in _pictures_by_group_size(layout).items():
-        groups = (rearrange(x[:, :, pictures], "b n (g s) p d -> (b g) n (s p) d", s=size) for x in (q, k, v))
-        out = attention(*groups)
-        outputs.append(rearrange(out, "(b g) n (s p) d -> b n (g s) p d", b=q.shape[0], s=size))
-        order += pictures
-    back = sorted(range(len(order)), key=order.__getitem__)
-    references = torch.cat(outputs, dim=2)[:, :, back]
-    return torch.cat([video, references.flatten(2, 3)], dim=2)
-
-
-def _pictures_by_group_size(layout: ReferenceLayout) -> dict[int, list[int]]:
-    by_size = defaultdict(list)
+    by_size = defaultdict(list)  # the range of tokens of each group
     for group in layout.groups:
         if group:
-            by_size[len(group)].extend(group)
-    return by_size
+            by_size[len(group)].append([video_tokens + picture_tokens * end for end in (group.start, group.stop)])
+
+    outputs = {0: attention(q[:, :, :video_tokens], k, v)}
+    for ranges in by_size.values():
+        groups = (torch.stack([x[:, :, start:stop] for start, stop in ranges], dim=1).flatten(0, 1) for x in (q, k, v))
+        out = attention(*groups).unflatten(0, (q.shape[0], len(ranges)))
+        outputs |= {start: out[:, i] for i, (start, _) in enumerate(ranges)}
+    return torch.cat([outputs[start] for start in sorted(outputs)], dim=2)

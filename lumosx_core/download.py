@@ -80,7 +80,7 @@ def download(
     try:
         import huggingface_hub  # noqa: F401
     except ImportError as error:
-        raise MissingPackageError("huggingface-hub", "lumosx download") from error
+        raise MissingPackageError("huggingface-hub", "lumosx download", error) from error
     if text_encoder not in get_args(TextEncoder):
         raise LumosXError(f"text_encoder {text_encoder!r} is not possible. Use one of fp8, fp16.")
     if dtype not in get_args(Precision):
@@ -102,8 +102,9 @@ def download(
     }
     network = models / "diffusion_models" / f"lumosx_{dtype}.safetensors"
     wanted = {path: remote for path, remote in plain.items() if overwrite or not _is_there(path, remote)}
-    # An existing network is judged by its content, as it was converted here and the hub knows no checksum of it.
-    fetch_network = overwrite or not network.exists() or not open_network(network)
+    fetch_network = overwrite or not network.exists()
+    if not fetch_network:
+        open_network(network)  # raises for a bad one: it was converted here, so the hub knows no checksum of it
     checkpoint, checkpoint_name = _choose(_list(LUMOSX_REPOSITORY), file) if fetch_network else ([], "")
 
     _check_space(cache, models, list(wanted.values()), checkpoint, dtype)

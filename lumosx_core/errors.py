@@ -9,7 +9,11 @@ class LumosXError(ValueError):
 
 
 class MissingPackageError(LumosXError):
-    """An optional package that only this feature needs is not installed."""
+    """An optional package that only this feature needs is not installed, or cannot be imported."""
 
-    def __init__(self, package: str, feature: str):
-        super().__init__(f"{feature} needs the package {package!r}, which is not installed. Run: pip install {package}")
+    def __init__(self, package: str, feature: str, cause: ImportError):
+        if isinstance(cause, ModuleNotFoundError) and cause.name == package.replace("-", "_"):
+            state = f"is not installed. Run: pip install {package}"
+        else:
+            state = f"is installed but cannot be imported ({cause}). Run: pip install --upgrade {package}"
+        super().__init__(f"{feature} needs the package {package!r}, which {state}")

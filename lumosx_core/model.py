@@ -222,7 +222,7 @@ class LumosXModel(nn.Module):
         tokens = rearrange(tokens, "b d t h w -> b (t h w) d")
 
         # 3. Time and text.
-        time = self.time_embedding(timestep_embedding(timestep, config.freq_dim))
+        time = self.time_embedding(timestep_embedding(timestep.to(video.device), config.freq_dim))
         modulation = rearrange(self.time_projection(time), "b (m d) -> b 1 m d", m=6)
         text = self.text_embedding(F.pad(text, (0, 0, 0, config.text_len - text.shape[1])))
 
@@ -280,9 +280,10 @@ class LumosXModel(nn.Module):
             )
         if phrase_mask is None:
             phrase_mask = torch.zeros(layout.pictures, config.text_len, dtype=torch.bool)
-        if phrase_mask.shape != (layout.pictures, config.text_len):
+        if phrase_mask.shape != (layout.pictures, config.text_len) or phrase_mask.dtype != torch.bool:
             raise LumosXError(
-                f"phrase_mask has shape {tuple(phrase_mask.shape)}, expected ({layout.pictures}, {config.text_len})."
+                f"phrase_mask has shape {tuple(phrase_mask.shape)} and dtype {phrase_mask.dtype}, expected "
+                f"({layout.pictures}, {config.text_len}) and torch.bool."
             )
         return layout, phrase_mask
 

@@ -31,7 +31,7 @@ def clean_prompt(text: str) -> str:
         try:
             from ftfy import fix_text
         except ImportError as error:
-            raise MissingPackageError("ftfy", "A prompt with characters beyond plain ASCII") from error
+            raise MissingPackageError("ftfy", "A prompt with characters beyond plain ASCII", error) from error
         text = fix_text(text)
     return re.sub(r"\s+", " ", html.unescape(html.unescape(text))).strip()
 
@@ -255,6 +255,8 @@ def _missing(phrase: str, label: str, prompt: str, *, cut: bool) -> str:
         message += f' The prompt writes it "{prompt[start:end]}".'
     elif inside:
         message += f' It occurs only inside "{inside[0]}".'
+    if re.search(r"[()]", phrase):
+        message += r" In ComfyUI, brackets in a prompt are weights: write \( and \) there for brackets that are meant."
     return message + " Write the phrase exactly as in the prompt, or change the prompt."
 
 

@@ -39,7 +39,7 @@ def token_positions(layout: ReferenceLayout, frames: int, height: int, width: in
     return (torch.tensor(corners, dtype=torch.int64).view(-1, 1, 3) + within).view(-1, 3)
 
 
-def rotary_table(positions: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
+def rotary_table(positions: Tensor, head_dim: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
     """Cosine and sine of the rotation angles at integer positions.
 
     The d/2 channel pairs are shared out as in Wan2.1: d//6 for rows, d//6 for columns, the rest for time. Angles are
@@ -49,15 +49,17 @@ def rotary_table(positions: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
         positions: (L, 3) int64 on the CPU.
 
     Returns:
-        cos, sin: (L, d/2) float32.
+        cos, sin: (L, d/2) float32 on the device.
     """
     spatial = head_dim // 6
     angles = []
     for axis, pairs in enumerate((head_dim // 2 - 2 * spatial, spatial, spatial)):
         frequencies = THETA ** -(torch.arange(pairs, dtype=torch.float64) / pairs)
-        # Many tokens share a position on an axis, so the table is built once for each position and then looked up.
+        # Many tokens share a position on an axis, so a small table of positions is built, in float64 on the CPU as MPS
+        # has none, and then looked up on the device.
         table = torch.arange(int(positions[:, axis].max()) + 1, dtype=torch.float64)[:, None] * frequencies
-        angles.append((table.cos().float()[positions[:, axis]], table.sin().float()[positions[:, axis]]))
+        index = positions[:, axis].to(device)
+        angles.append([part.float().to(device)[index] for part in (table.cos(), table.sin())])
     cos, sin = (torch.cat(parts, dim=-1) for parts in zip(*angles, strict=True))
     return cos, sin
 

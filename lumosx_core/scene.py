@@ -25,6 +25,11 @@ class Reference:
     image: Tensor
 
     def __post_init__(self):
+        if not self.image.is_floating_point():
+            raise LumosXError(
+                f"The picture of {self.phrase!r} has dtype {self.image.dtype}, expected float in 0..1. Divide a "
+                f"picture of bytes by 255."
+            )
         if self.image.ndim != 3 or self.image.shape[-1] != 3 or 0 in self.image.shape:
             raise LumosXError(
                 f"The picture of {self.phrase!r} has shape {tuple(self.image.shape)}, expected (height, width, 3). "

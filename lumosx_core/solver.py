@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from .errors import LumosXError
+
 
 def sample_dpmpp_2m(
     predict_clean: Callable[[Tensor, Tensor, int], Tensor],
@@ -24,8 +26,13 @@ def sample_dpmpp_2m(
 
     Returns:
         Latents at sigmas[-1], in the shape of `latents` and the dtype of the predictions.
+
+    Raises:
+        LumosXError: sigmas that do not fall.
     """
-    levels = sigmas.double().tolist()
+    levels = sigmas.tolist()
+    if any(later >= earlier for earlier, later in zip(levels, levels[1:], strict=False)):
+        raise LumosXError(f"The sigmas do not fall at each step: {levels[:4]}... Connect LumosX Sigmas or a scheduler.")
     log_snr = [_log_snr(sigma) for sigma in levels]
     previous = None
     for step, (sigma, next_sigma) in enumerate(zip(levels[:-1], levels[1:], strict=True)):

@@ -79,7 +79,7 @@ class TextEncoder:
         try:
             import sentencepiece
         except ImportError as error:
-            raise MissingPackageError("sentencepiece", "Reading prompts") from error
+            raise MissingPackageError("sentencepiece", "Reading prompts", error) from error
         self._check()
         model = _tokenizer_model(self.path)
         if model is None:
@@ -91,7 +91,7 @@ class TextEncoder:
         try:
             from transformers import UMT5Config, UMT5EncoderModel
         except ImportError as error:
-            raise MissingPackageError("transformers", "Encoding the prompt") from error
+            raise MissingPackageError("transformers", "Encoding the prompt", error) from error
         vocabulary, width = self._tensors["shared.weight"].shape
         buckets, heads = self._tensors[_POSITIONS].shape
         layers = 0

@@ -200,7 +200,7 @@ def train_tokenizer() -> bytes:
     try:
         import sentencepiece
     except ImportError as error:
-        raise MissingPackageError("sentencepiece", "Writing the tiny preset") from error
+        raise MissingPackageError("sentencepiece", "Writing the tiny preset", error) from error
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=caption_sentences(4000),

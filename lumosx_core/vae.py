@@ -40,7 +40,7 @@ class WanVae:
             from diffusers import AutoencoderKLWan
             from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
         except ImportError as error:
-            raise MissingPackageError("diffusers", "Encoding pictures and decoding videos") from error
+            raise MissingPackageError("diffusers", "Encoding pictures and decoding videos", error) from error
 
         state_dict = read_state_dict(path)
         width = _width(path, state_dict)
@@ -102,8 +102,10 @@ class WanVae:
         """Do the work on the whole picture; where the device's memory is too small, in overlapping tiles."""
         try:
             return work(tensor)
-        except torch.OutOfMemoryError:
-            if self.network.use_tiling:
+        except RuntimeError as error:
+            # MPS has no type of its own for it.
+            out_of_memory = isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
+            if not out_of_memory or self.network.use_tiling:
                 raise
         # Outside the except clause: the exception holds the frames, and with them the memory, of the failed try.
         torch.cuda.empty_cache()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from fractions import Fraction
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from .atomic_file import atomic_path
 from .errors import LumosXError, MissingPackageError
 
 FRAMES_PER_SECOND = 16  # what Wan2.1 and LumosX were trained at
@@ -46,35 +46,31 @@ def write_video(path: str | os.PathLike, frames: Tensor, fps: float = FRAMES_PER
         fps: frames per second.
 
     Raises:
-        LumosXError: the path is not possible (see `check_video_path`), or the frames have another shape.
+        LumosXError: the path is not possible (see `check_video_path`), the frames have another shape, or the disk is
+            full.
         MissingPackageError: av (PyAV) is not installed.
     """
     try:
         import av
     except ImportError as error:
-        raise MissingPackageError("av", "Writing a video") from error
+        raise MissingPackageError("av", "Writing a video", error) from error
     path = check_video_path(path)
     if frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape:
         raise LumosXError(f"The frames have shape {tuple(frames.shape)}, expected (frames, height, width, 3).")
 
     _, height, width, _ = frames.shape
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=".mp4")
-    os.close(handle)
-    try:
-        # faststart puts the index first, so that a browser plays before it has loaded everything.
-        with av.open(temporary, "w", options={"movflags": "+faststart"}) as container:
-            stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
-            stream.width, stream.height = width + width % 2, height + height % 2
-            stream.pix_fmt = "yuv420p"
-            stream.options = {"crf": "18"}
-            for frame in frames:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(_even(_bytes(frame)).numpy(), format="rgb24")))
-            container.mux(stream.encode())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    # faststart puts the index first, so that a browser plays before it has loaded everything.
+    with (
+        atomic_path(path) as partial,
+        av.open(str(partial), "w", options={"movflags": "+faststart"}) as container,
+    ):
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
+        stream.width, stream.height = width + width % 2, height + height % 2
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"crf": "18"}
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(_even(_bytes(frame)).numpy(), format="rgb24")))
+        container.mux(stream.encode())
     return path
 
 

@@ -6,7 +6,7 @@ from .load import LumosXApply, LumosXLoadModel, LumosXLoadTextEncoder
 from .preview import LumosXPreviewScene
 from .sampling import LumosXSampler, LumosXSigmas
 from .scene import LumosXScene, LumosXSceneFromFolder, LumosXSubject
-from .video import LumosXSceneToVideo
+from .scene_to_video import LumosXSceneToVideo
 
 
 class LumosXExtension(ComfyExtension):

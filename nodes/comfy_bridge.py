@@ -8,12 +8,12 @@ a scene passes through untouched.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from functools import partial
 
 import comfy.conds
 import comfy.ldm.wan.model
-import comfy.model_base
 import node_helpers
 import torch
 import torch.nn.functional as F
@@ -39,6 +39,22 @@ class SceneConditioning:
     phrase_mask: torch.Tensor  # (R, 512) bool, CPU
 
 
+class UnreadScene(comfy.conds.CONDConstant):
+    """A scene on its way to the model. LumosX Apply takes it out of this wrapping; any other model leaves it in."""
+
+    warned = False
+
+    def process_cond(self, **kwargs):
+        if not self.warned:
+            self.warned = True
+            logging.warning(
+                "LumosX: the conditioning holds a scene, but the MODEL of this sampler has not gone through LumosX "
+                "Apply. It takes the pictures for frames of the video and does not know who wears what. Put LumosX "
+                "Apply between the model's loader and the sampler."
+            )
+        return super().process_cond(**kwargs)
+
+
 @dataclass(frozen=True)
 class RelationalOptions:
     """The knobs of LumosX Apply."""
@@ -53,7 +69,7 @@ def attach_scene(conditioning: list, scene: SceneConditioning, reference_latents
     conditioning = node_helpers.conditioning_set_values(conditioning, {"time_dim_concat": reference_latents})
     for _, values in conditioning:
         # A model condition needs no support in the model's own list of conditions, unlike other values.
-        values["model_conds"] = {**values.get("model_conds", {}), KEY: comfy.conds.CONDConstant(scene)}
+        values["model_conds"] = {**values.get("model_conds", {}), KEY: UnreadScene(scene)}
     return conditioning
 
 
@@ -78,7 +94,7 @@ def patch_model(model, options: RelationalOptions):
     model = model.clone()
     for kind, wrapper in (
         (WrappersMP.DIFFUSION_MODEL, partial(_run_with_scene, options)),
-        (WrappersMP.PREPARE_SAMPLING, _count_pictures),
+        (WrappersMP.PREPARE_SAMPLING, _read_scenes),
     ):
         model.remove_wrappers_with_key(kind, KEY)
         model.add_wrapper_with_key(kind, KEY, wrapper)
@@ -86,16 +102,21 @@ def patch_model(model, options: RelationalOptions):
     return model
 
 
-def _count_pictures(executor, model, noise_shape, conds, *args, **kwargs):
-    """Let ComfyUI reserve memory for the pictures, too: they are further frames, but it counts the noise's only."""
-    pictures = [cond["time_dim_concat"].shape[2] for group in conds.values() for cond in group if _has_scene(cond)]
+def _read_scenes(executor, model, noise_shape, conds, *args, **kwargs):
+    """Unwrap the scenes, and let ComfyUI reserve memory for the pictures, too: it counts the noise only."""
+    pictures = 0
+    read = {}
+    for name, group in conds.items():
+        read[name] = []
+        for cond in group:
+            scene = cond.get("model_conds", {}).get(KEY)
+            if scene is not None:
+                pictures = max(pictures, scene.cond.layout.pictures)
+                cond = {**cond, "model_conds": {**cond["model_conds"], KEY: comfy.conds.CONDConstant(scene.cond)}}
+            read[name].append(cond)
     noise_shape = list(noise_shape)
-    noise_shape[2] += max(pictures, default=0)
-    return executor(model, noise_shape, conds, *args, **kwargs)
-
-
-def _has_scene(cond: dict) -> bool:
-    return KEY in cond.get("model_conds", {}) and cond.get("time_dim_concat") is not None
+    noise_shape[2] += pictures
+    return executor(model, noise_shape, read, *args, **kwargs)
 
 
 def _run_with_scene(
@@ -131,7 +152,6 @@ def _run_with_scene(
         r2pe=options.r2pe,
         csam=options.csam,
         mcam_ratio=options.mcam_ratio,
-        attention=partial(_attention, transformer_options),
     )
     if transformer_options.get("rope_options") is not None:
         relations = _with_host_positions(relations, network, x, transformer_options)
@@ -155,7 +175,9 @@ def _with_relational_blocks(transformer_options: dict, network, relations: Relat
 
 def _replaced_block(block, relations: Relations, outer, args: dict, extra: dict) -> dict:
     def original_block(args: dict) -> dict:
-        return {"img": relational_block(block, args["img"], args["vec"], args["txt"], relations)}
+        # Attention sees the options as they are at this block: overrides read block_index from them.
+        here = replace(relations, attention=partial(_attention, args["transformer_options"]))
+        return {"img": relational_block(block, args["img"], args["vec"], args["txt"], here)}
 
     return original_block(args) if outer is None else outer(args, {**extra, "original_block": original_block})
 
@@ -187,13 +209,14 @@ def _check(scene: SceneConditioning, x, context, references, network) -> None:
         found = 0 if references is None else references.shape[2]
         raise LumosXError(
             f"The scene has {scene.layout.pictures} pictures, but {found} reference latents reached the model. Another "
-            f"node changed the conditioning; connect LumosX Scene To Video straight to the sampler."
+            f"node changed them: with context windows choose another video length, else connect LumosX Scene To Video "
+            f"straight to the sampler."
         )
     if references.shape[-2:] != x.shape[-2:]:
         (made_height, made_width), (height, width) = references.shape[-2:], x.shape[-2:]
         raise LumosXError(
             f"The scene was made for {made_width * 8}x{made_height * 8}, but the latent is {width * 8}x{height * 8}. "
-            f"Use the latent of the same LumosX Scene To Video node."
+            f"Use the latent of the same LumosX Scene To Video node, and no area on its conditioning."
         )
     if context.shape[1] != network.text_len:
         raise LumosXError(

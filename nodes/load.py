@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import comfy.model_management
 import comfy.sd
-import comfy.utils
 import folder_paths
 import torch
 from comfy_api.latest import io
@@ -14,6 +14,7 @@ from safetensors import safe_open
 from ..lumosx_core.checkpoint import open_checkpoint, open_network
 from ..lumosx_core.detect import QUANTISATION, native_names
 from ..lumosx_core.errors import LumosXError
+from .clip_bridge import load_umt5
 from .comfy_bridge import RelationalOptions, patch_model
 
 _DTYPES = {"default": None, "fp8_e4m3fn": torch.float8_e4m3fn, "fp8_e5m2": torch.float8_e5m2}
@@ -51,7 +52,7 @@ class LumosXLoadModel(io.ComfyNode):
         options = {} if _DTYPES[weight_dtype] is None else {"dtype": _DTYPES[weight_dtype]}
         try:
             model = patch_model(comfy.sd.load_diffusion_model(path, model_options=options), RelationalOptions())
-        except torch.cuda.OutOfMemoryError:
+        except comfy.model_management.OOM_EXCEPTION:
             raise
         except Exception as error:
             # Our own reader knows the formats people have and says what is wrong with the file, if anything is.
@@ -90,34 +91,18 @@ class LumosXLoadTextEncoder(io.ComfyNode):
     def execute(cls, text_encoder_name) -> io.NodeOutput:
         path = folder_paths.get_full_path_or_raise("text_encoders", text_encoder_name)
         try:
-            clip, names = _load_umt5(path)
-        except torch.cuda.OutOfMemoryError:
+            clip, network, names = load_umt5(path)
+        except comfy.model_management.OOM_EXCEPTION:
             raise
         except Exception as error:
             open_checkpoint(path)  # says what is wrong with a damaged file
             reason = f"it has no tensor {error}" if isinstance(error, KeyError) else _first_line(error)
             raise LumosXError(f"{text_encoder_name} is not a UMT5 text encoder: {reason}. {_CHOOSE_UMT5}") from error
-        model = clip.cond_stage_model
-        _check_complete(text_encoder_name, getattr(model, model.clip).transformer, names, _CHOOSE_UMT5)
+        _check_complete(text_encoder_name, network, names, _CHOOSE_UMT5)
         return io.NodeOutput(clip)
 
 
 _CHOOSE_UMT5 = "Choose the umt5 file that belongs to Wan2.1, e.g. umt5_xxl_fp8_e4m3fn_scaled.safetensors."
-
-
-def _load_umt5(path: str) -> tuple[comfy.sd.CLIP, set[str]]:
-    """The text encoder in a file, and the names of the file's tensors."""
-    weights, metadata = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
-    names = set(weights)
-    model_config = _umt5_sizes(weights)
-    weights, _ = comfy.utils.convert_old_quants(weights, model_prefix="", metadata=metadata)
-    clip = comfy.sd.load_text_encoder_state_dicts(
-        [weights],
-        embedding_directory=folder_paths.get_folder_paths("embeddings"),
-        clip_type=comfy.sd.CLIPType.WAN,
-        model_options={"umt5xxl_model_config": model_config},
-    )
-    return clip, names
 
 
 def _tensor_names(path: str) -> list[str]:
@@ -136,19 +121,6 @@ def _check_complete(file_name: str, network: torch.nn.Module, names: Collection[
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".: ")
-
-
-def _umt5_sizes(weights: dict) -> dict:
-    vocabulary, width = weights["shared.weight"].shape
-    weights["spiece_model"]  # the tokenizer; files of other tools lack it
-    layers = {int(key.split(".")[2]) for key in weights if key.startswith("encoder.block.") and "SelfAttention" in key}
-    return {
-        "vocab_size": vocabulary,
-        "d_model": width,
-        "d_ff": weights["encoder.block.0.layer.1.DenseReluDense.wi_0.weight"].shape[0],
-        "num_heads": weights["encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"].shape[1],
-        "num_layers": len(layers),
-    }
 
 
 class LumosXApply(io.ComfyNode):

@@ -8,7 +8,7 @@ from comfy_api.latest import io, ui
 
 from ..lumosx_core.contact_sheet import draw_contact_sheet
 from ..lumosx_core.phrases import clean_prompt, match_phrases_in_text, phrase_mask, prompt_spans
-from .prompt import PromptTokenizer
+from .clip_bridge import PromptTokenizer
 from .scene import SceneType
 
 

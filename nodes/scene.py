@@ -137,6 +137,11 @@ class LumosXSceneFromFolder(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, folder) -> bool | str:
+        # A folder that comes from another node is known only when it runs.
+        return True if folder is None else cls._known(folder)
+
+    @classmethod
+    def _known(cls, folder) -> bool | str:
         if folder in _case_folders():
             return True
         return (
@@ -146,12 +151,16 @@ class LumosXSceneFromFolder(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, folder) -> list:
+        if folder is None:
+            return []
         root = Path(folder_paths.get_input_directory(), folder)
         files = sorted(path for path in root.rglob("*") if path.is_file())
         return [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files]
 
     @classmethod
     def execute(cls, folder) -> io.NodeOutput:
+        if (known := cls._known(folder)) is not True:
+            raise LumosXError(known)
         case = read_case(Path(folder_paths.get_input_directory(), folder))
         return io.NodeOutput(case.scene, case.prompt)
 

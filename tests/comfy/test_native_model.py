@@ -137,10 +137,11 @@ for order in ("before", "after"):
 seen = []
 overridden = applied.clone()
 def override(function, *args, **kwargs):
-    seen.append(args[0].shape)
+    seen.append(kwargs["transformer_options"]["block_index"])
     return function(*args, **kwargs)
 overridden.model_options["transformer_options"]["optimized_attention_override"] = override
-result["attention_override"] = torch.equal(sample(overridden, scene), with_scene) and len(seen) > 0
+result["attention_override"] = torch.equal(sample(overridden, scene), with_scene)
+result["override_sees_every_block"] = set(seen) == set(range(len(model.model.diffusion_model.blocks)))
 
 # a failing run leaves nothing behind
 def failing(args, extra):
@@ -159,6 +160,20 @@ close = (sample(patch_model(scaled, RelationalOptions()), scene) - with_scene).a
 scaled.set_model_rope_options(0.5, 0.0, 0.5, 0.0, 1.0, 0.0)
 far = (sample(patch_model(scaled, RelationalOptions()), scene) - with_scene).abs().max().item()
 result["rope_options"] = close < 1e-3 < far
+# the pictures count as frames when ComfyUI reserves memory and decides what to batch
+asked = []
+load = comfy.model_management.load_models_gpu
+def counted_load(models, memory_required=0, **kwargs):
+    asked.append(memory_required)
+    return load(models, memory_required=memory_required, **kwargs)
+comfy.model_management.load_models_gpu = counted_load
+sample(applied)
+sample(applied, scene)
+comfy.model_management.load_models_gpu = load
+result["memory_of_pictures"] = abs(asked[1] / asked[0] - (2 + 3) / 2) < 1e-6
+shape, pictures = [1, 16, 2, 12, 16], {"time_dim_concat": [[1, 16, 3, 12, 16]]}
+batching = model.model.memory_required(shape, cond_shapes=pictures) / model.model.memory_required(shape)
+result["batching_counts_pictures"] = abs(batching - (2 + 3) / 2) < 1e-6
 sample(model)
 result["no_object_patch_left"] = model.model.memory_usage_factor_conds == ()
 """

@@ -1,5 +1,7 @@
 """Whole workflows over POST /prompt in a real ComfyUI, with photographs and the tiny preset."""
 
+import copy
+import itertools
 import time
 
 import av
@@ -19,6 +21,7 @@ PROMPT = (
     "talks to the woman, dressed in a light brown sweater, by a white lamp."
 )
 WIDTH, HEIGHT, LENGTH, STEPS = 96, 64, 9, 3
+RUNS = itertools.count(1)
 
 
 def node(class_type: str, **inputs) -> dict:
@@ -124,9 +127,19 @@ def frames(path) -> np.ndarray:
 
 def sample(server, graph) -> torch.Tensor:
     """Run a graph whose sampler is called "sampler" and give its latents."""
-    # A new file name each time: otherwise ComfyUI answers an equal prompt from its cache, without outputs.
-    graph = {**graph, "latent": node("SaveLatent", samples=["sampler", 0], filename_prefix=f"latent{time.time_ns()}")}
+    graph = uncached(graph)
+    graph["latent"] = node("SaveLatent", samples=["sampler", 0], filename_prefix="latent")
     return latents(server, server.run(graph))
+
+
+def uncached(graph) -> dict:
+    """The same graph in other words: ComfyUI would answer an equal one from its cache and compute nothing."""
+    spaces = " " * next(RUNS)  # cleaned away before the prompt is tokenised
+    graph = copy.deepcopy(graph)
+    for each in graph.values():
+        if each["class_type"] == "LumosXSceneToVideo":
+            each["inputs"]["negative_prompt"] += spaces
+    return graph
 
 
 def test_two_people_become_a_playable_video_with_the_stock_sampler(server):
@@ -177,7 +190,7 @@ def test_a_fourth_attribute_and_a_fourth_object_come_through_further_nodes(serve
 
 def test_a_run_repeats_exactly(server):
     graph = sampled(scene_graph())
-    assert torch.equal(sample(server, graph), sample(server, sampled(graph, sampler_name="euler")))
+    assert torch.equal(sample(server, graph), sample(server, graph))
 
 
 def test_a_lora_from_the_stock_loader_changes_the_video_and_strength_zero_does_not(server):
@@ -227,7 +240,7 @@ def test_two_scenes_on_two_clones_in_one_graph_do_not_meet(server):
     both = sampled(both, name="other_sampler", model="other_model", video="other_video")
     both["latent"] = node("SaveLatent", samples=["sampler", 0], filename_prefix="first")
     both["other_latent"] = node("SaveLatent", samples=["other_sampler", 0], filename_prefix="second")
-    outputs = server.run(both)
+    outputs = server.run(uncached(both))
     first = sample(server, sampled(scene_graph()))
     second = sample(server, sampled(graph, model="other_model", video="other_video"))
     assert torch.equal(latents(server, outputs), first)
@@ -236,7 +249,10 @@ def test_two_scenes_on_two_clones_in_one_graph_do_not_meet(server):
 
 
 def test_after_an_interrupt_the_next_run_is_unaffected(server):
-    before = sample(server, sampled(scene_graph()))
+    plain = {"plain": node("UNETLoader", unet_name="lumosx-tiny.safetensors", weight_dtype="default")}
+    stock = sampled({**scene_graph(), **plain}, model="plain")
+    before, stock_before = sample(server, sampled(scene_graph())), sample(server, stock)
+    assert "has not gone through LumosX Apply" in server.log.read_text()
     long = sampled(scene_graph(width=208, height=208), steps=400, seed=99)
     long["latent"] = node("SaveLatent", samples=["sampler", 0], filename_prefix="interrupted")
     prompt_id = server.queue(long)
@@ -250,11 +266,8 @@ def test_after_an_interrupt_the_next_run_is_unaffected(server):
     with pytest.raises(Exception, match="interrupted"):
         server.wait(prompt_id)
     assert time.monotonic() - asked < 30
-    plain = {"plain": node("UNETLoader", unet_name="lumosx-tiny.safetensors", weight_dtype="default")}
     assert torch.equal(sample(server, sampled(scene_graph())), before)
-    # and the model itself is as it was: a fresh load without LumosX gives what it gave before, too
-    stock = sampled({**scene_graph(), **plain}, model="plain")
-    assert torch.equal(sample(server, stock), sample(server, stock | {"other": node("LumosXSampler")}))
+    assert torch.equal(sample(server, stock), stock_before)
 
 
 def test_a_scene_from_a_folder_runs_with_its_own_prompt(server):

@@ -185,6 +185,6 @@ def test_tiny_writes_the_preset_and_says_where(tmp_path, capsys):
         assert path.is_file() and f"{path}  (ComfyUI: models/{folder})" in output
 
 
-def test_download_needs_a_place(capsys):
-    assert run("download") == 2
+def test_download_needs_a_place(capsys, tmp_path):
+    assert run("download", "--cache", str(tmp_path)) == 2
     assert "where the files should go" in capsys.readouterr().err

@@ -138,6 +138,7 @@ def test_all_missing_phrases_are_named_at_once():
         ("a Denim Jacket", "denim jacket", 'writes it "Denim Jacket"'),
         ("a woman", "man", 'only inside "woman"'),
         ("two (man)", "man", "put a space between"),
+        ("a man on the left", "man (left)", r"brackets in a prompt are weights: write \( and \)"),
         ("one two man", "two three", "does not occur in the prompt. Write"),
     ],
 )

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from lumosx_core import LumosXError, Reference, ReferenceLayout, Scene, Subject
+from lumosx_core import LumosXError, MissingPackageError, Reference, ReferenceLayout, Scene, Subject
 
 
 def picture(phrase):
@@ -104,3 +104,15 @@ def test_lists_given_to_a_scene_are_copied_so_that_changing_them_later_does_noth
 def test_scenes_are_told_apart_by_identity_as_pictures_have_no_single_answer_to_equality():
     assert Scene([Subject(MAN)]) != Scene([Subject(MAN)])
     assert len({MAN, HAT, MAN}) == 2
+
+
+def test_a_picture_of_bytes_is_refused_before_it_turns_white():
+    with pytest.raises(LumosXError, match="uint8.*float in 0..1.*255"):
+        Reference("man", torch.full((4, 4, 3), 200, dtype=torch.uint8))
+
+
+def test_a_missing_package_and_a_broken_one_are_told_apart():
+    absent = MissingPackageError("huggingface-hub", "The download", ModuleNotFoundError(name="huggingface_hub"))
+    assert "not installed. Run: pip install huggingface-hub" in str(absent)
+    broken = MissingPackageError("diffusers", "The VAE", ModuleNotFoundError("No module named 'x'", name="x"))
+    assert "cannot be imported (No module named 'x'). Run: pip install --upgrade diffusers" in str(broken)

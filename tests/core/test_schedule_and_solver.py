@@ -179,3 +179,8 @@ def test_each_video_has_its_own_mean_squared_error_in_float32():
     loss = velocity_loss(velocity, torch.zeros(2, 2, 1, dtype=torch.bfloat16))
     assert loss.tolist() == [5.0, 0.0]
     assert loss.dtype == torch.float32
+
+
+def test_noise_that_rises_is_refused():
+    with pytest.raises(LumosXError, match="do not fall"):
+        sample_dpmpp_2m(lambda latents, sigma, step: latents, torch.zeros(1), torch.tensor([0.0, 0.5, 1.0]))

@@ -1,5 +1,10 @@
 """The written mp4 plays, shows what was given, and a failed write leaves nothing behind."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -95,3 +100,25 @@ def test_an_interrupted_write_keeps_the_old_video_and_leaves_nothing(tmp_path, m
         write_video(path, gradient(frames=3))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(tmp_path):
+    """A limit on the size of files stands in for the full disk."""
+    code = (
+        "import resource, signal, sys, torch\n"
+        "from lumosx_core import LumosXError\n"
+        "from lumosx_core.video import write_video\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "try: write_video(sys.argv[1], torch.rand(30, 128, 128, 3))\n"
+        "except LumosXError as error: sys.exit(f'LumosXError: {error}')\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "video.mp4")],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "LumosXError" in run.stderr and "could not be written" in run.stderr, run.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -11,8 +11,8 @@ from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.phrases import check_prompt_length, clean_prompt, phrase_mask
 from ..lumosx_core.pictures import fit_on_canvas
 from ..lumosx_core.sizes import check_video_size
+from .clip_bridge import PromptTokenizer
 from .comfy_bridge import SceneConditioning, attach_scene
-from .prompt import PromptTokenizer
 from .scene import SceneType
 
 
