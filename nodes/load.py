@@ -18,6 +18,7 @@ from .clip_bridge import load_umt5
 from .comfy_bridge import RelationalOptions, patch_model
 
 _DTYPES = {"default": None, "fp8_e4m3fn": torch.float8_e4m3fn, "fp8_e5m2": torch.float8_e5m2}
+_CHOOSE_UMT5 = "Choose the umt5 file that belongs to Wan2.1, e.g. umt5_xxl_fp8_e4m3fn_scaled.safetensors."
 
 
 class LumosXLoadModel(io.ComfyNode):
@@ -100,9 +101,6 @@ class LumosXLoadTextEncoder(io.ComfyNode):
             raise LumosXError(f"{text_encoder_name} is not a UMT5 text encoder: {reason}. {_CHOOSE_UMT5}") from error
         _check_complete(text_encoder_name, network, names, _CHOOSE_UMT5)
         return io.NodeOutput(clip)
-
-
-_CHOOSE_UMT5 = "Choose the umt5 file that belongs to Wan2.1, e.g. umt5_xxl_fp8_e4m3fn_scaled.safetensors."
 
 
 def _tensor_names(path: str) -> list[str]:

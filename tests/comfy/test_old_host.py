@@ -78,5 +78,5 @@ def test_an_old_host_gets_one_clear_line_and_no_nodes(hosts, version):
 def test_a_new_host_gets_the_nodes_and_no_line(hosts, version):
     found = hosts[version]
     assert found["nodes"] is None and found["entry"]
-    assert any(name.endswith(".nodes.video") for name in found["loaded"])
+    assert any(name.endswith(".nodes.scene_to_video") for name in found["loaded"])
     assert not [line for line in found["lines"] if "LumosX" in line]
