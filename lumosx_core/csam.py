@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .layout import ReferenceLayout
 
@@ -21,6 +22,10 @@ AttentionFunction = Callable[..., Tensor]
 
 def scaled_dot_product_attention(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = None) -> Tensor:
     """PyTorch's own attention, the default AttentionFunction."""
+    if attn_mask is not None and q.is_cuda:
+        # cuDNN, the first choice on newer cards, has a record of wrong results with a bias that broadcasts.
+        with sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
+            return F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask)
 
 

@@ -17,10 +17,11 @@ import comfy.ldm.wan.model
 import node_helpers
 import torch
 import torch.nn.functional as F
-from comfy.ldm.modules.attention import attention_pytorch, optimized_attention
+from comfy.ldm.modules.attention import optimized_attention
 from comfy.patcher_extension import WrappersMP
 
 from ..lumosx_core.block import Relations, relational_block
+from ..lumosx_core.csam import scaled_dot_product_attention
 from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.layout import ReferenceLayout
 
@@ -188,7 +189,7 @@ def _attention(transformer_options: dict, q, k, v, attn_mask=None):
             q, k, v, q.shape[1], skip_reshape=True, skip_output_reshape=True, transformer_options=transformer_options
         )
     # Some attention back ends (Sage) take a bias and silently ignore it. These calls are small: PyTorch's own is sure.
-    return attention_pytorch(q, k, v, q.shape[1], mask=attn_mask, skip_reshape=True, skip_output_reshape=True)
+    return scaled_dot_product_attention(q, k, v, attn_mask)
 
 
 def _with_host_positions(relations: Relations, network, x, transformer_options: dict) -> Relations:

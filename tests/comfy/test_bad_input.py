@@ -2,18 +2,18 @@
 
 import itertools
 import json
-import os
 import pickle
 import shutil
 
 import numpy as np
 import pytest
 import torch
+from graphs import CASE, HEIGHT, PROMPT, WIDTH, node, sample, sampled, scene_graph
+from malicious import Code
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from lumosx_core.convert import convert
-from tests.comfy.test_server import CASE, HEIGHT, PROMPT, WIDTH, node, sample, sampled, scene_graph
 
 TINY = "lumosx-tiny.safetensors"
 spaces = itertools.count(1)
@@ -69,16 +69,6 @@ def readable(message: str) -> str:
         return message
     nodes = json.loads(message)["node_errors"].values()
     return "; ".join(f"{error['message']}: {error['details']}" for each in nodes for error in each["errors"])
-
-
-class Code:
-    """Unpickling it would write a file."""
-
-    def __init__(self, probe):
-        self.probe = probe
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.probe),)
 
 
 # Words and sizes

@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-
-from tests.comfy.test_server import STEPS, frames, node, sample, sampled, saved, scene_graph
+from graphs import STEPS, frames, node, sample, sampled, saved, scene_graph
 
 TINY = "lumosx-tiny.safetensors"
 

@@ -1,6 +1,5 @@
 """Each mistake on the command line is one line with its cause and its mend, and leaves no file behind."""
 
-import os
 import pickle
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from malicious import Code
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -64,16 +64,6 @@ PROGRESS = ("Reading the prompt", "Encoding the pictures")
 
 def snapshot(directory: Path) -> dict:
     return {path: path.stat().st_mtime_ns for path in directory.rglob("*")}
-
-
-class Code:
-    """Unpickling it would make a folder."""
-
-    def __init__(self, probe):
-        self.probe = probe
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.probe),)
 
 
 # Words and scenes

@@ -7,21 +7,13 @@ from dataclasses import dataclass
 import pytest
 import torch
 from dense_reference import Switches, dense_forward
+from golden_cases import CASES
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 from lumosx_core import LumosXConfig, LumosXModel, ReferenceLayout
-
-CASES = [
-    "p1_face_only_aligned",
-    "p2_two_subjects_bg_obj",
-    "p3_three_subjects_aligned",
-    "p4_objects_only_small",
-    "p5_two_subjects_shuffled",
-    "p6_shared_and_missing_phrase",
-]
 
 
 @pytest.mark.parametrize("name", CASES)
