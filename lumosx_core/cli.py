@@ -6,7 +6,6 @@ Heavy imports stand in the commands that need them: converting a file needs no t
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -170,10 +169,10 @@ def _model_files(options: argparse.Namespace):
 
 def _tiny_directory() -> Path:
     """The tiny preset in the user's cache, written on first use."""
+    from .model_files import user_cache
     from .tiny import TINY_VERSION, tiny_files, write_tiny
 
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    directory = cache / "lumosx" / f"tiny-{TINY_VERSION}"
+    directory = user_cache() / f"tiny-{TINY_VERSION}"
     if not all(path.is_file() for path in tiny_files(directory).by_folder.values()):
         print(f"Writing the tiny model to {directory}")
         write_tiny(directory)

@@ -16,6 +16,7 @@ from .checkpoint import open_network
 from .convert import Precision, convert
 from .dcp import METADATA
 from .errors import LumosXError, MissingPackageError
+from .model_files import user_cache
 
 LUMOSX_REPOSITORY = "Alibaba-DAMO-Academy/LumosX"
 WAN_REPOSITORY = "Comfy-Org/Wan_2.1_ComfyUI_repackaged"
@@ -86,8 +87,7 @@ def download(
     if dtype not in get_args(Precision):
         raise LumosXError(f"dtype {dtype!r} is not possible. Use one of {', '.join(get_args(Precision))}.")
     models = _models_folder(destination, comfyui)
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lumosx"
-    cache = Path(cache) if cache is not None else default
+    cache = user_cache() if cache is None else Path(cache)
 
     say(
         f"The weights are your own download under their own licence; read it at "

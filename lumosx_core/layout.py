@@ -40,12 +40,12 @@ class ReferenceLayout:
     @property
     def groups(self) -> tuple[range, ...]:
         """The groups in order, each the range of its pictures' indices in 0..R-1."""
-        ends = []
-        end = 0
+        groups = []
+        start = 0
         for size in (*(1,) * self.standalone, *self.subjects):
-            ends.append(range(end, end + size))
-            end += size
-        return tuple(ends)
+            groups.append(range(start, start + size))
+            start += size
+        return tuple(groups)
 
     def check(self, references: int) -> None:
         """Raise LumosXError unless the layout describes exactly `references` pictures."""

@@ -248,7 +248,10 @@ class LumosXModel(nn.Module):
         out = rearrange(
             patches,
             "b (t h w) (p q c) -> b c t (h p) (w q)",
-            **{"h": grid[0], "w": grid[1], "p": patch_height, "q": patch_width},
+            h=grid[0],
+            w=grid[1],
+            p=patch_height,
+            q=patch_width,
         )
         return out[..., :height, :width]
 

@@ -35,6 +35,11 @@ _GET = "Check the path, or fetch the released files: lumosx download DIRECTORY"
 _SUFFIXES = (".safetensors", ".pt", ".pth")
 
 
+def user_cache() -> Path:
+    """Folder of what can be made or fetched again: the tiny preset, unfinished downloads."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lumosx"
+
+
 def find_model_files(
     model: str | os.PathLike, vae: str | os.PathLike | None = None, text_encoder: str | os.PathLike | None = None
 ) -> ModelFiles:

@@ -36,12 +36,17 @@ def clean_prompt(text: str) -> str:
     return re.sub(r"\s+", " ", html.unescape(html.unescape(text))).strip()
 
 
-def check_prompt_length(prompt_ids: Sequence[int], text_len: int = 512) -> None:
-    """Raise LumosXError when the prompt, its end token included, has more than `text_len` tokens."""
+def check_prompt_length(prompt_ids: Sequence[int], text_len: int = 512, *, negative: bool = False) -> None:
+    """Raise LumosXError when the prompt, its end token included, has more than `text_len` tokens.
+
+    Args:
+        negative: it is the negative prompt, and the message says so.
+    """
     count = _length(prompt_ids)
     if count > text_len:
+        which = "The negative prompt is too long. " if negative else ""
         raise LumosXError(
-            f"The prompt has {count} tokens (its end token included), but LumosX reads {text_len}. "
+            f"{which}The prompt has {count} tokens (its end token included), but LumosX reads {text_len}. "
             f"Shorten it by about {count - text_len} tokens, or the end of it would be lost."
         )
 

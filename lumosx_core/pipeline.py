@@ -174,10 +174,7 @@ class LumosXPipeline:
         encoder = TextEncoder(self.files.text_encoder, device=self.device)
         prompt_ids = encoder.tokenize(prompt)
         mask = phrase_mask(prompt_ids, scene, encoder.tokenize, prompt=prompt)
-        try:
-            check_prompt_length(encoder.tokenize(negative_prompt))
-        except LumosXError as error:
-            raise LumosXError(f"The negative prompt is too long. {error}") from error
+        check_prompt_length(encoder.tokenize(negative_prompt), negative=True)
         (_, text), (_, negative_text) = encoder.encode_all([prompt, negative_prompt])
         del encoder
         _free_memory()

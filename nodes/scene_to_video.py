@@ -65,10 +65,7 @@ class LumosXSceneToVideo(io.ComfyNode):
         tokenizer = PromptTokenizer(clip)
         positive_tokens = clip.tokenize(positive_prompt)
         negative_tokens = clip.tokenize(clean_prompt(negative_prompt))
-        try:
-            check_prompt_length(tokenizer.ids(negative_tokens))
-        except LumosXError as error:
-            raise LumosXError(f"The negative prompt is too long. {error}") from error
+        check_prompt_length(tokenizer.ids(negative_tokens), negative=True)
         mask = phrase_mask(tokenizer.ids(positive_tokens), scene, tokenizer.phrase_ids, prompt=positive_prompt)
 
         pictures = _encode(vae, [reference.image for reference in scene.references], height, width)

@@ -89,6 +89,17 @@ def shared_cases() -> Path:
     )
 
 
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory) -> Path:
+    """A models folder in ComfyUI's layout with the tiny preset. Do not change it."""
+    pytest.importorskip("sentencepiece")
+    from lumosx_core.tiny import write_tiny
+
+    directory = tmp_path_factory.mktemp("models")
+    write_tiny(directory)
+    return directory
+
+
 @dataclass(frozen=True)
 class ComfyUI:
     """A real ComfyUI outside the repository: its checkout and the Python that runs it."""

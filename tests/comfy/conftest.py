@@ -15,10 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from lumosx_core.tiny import write_tiny
-
 ROOT = Path(__file__).resolve().parents[2]
-CASE = "man_and_woman_outfits"
 
 # Loads the pack the way ComfyUI does, as a module of an arbitrary name, inside a ComfyUI without a server.
 PRELUDE = """
@@ -33,14 +30,6 @@ pack = importlib.util.module_from_spec(spec)
 sys.modules["pack"] = pack
 spec.loader.exec_module(pack)
 """
-
-
-@pytest.fixture(scope="session")
-def tiny_models(tmp_path_factory) -> Path:
-    """A models folder in ComfyUI's layout with the tiny preset."""
-    directory = tmp_path_factory.mktemp("models")
-    write_tiny(directory)
-    return directory
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 from graphs import CASE, HEIGHT, PROMPT, WIDTH, node, sample, sampled, scene_graph
-from malicious import Code
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from weight_files import Code, write
 
 from lumosx_core.convert import convert
 
@@ -310,15 +310,8 @@ def put(server):
     written = []
 
     def put(folder: str, name: str, content) -> str:
-        path = server.directory / "models" / folder / name
-        written.append(path)
-        if isinstance(content, bytes):
-            path.write_bytes(content)
-        elif path.suffix == ".safetensors":
-            save_file(content, path)
-        else:
-            torch.save(content, path)
-        return name
+        written.append(server.directory / "models" / folder / name)
+        return write(written[-1], content).name
 
     yield put
     for path in written:

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lumosx_core.text_encoder import TextEncoder
-from lumosx_core.tiny import text_encoder_shapes, write_tiny
+from lumosx_core.tiny import text_encoder_shapes, tiny_files
 
 PROMPTS = [
     "A man in a denim jacket and a woman in a light brown sweater sit in a cozy, warmly lit room.",
@@ -70,8 +70,8 @@ def scaled_fp8_copy(path, destination):
 
 
 @pytest.mark.parametrize("storage", ["bfloat16", "scaled fp8"])
-def test_ids_and_embeddings_equal_those_of_comfyui(comfyui, tmp_path, storage):
-    path = write_tiny(tmp_path).text_encoder
+def test_ids_and_embeddings_equal_those_of_comfyui(comfyui, tiny_models, tmp_path, storage):
+    path = tiny_files(tiny_models).text_encoder
     if storage == "scaled fp8":
         path = scaled_fp8_copy(path, tmp_path / "scaled.safetensors")
     theirs = encode_in_comfyui(comfyui, path, tmp_path / "comfyui.safetensors", tiny_sizes(path))

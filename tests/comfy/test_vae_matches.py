@@ -5,7 +5,7 @@ import subprocess
 import torch
 from safetensors.torch import load_file, save_file
 
-from lumosx_core.tiny import write_tiny
+from lumosx_core.tiny import tiny_files
 from lumosx_core.vae import WanVae
 
 IN_COMFYUI = """
@@ -28,8 +28,8 @@ save_file({
 """
 
 
-def test_latents_and_video_equal_those_of_comfyui(comfyui, tmp_path):
-    path = write_tiny(tmp_path).vae
+def test_latents_and_video_equal_those_of_comfyui(comfyui, tiny_models, tmp_path):
+    path = tiny_files(tiny_models).vae
     generator = torch.Generator().manual_seed(0)
     pictures = torch.rand(3, 3, 48, 64, generator=generator)
     latents = torch.randn(1, 16, 3, 6, 8, generator=generator)

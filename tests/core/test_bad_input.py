@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from malicious import Code
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from weight_files import Code, write
 
 from lumosx_core.cli import main
-from lumosx_core.tiny import tiny_files, write_tiny
+from lumosx_core.tiny import tiny_files
 
 for package in ("av", "diffusers", "sentencepiece", "tqdm", "transformers"):
     pytest.importorskip(package)
@@ -26,15 +26,8 @@ SMALL = ["--size", "64x48", "--frames", "5", "--steps", "2"]
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory) -> Path:
-    directory = tmp_path_factory.mktemp("models")
-    write_tiny(directory)
-    return directory
-
-
-@pytest.fixture(scope="module")
-def weights(models) -> dict:
-    return load_file(tiny_files(models).diffusion_model)
+def weights(tiny_models) -> dict:
+    return load_file(tiny_files(tiny_models).diffusion_model)
 
 
 @pytest.fixture
@@ -44,17 +37,17 @@ def case(tmp_path) -> Path:
 
 
 @pytest.fixture
-def refused(models, tmp_path, capsys):
+def refused(tiny_models, tmp_path, capsys):
     """Run a command that must fail: exit code 2, one line with these parts, and every file as before."""
 
     def refused(command: str, *arguments, parts: list[str]) -> None:
-        before = snapshot(tmp_path), snapshot(models)
+        before = snapshot(tmp_path), snapshot(tiny_models)
         assert main([command, *map(str, arguments)]) == 2
         errors = [line for line in capsys.readouterr().err.splitlines() if line not in PROGRESS]
         assert len(errors) == 1 and errors[0].startswith("lumosx: ")
         for part in parts:
             assert part in errors[0]
-        assert (snapshot(tmp_path), snapshot(models)) == before
+        assert (snapshot(tmp_path), snapshot(tiny_models)) == before
 
     return refused
 
@@ -80,14 +73,14 @@ def snapshot(directory: Path) -> dict:
     ],
     ids=["missing phrase", "long prompt", "long negative prompt", "no prompt", "foreign encoding"],
 )
-def test_words_that_do_not_fit(refused, models, case, tmp_path, caption, options, parts):
+def test_words_that_do_not_fit(refused, tiny_models, case, tmp_path, caption, options, parts):
     if caption is not None:
         (case / "caption.txt").write_bytes(caption if isinstance(caption, bytes) else caption.encode())
-    refused("generate", case, "--out", tmp_path / "v.mp4", "--model", models, *SMALL, *options, parts=parts)
+    refused("generate", case, "--out", tmp_path / "v.mp4", "--model", tiny_models, *SMALL, *options, parts=parts)
 
 
-def test_an_empty_scene_and_an_empty_subject(refused, models, case, tmp_path):
-    arguments = (case, "--out", tmp_path / "v.mp4", "--model", models, *SMALL)
+def test_an_empty_scene_and_an_empty_subject(refused, tiny_models, case, tmp_path):
+    arguments = (case, "--out", tmp_path / "v.mp4", "--model", tiny_models, *SMALL)
     (case / "subjects" / "3").mkdir()
     refused("generate", *arguments, parts=[f"{case / 'subjects' / '3'} has no picture", "Put one there"])
     for folder in ("subjects", "objects", "background"):
@@ -108,8 +101,8 @@ def test_an_empty_scene_and_an_empty_subject(refused, models, case, tmp_path):
     ],
     ids=lambda value: " ".join(value) if value[0].startswith("--") else "",
 )
-def test_numbers_that_do_not_fit(refused, models, tmp_path, options, parts):
-    refused("generate", EXAMPLE, "--out", tmp_path / "v.mp4", "--model", models, *SMALL, *options, parts=parts)
+def test_numbers_that_do_not_fit(refused, tiny_models, tmp_path, options, parts):
+    refused("generate", EXAMPLE, "--out", tmp_path / "v.mp4", "--model", tiny_models, *SMALL, *options, parts=parts)
 
 
 # Pictures
@@ -131,13 +124,13 @@ def spoil_animated(path: Path) -> None:
     ],
     ids=["empty", "text", "truncated", "animated", "transparent"],
 )
-def test_a_picture_that_cannot_be_used(refused, models, case, tmp_path, spoil, parts):
+def test_a_picture_that_cannot_be_used(refused, tiny_models, case, tmp_path, spoil, parts):
     path = case / "subjects" / "1" / "face_woman.png"
     spoil(path)
-    refused("generate", case, "--out", tmp_path / "v.mp4", "--model", models, *SMALL, parts=[str(path), *parts])
+    refused("generate", case, "--out", tmp_path / "v.mp4", "--model", tiny_models, *SMALL, parts=[str(path), *parts])
 
 
-def test_sixteen_bit_grey_and_cmyk_pictures_are_what_they_show(models, case, tmp_path):
+def test_sixteen_bit_grey_and_cmyk_pictures_are_what_they_show(tiny_models, case, tmp_path):
     """Each gives, byte for byte, the video of the 8-bit RGB picture that shows the same."""
     path = case / "subjects" / "1" / "face_woman.png"
     photograph = Image.open(path).convert("RGB")
@@ -148,7 +141,7 @@ def test_sixteen_bit_grey_and_cmyk_pictures_are_what_they_show(models, case, tmp
         path.unlink(missing_ok=True)
         image.save(path.with_suffix(suffix))
         out = tmp_path / "v.mp4"
-        assert main(["generate", str(case), "--out", str(out), "--model", str(models), *SMALL]) == 0
+        assert main(["generate", str(case), "--out", str(out), "--model", str(tiny_models), *SMALL]) == 0
         path.with_suffix(suffix).unlink()
         return out.read_bytes()
 
@@ -160,23 +153,13 @@ def test_sixteen_bit_grey_and_cmyk_pictures_are_what_they_show(models, case, tmp
 # Weight files
 
 
-def write(path: Path, content) -> Path:
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    elif path.suffix == ".safetensors":
-        save_file(content, path)
-    else:
-        torch.save(content, path)
-    return path
-
-
 LORA = {"diffusion_model.blocks.0.self_attn.q.lora_A.weight": torch.zeros(4, 256)}
 STABLE_DIFFUSION = {"model.diffusion_model.input_blocks.0.0.weight": torch.zeros(4, 4, 3, 3)}
 
 
-def generate_with(models: Path, tmp_path: Path, **files) -> list:
+def generate_with(tiny_models: Path, tmp_path: Path, **files) -> list:
     """The arguments of `generate` with the tiny files, but for these."""
-    tiny = tiny_files(models)
+    tiny = tiny_files(tiny_models)
     chosen = {"model": tiny.diffusion_model, "vae": tiny.vae, "text-encoder": tiny.text_encoder, **files}
     options = [item for name, path in chosen.items() for item in (f"--{name}", path)]
     return [EXAMPLE, "--out", tmp_path / "v.mp4", *options, *SMALL]
@@ -193,25 +176,25 @@ def generate_with(models: Path, tmp_path: Path, **files) -> list:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_file_that_holds_no_such_network(refused, models, tmp_path, name, content, parts):
+def test_a_file_that_holds_no_such_network(refused, tiny_models, tmp_path, name, content, parts):
     path = write(tmp_path / name, content)
-    refused("generate", *generate_with(models, tmp_path, model=path), parts=[str(path), *parts])
+    refused("generate", *generate_with(tiny_models, tmp_path, model=path), parts=[str(path), *parts])
     refused("convert", path, tmp_path / "new.safetensors", parts=[str(path), *parts])
 
 
-def test_a_truncated_and_an_incomplete_network(refused, models, weights, tmp_path):
-    whole = tiny_files(models).diffusion_model.read_bytes()
+def test_a_truncated_and_an_incomplete_network(refused, tiny_models, weights, tmp_path):
+    whole = tiny_files(tiny_models).diffusion_model.read_bytes()
     lacking = {name: tensor for name, tensor in weights.items() if ".cross_attn.k." not in name}
     for name, content, parts in (
         ("half.safetensors", whole[: len(whole) // 2], ["half.safetensors is truncated", "again"]),
         ("lacking.safetensors", lacking, ["incomplete: 6 of", "blocks.0.cross_attn.k."]),
     ):
         path = write(tmp_path / name, content)
-        refused("generate", *generate_with(models, tmp_path, model=path), parts=parts)
+        refused("generate", *generate_with(tiny_models, tmp_path, model=path), parts=parts)
         refused("convert", path, tmp_path / "new.safetensors", parts=parts)
 
 
-def test_code_in_a_file_does_not_run(refused, models, weights, tmp_path):
+def test_code_in_a_file_does_not_run(refused, tiny_models, weights, tmp_path):
     probe = tmp_path / "ran"
     for name, content in (
         ("code.pt", {"model": weights, "extra": Code(probe)}),
@@ -220,23 +203,33 @@ def test_code_in_a_file_does_not_run(refused, models, weights, tmp_path):
         path = write(tmp_path / name, content)
         refused("convert", path, tmp_path / "new.safetensors", parts=[name, "could run code", "safetensors"])
         for kind in ("model", "vae", "text-encoder"):
-            arguments = generate_with(models, tmp_path, **{kind: path})
+            arguments = generate_with(tiny_models, tmp_path, **{kind: path})
             refused("generate", *arguments, parts=[name, "could run code", "safetensors"])
     assert not probe.exists()
 
 
-def test_a_vae_and_a_text_encoder_of_another_model(refused, models, weights, tmp_path):
-    tiny = tiny_files(models)
+def test_a_vae_and_a_text_encoder_of_another_model(refused, tiny_models, weights, tmp_path):
+    tiny = tiny_files(tiny_models)
     for kind, wrong in (("vae", tiny.text_encoder), ("text-encoder", tiny.vae)):
-        refused("generate", *generate_with(models, tmp_path, **{kind: wrong}), parts=[str(wrong)])
+        refused("generate", *generate_with(tiny_models, tmp_path, **{kind: wrong}), parts=[str(wrong)])
         for name, content in (("cut.safetensors", wrong.read_bytes()[:5000]), ("empty.safetensors", b"")):
             path = write(tmp_path / name, content)
-            refused("generate", *generate_with(models, tmp_path, **{kind: path}), parts=[str(path), "again"])
+            refused("generate", *generate_with(tiny_models, tmp_path, **{kind: path}), parts=[str(path), "again"])
 
 
-def test_a_mistake_shows_no_traceback_in_a_shell(models, case, tmp_path):
+def test_a_mistake_shows_no_traceback_in_a_shell(tiny_models, case, tmp_path):
     (case / "caption.txt").write_text("A woman waves.")
-    command = [sys.executable, "-m", "lumosx_core", "generate", case, "--out", tmp_path / "v.mp4", "--model", models]
+    command = [
+        sys.executable,
+        "-m",
+        "lumosx_core",
+        "generate",
+        case,
+        "--out",
+        tmp_path / "v.mp4",
+        "--model",
+        tiny_models,
+    ]
     process = subprocess.run([*map(str, command), *SMALL], cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert process.returncode == 2
     assert "Traceback" not in process.stderr

@@ -35,13 +35,6 @@ def cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("models")
-    write_tiny(directory)
-    return directory
-
-
-@pytest.fixture(scope="module")
 def plain_video(cache, tmp_path_factory):
     """The video of the example case without any option but a small size."""
     path = tmp_path_factory.mktemp("plain") / "video.mp4"
@@ -78,10 +71,10 @@ def test_the_tiny_model_is_written_once_into_the_users_cache(cache, plain_video,
     assert (tmp_path / "again.mp4").read_bytes() == plain_video.read_bytes()
 
 
-def test_files_a_directory_and_the_preset_give_the_same_video(plain_video, models, tmp_path):
-    files = tiny_files(models)
+def test_files_a_directory_and_the_preset_give_the_same_video(plain_video, tiny_models, tmp_path):
+    files = tiny_files(tiny_models)
     single = ("--model", files.diffusion_model, "--vae", files.vae, "--text-encoder", files.text_encoder)
-    for choice in (("--model", models), single):
+    for choice in (("--model", tiny_models), single):
         assert run("generate", CASE, "--out", tmp_path / "video.mp4", *choice, *SMALL) == 0
         assert (tmp_path / "video.mp4").read_bytes() == plain_video.read_bytes()
 
@@ -169,12 +162,12 @@ def test_ctrl_c_while_sampling_leaves_no_file_and_no_traceback(cache, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_convert_writes_the_file_it_names(models, tmp_path, capsys):
+def test_convert_writes_the_file_it_names(tiny_models, tmp_path, capsys):
     path = tmp_path / "converted.safetensors"
-    assert run("convert", tiny_files(models).diffusion_model, path, "--dtype", "fp16") == 0
+    assert run("convert", tiny_files(tiny_models).diffusion_model, path, "--dtype", "fp16") == 0
     assert str(path) in capsys.readouterr().out
     assert load_file(path)["patch_embedding.weight"].dtype == torch.float16
-    assert run("convert", tiny_files(models).vae, tmp_path / "other.safetensors") == 2
+    assert run("convert", tiny_files(tiny_models).vae, tmp_path / "other.safetensors") == 2
     assert "lumosx-tiny-vae.safetensors" in capsys.readouterr().err
 
 

@@ -41,15 +41,8 @@ def scene(first=0):
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("tiny")
-    write_tiny(directory)
-    return directory
-
-
-@pytest.fixture(scope="module")
-def pipeline(directory):
-    return LumosXPipeline.load(directory, device="cpu")
+def pipeline(tiny_models):
+    return LumosXPipeline.load(tiny_models, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -141,10 +134,10 @@ def test_the_videos_of_a_batch_start_from_different_noise(pipeline):
     assert not torch.equal(videos[0], videos[1])
 
 
-def test_half_precision_stays_near_float32(directory, pipeline):
+def test_half_precision_stays_near_float32(tiny_models, pipeline):
     conditions, settings = random_conditions(), Settings(**SMALL, cfg=1.0)
     expected = pipeline.sample(conditions, settings)
-    halved = LumosXPipeline.load(directory, device="cpu", dtype=torch.bfloat16).sample(conditions, settings)
+    halved = LumosXPipeline.load(tiny_models, device="cpu", dtype=torch.bfloat16).sample(conditions, settings)
     assert halved.dtype == torch.float32
     assert 0 < (halved - expected).square().mean().sqrt() / expected.std() < 0.03
 
@@ -197,8 +190,8 @@ def test_bad_words_and_scenes_are_refused_before_the_network_is_loaded(pipeline,
             pipeline.generate(bad_scene, prompt, Settings(**SMALL, negative_prompt=negative))
 
 
-def test_another_model_in_place_of_lumosx_is_refused_at_once(directory):
-    files = tiny_files(directory)
+def test_another_model_in_place_of_lumosx_is_refused_at_once(tiny_models):
+    files = tiny_files(tiny_models)
     with pytest.raises(LumosXError, match="lumosx-tiny-vae.safetensors cannot be used"):
         LumosXPipeline.load(files.vae, files.vae, files.text_encoder)
 
@@ -210,24 +203,24 @@ def test_an_unknown_device_is_refused():
             choose_device(device)
 
 
-def test_a_directory_gives_its_three_files_and_single_ones_can_be_exchanged(directory, tmp_path):
-    assert find_model_files(directory) == tiny_files(directory)
+def test_a_directory_gives_its_three_files_and_single_ones_can_be_exchanged(tiny_models, tmp_path):
+    assert find_model_files(tiny_models) == tiny_files(tiny_models)
     other = tmp_path / "other.safetensors"
-    save_file(load_file(tiny_files(directory).vae), other)
-    assert find_model_files(directory, vae=other).vae == other
+    save_file(load_file(tiny_files(tiny_models).vae), other)
+    assert find_model_files(tiny_models, vae=other).vae == other
 
 
-def test_a_file_alone_needs_its_vae_and_text_encoder(directory):
-    files = tiny_files(directory)
+def test_a_file_alone_needs_its_vae_and_text_encoder(tiny_models):
+    files = tiny_files(tiny_models)
     with pytest.raises(LumosXError, match="needs a VAE beside it. Add --vae FILE"):
         find_model_files(files.diffusion_model)
     with pytest.raises(LumosXError, match="needs a text encoder beside it. Add --text-encoder FILE"):
         find_model_files(files.diffusion_model, files.vae)
     with pytest.raises(LumosXError, match="no LumosX model at '.*missing.safetensors'.*lumosx download"):
-        find_model_files(directory / "missing.safetensors", files.vae, files.text_encoder)
+        find_model_files(tiny_models / "missing.safetensors", files.vae, files.text_encoder)
 
 
-def test_a_folder_with_several_files_or_none_asks_which(directory, tmp_path):
+def test_a_folder_with_several_files_or_none_asks_which(tiny_models, tmp_path):
     write_tiny(tmp_path)
     (tmp_path / "vae" / "second.safetensors").write_bytes(b"")
     with pytest.raises(LumosXError, match="holds several files .lumosx-tiny-vae.safetensors, second.*--vae FILE"):

@@ -6,7 +6,7 @@ from safetensors.torch import load_file, save_file
 
 from lumosx_core import LumosXError
 from lumosx_core.text_encoder import TextEncoder
-from lumosx_core.tiny import write_tiny
+from lumosx_core.tiny import tiny_files
 
 pytest.importorskip("transformers")
 pytest.importorskip("sentencepiece")
@@ -15,8 +15,8 @@ PROMPT = "A man in a denim jacket talks to a woman in a light brown sweater."
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory):
-    return write_tiny(tmp_path_factory.mktemp("tiny")).text_encoder
+def path(tiny_models):
+    return tiny_files(tiny_models).text_encoder
 
 
 @pytest.fixture(scope="module")

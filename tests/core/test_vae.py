@@ -5,15 +5,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lumosx_core import LumosXError
-from lumosx_core.tiny import write_tiny
+from lumosx_core.tiny import tiny_files
 from lumosx_core.vae import WanVae
 
 pytest.importorskip("diffusers")
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory):
-    return write_tiny(tmp_path_factory.mktemp("tiny")).vae
+def path(tiny_models):
+    return tiny_files(tiny_models).vae
 
 
 @pytest.fixture(scope="module")
