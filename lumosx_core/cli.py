@@ -1,4 +1,4 @@
-"""The command line: `lumosx generate | convert | download | tiny`.
+"""The command line: `lumosx generate | convert | download | tiny`, and what other rooms add to it.
 
 Heavy imports stand in the commands that need them: converting a file needs no transformers.
 """
@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from .errors import LumosXError, MissingPackageError
@@ -44,6 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     tiny = commands.add_parser("tiny", help="write the tiny random model in ComfyUI's folder layout")
     tiny.add_argument("directory", metavar="DIR", help="such as a ComfyUI models folder")
     tiny.set_defaults(run=_tiny)
+    # The core imports no other room: rooms such as training announce their commands to Python's package metadata.
+    for command in sorted(entry_points(group="lumosx.commands"), key=lambda command: command.name):
+        command.load()(commands)
     return parser
 
 

@@ -1,0 +1,1 @@
+"""Fine-tuning of LumosX: data preparation, caching, the training loop and LoRA files."""

@@ -1,0 +1,19 @@
+"""The command line of the training room: `lumosx train | cache | check-data | lora | glyphs`.
+
+The core's command line finds these through the entry-point group `lumosx.commands`. Each function adds one command;
+heavy imports stand in what the command runs.
+"""
+
+from __future__ import annotations
+
+
+def add_train(commands) -> None:
+    parser = commands.add_parser("train", help="fine-tune a model, or train a LoRA, from a config file")
+    parser.add_argument("config", metavar="CONFIG.toml")
+    parser.set_defaults(run=_train)
+
+
+def _train(options) -> None:
+    from .train import main
+
+    main(options)
