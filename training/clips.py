@@ -1,0 +1,259 @@
+"""Video files as training clips: a chosen number of frames a second, a chosen length, a chosen size.
+
+A file is gone through twice. First only its packets are listed, which shows truncation and gives the time of every
+frame, at any frame rate and also at a varying one. Then it is decoded up to the last frame that is needed, each one
+scaled at once, so that a long film takes no more memory than the clip.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lumosx_core.errors import LumosXError, MissingPackageError
+from lumosx_core.sizes import check_video_size
+from lumosx_core.video import FRAMES_PER_SECOND
+
+
+@dataclass(frozen=True)
+class ClipSettings:
+    """How a clip is taken from a video file.
+
+    Args:
+        frames: the lengths a clip may have, each 4n + 1; the longest that the video has is taken.
+        sizes: the (height, width) a clip may have, multiples of 16; the one nearest in shape is taken. Empty: the
+            video's own size, rounded down to multiples of 16.
+        fps: frames a second of the clip.
+        trim: frames of the file to leave out at each end, where cuts and fades are; fewer if the rest would be short.
+        whole: decode the file to its end, to find damage behind the clip too.
+    """
+
+    frames: tuple[int, ...] = (81,)
+    sizes: tuple[tuple[int, int], ...] = ()
+    fps: float = FRAMES_PER_SECOND
+    trim: int = 0
+    whole: bool = False
+
+    def __post_init__(self):
+        object.__setattr__(self, "frames", tuple(sorted(self.frames)))
+        object.__setattr__(self, "sizes", tuple((height, width) for height, width in self.sizes))
+        if not self.frames:
+            raise LumosXError("No clip length is given. Give at least one number of frames, such as 81.")
+        for frames in self.frames:
+            check_video_size(16, 16, frames)
+        for height, width in self.sizes:
+            check_video_size(width, height, self.frames[0])
+        if not (math.isfinite(self.fps) and self.fps > 0) or self.trim < 0:
+            raise LumosXError(f"fps {self.fps} and trim {self.trim} do not fit: fps must be above 0, trim 0 or more.")
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """A video as it stands in its file.
+
+    Args:
+        height, width: in pixels, as it is shown (upright, pixels square).
+        seconds: its duration.
+        frames: how many frames it gives at the wanted rate.
+    """
+
+    height: int
+    width: int
+    seconds: float
+    frames: int
+
+
+def read_clip(path: str | Path, settings: ClipSettings) -> tuple[Tensor, VideoInfo]:
+    """Read a clip from the start of a video file (behind what is trimmed), each time the frame nearest in time.
+
+    Returns: (F, H, W, 3) uint8, and what the file held.
+
+    Raises:
+        LumosXError: no such file, not a video, no picture in it, truncated or damaged, or too short.
+        MissingPackageError: av (PyAV) is not installed.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise MissingPackageError("av", "Reading a video", error) from error
+    path = Path(path)
+    if not path.is_file():
+        raise LumosXError(f"There is no video {path}. Check the path.")
+    if not path.stat().st_size:
+        raise LumosXError(f"The video {path} is empty (zero bytes). Get the file again.")
+    try:
+        with av.open(str(path)) as container:
+            times = _frame_times(container, path)
+        with av.open(str(path)) as container:
+            return _read(container, times, settings, path)
+    except (av.FFmpegError, OSError) as error:
+        raise _damaged(path, getattr(error, "strerror", None) or str(error)) from error
+
+
+def fit_clip(video: Tensor, settings: ClipSettings) -> Tensor:
+    """Bring frames that are already at the wanted rate to the length and size of a clip.
+
+    Args:
+        video: (F, H, W, 3), uint8, or float in 0..1.
+
+    Returns: (f, h, w, 3) of the same dtype; float goes through 8 bits only if the size changes.
+
+    Raises:
+        LumosXError: fewer frames than the shortest length.
+    """
+    frames, height, width, _ = video.shape
+    video = video[: _clip_length(frames, settings)]
+    size = _clip_size(height, width, settings)
+    if size == (height, width):
+        return video
+    pixels = video if video.dtype == torch.uint8 else (video.clamp(0, 1) * 255).round().to(torch.uint8)
+    fitted = torch.from_numpy(np.stack([cover(frame, *size) for frame in pixels.cpu().numpy()]))
+    return fitted if video.dtype == torch.uint8 else fitted.to(video.dtype) / 255
+
+
+def cover(frame: np.ndarray, height: int, width: int, pixel_aspect: float = 1.0) -> np.ndarray:
+    """Scale a picture until it covers a size, its proportions kept, and cut off evenly what stands out.
+
+    Args:
+        frame: (H, W, 3) uint8.
+        pixel_aspect: width of a pixel of the frame over its height.
+
+    Returns: (height, width, 3) uint8.
+    """
+    h, w = frame.shape[:2]
+    scale = max(height / h, width / (w * pixel_aspect))
+    visible_h, visible_w = min(h, height / scale), min(w, width / (scale * pixel_aspect))
+    top, left = (h - visible_h) / 2, (w - visible_w) / 2
+    if (h, w) == (height, width) == (visible_h, visible_w):
+        return frame
+    box = (left, top, left + visible_w, top + visible_h)
+    return np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC, box=box))
+
+
+# Choosing
+
+
+def _clip_length(available: int, settings: ClipSettings) -> int:
+    fitting = [frames for frames in settings.frames if frames <= available]
+    if not fitting:
+        raise LumosXError(
+            f"The video gives {available} frames at {settings.fps:g} frames a second, but the shortest clip has "
+            f"{settings.frames[0]}. Allow shorter clips, or take a video of at least "
+            f"{settings.frames[0] / settings.fps:.2f} seconds."
+        )
+    return fitting[-1]
+
+
+def _clip_size(height: int, width: int, settings: ClipSettings) -> tuple[int, int]:
+    """The allowed size whose shape is nearest: of that, the first whose area is nearest."""
+    if not settings.sizes:
+        return max(16, height // 16 * 16), max(16, width // 16 * 16)
+
+    def distance(size: tuple[int, int]) -> tuple[float, float]:
+        shape = math.log(size[1] / size[0]) - math.log(width / height)
+        return round(abs(shape), 6), abs(math.log(size[0] * size[1]) - math.log(height * width))
+
+    return min(settings.sizes, key=distance)
+
+
+def _places(times: Sequence[float], settings: ClipSettings, path: Path) -> tuple[list[int], VideoInfo]:
+    """Which frames of the file make the clip (one may be there twice), and what the file gives altogether."""
+    count = len(times)
+    lasting = (times[-1] - times[0]) / (count - 1) if count > 1 else 1 / settings.fps
+    seconds = times[-1] - times[0] + lasting
+    available = int(seconds * settings.fps + 0.01)  # times in a file are rounded to its clock
+    try:
+        length = _clip_length(available, settings)
+    except LumosXError as error:
+        raise LumosXError(f"{path} is too short. {error}") from error
+    needed = math.ceil(length / settings.fps / lasting - 0.01)
+    trim = min(settings.trim, max(0, count - needed) // 2)
+    wanted = times[trim] + np.arange(length) / settings.fps
+    after = np.searchsorted(times, wanted).clip(1, max(1, count - 1))
+    before = after - 1
+    stamps = np.asarray(times)
+    after = np.minimum(after, count - 1)
+    nearest = np.where(wanted - stamps[before] <= stamps[after] - wanted, before, after)
+    return nearest.tolist(), VideoInfo(0, 0, seconds, available)
+
+
+# Reading
+
+
+def _stream(container, path: Path):
+    """The pictures of a file; the cover of a song is none."""
+    for stream in container.streams.video:
+        if not stream.disposition & type(stream.disposition).attached_pic:
+            return stream
+    raise LumosXError(f"The file {path} has no video stream, only sound or nothing. Get the video again.")
+
+
+def _frame_times(container, path: Path) -> list[float]:
+    """The time of each frame in seconds, in the order in which they are shown."""
+    stream = _stream(container, path)
+    times, packets = [], 0
+    for packet in container.demux(stream):
+        if not packet.size:  # the end
+            continue
+        if packet.is_corrupt:
+            raise _damaged(path, f"packet {packets + 1} is incomplete")
+        packets += 1
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if not packet.is_discard:  # an edit list can cut frames away without removing them
+            times.append(float(stamp * packet.time_base) if stamp is not None else len(times) / _rate(stream))
+    if packets < stream.frames and "mp4" in container.format.name:
+        raise _damaged(path, f"{packets} of its {stream.frames} frames are there")
+    if not times:
+        raise _damaged(path, "it has no frames")
+    return sorted(times)
+
+
+def _rate(stream) -> float:
+    return float(stream.average_rate or stream.guessed_rate or FRAMES_PER_SECOND)
+
+
+def _read(container, times: Sequence[float], settings: ClipSettings, path: Path) -> tuple[Tensor, VideoInfo]:
+    places, info = _places(times, settings, path)
+    repeats = Counter(places)
+    clip: list[np.ndarray] = []
+    decoded = 0
+    for frame, pixel_aspect in _upright_frames(container, path):
+        if not decoded:
+            height, width = frame.shape[0], round(frame.shape[1] * pixel_aspect)
+            size = _clip_size(height, width, settings)
+        if repeats[decoded]:
+            clip += [cover(frame, *size, pixel_aspect)] * repeats[decoded]
+        decoded += 1
+        if decoded > places[-1] and not settings.whole:
+            break
+    expected = len(times) if settings.whole else places[-1] + 1
+    if decoded < expected:
+        raise _damaged(path, f"of its {len(times)} frames only {decoded} can be decoded")
+    return torch.from_numpy(np.stack(clip)), VideoInfo(height, width, info.seconds, info.frames)
+
+
+def _upright_frames(container, path: Path) -> Iterator[tuple[np.ndarray, float]]:
+    """Each frame, (H, W, 3) uint8, turned as the camera was held, and the width of its pixels over their height."""
+    stream = _stream(container, path)
+    for number, frame in enumerate(container.decode(stream), 1):
+        if frame.is_corrupt:
+            raise _damaged(path, f"frame {number} is damaged")
+        aspect = float(stream.sample_aspect_ratio or 1) or 1.0
+        turns = round(getattr(frame, "rotation", 0) / 90) % 4
+        pixels = frame.to_ndarray(format="rgb24")
+        yield np.ascontiguousarray(np.rot90(pixels, turns)), 1 / aspect if turns % 2 else aspect
+
+
+def _damaged(path: Path, detail: str) -> LumosXError:
+    return LumosXError(
+        f"The video {path} is truncated or damaged: {detail}. Get the file again, or repair what is left of it with "
+        f"ffmpeg -i {path.name} repaired.mp4."
+    )

@@ -1,0 +1,168 @@
+"""A training sample: a case (who wears what, and the caption) and the video that shows it.
+
+On the disk a sample is a case folder, the layout of `lumosx generate`, with a video.mp4 in it: any case becomes a
+sample by adding its video, and any sample is a case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from lumosx_core.case_folder import Case, read_case
+from lumosx_core.errors import LumosXError, MissingPackageError
+from lumosx_core.phrases import clean_prompt
+from lumosx_core.scene import Scene
+from lumosx_core.video import FRAMES_PER_SECOND
+
+from .clips import ClipSettings, VideoInfo, read_clip
+
+VIDEO = "video.mp4"
+
+
+class BadSample(LumosXError):
+    """One sample cannot be used; the others can.
+
+    Args:
+        path: the sample: its folder, its line of a manifest, its member of a shard.
+        reasons: what is wrong and how to mend it, a sentence or two each.
+    """
+
+    def __init__(self, path: str | Path, *reasons: str):
+        self.path, self.reasons = printable(str(path)), tuple(printable(reason) for reason in reasons)
+        super().__init__(self.path, *self.reasons)  # what pickle hands to the constructor between processes
+
+    def __str__(self) -> str:
+        return f"{self.path}: {' '.join(self.reasons)}"
+
+
+@dataclass(frozen=True, eq=False)
+class RawSample:
+    """A sample as it was read, before any model has seen it.
+
+    Args:
+        key: its name within its source.
+        case: caption and pictures.
+        video: (F, H, W, 3), uint8, or float in 0..1.
+        fps: frames a second.
+        original: the video as it stood in its file; None if it was made, not read.
+    """
+
+    key: str
+    case: Case
+    video: Tensor
+    fps: float = FRAMES_PER_SECOND
+    original: VideoInfo | None = None
+
+    def pixels(self) -> Tensor:
+        """The video as the VAE takes it: (3, F, H, W) float32, -1..1."""
+        video = self.video.float() / 255 if self.video.dtype == torch.uint8 else self.video.float()
+        return (video * 2 - 1).permute(3, 0, 1, 2).contiguous()
+
+
+class Source(Protocol):
+    """A collection of samples. Reading it twice gives the same samples in the same order."""
+
+    def keys(self) -> list[str]:
+        """The name of each sample, of bad ones too."""
+
+    def load(self, key: str) -> RawSample:
+        """Read one sample; raises BadSample if anything is wrong with it."""
+
+
+@dataclass(frozen=True)
+class SampleSettings:
+    """What is read from a source, and what a sample must have.
+
+    Args:
+        clip: which frames of a video, at which size.
+        require_faces: a subject without a face makes a bad sample. Who it is cannot be learned from it, and most
+            often a face was meant to be there; people who are masked or seen from behind are the exception.
+        seed: of the choices that the research format leaves open.
+        whole_body: in the research format, the share of videos that show people as whole bodies without a group.
+    """
+
+    clip: ClipSettings = ClipSettings()
+    require_faces: bool = True
+    seed: int = 0
+    whole_body: float = 0.3
+
+
+def read_sample(directory: str | Path, settings: SampleSettings | None = None, *, key: str | None = None) -> RawSample:
+    """Read a sample folder.
+
+    Raises:
+        BadSample: anything is wrong with it: see `read_case` and `read_clip`; or a name that is not UTF-8, or a
+            subject without a face.
+    """
+    directory = Path(directory)
+    settings = settings or SampleSettings()
+    with problems_of(directory) as attempt:
+        with attempt():
+            _check_names(directory)
+        with attempt():
+            case = read_case(directory)
+            if settings.require_faces:
+                check_faces(case.scene)
+        with attempt():
+            video, original = read_clip(directory / VIDEO, settings.clip)
+    return RawSample(key or directory.name, case, video, settings.clip.fps, original)
+
+
+@contextmanager
+def problems_of(path: str | Path) -> Iterator:
+    """Collect what is wrong with one sample, so that all of it is reported at once.
+
+    Gives a context manager that notes a mistake instead of raising it; at the end of the block BadSample is raised
+    if there was one. A missing package is no fault of the sample and passes.
+    """
+    reasons: list[str] = []
+
+    @contextmanager
+    def attempt() -> Iterator[None]:
+        try:
+            yield
+        except MissingPackageError:
+            raise
+        except BadSample as error:
+            reasons.extend(error.reasons)
+        except (LumosXError, OSError) as error:
+            reasons.append(str(error))
+
+    yield attempt
+    if reasons:
+        raise BadSample(path, *reasons)
+
+
+def check_faces(scene: Scene) -> None:
+    """Raise LumosXError for subjects without a face."""
+    faceless = [str(number) for number, subject in enumerate(scene.subjects, 1) if subject.face is None]
+    if faceless:
+        raise LumosXError(
+            f"Subject {' and subject '.join(faceless)} has no face. Add its picture (in a folder: face_PHRASE.png), "
+            f"make its pictures objects, or allow subjects without faces if this is meant."
+        )
+
+
+def printable(text: str) -> str:
+    """A text that every terminal and file takes: bytes of a file name that are not UTF-8 become escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def check_caption(prompt: str) -> str:
+    """The caption without spaces around it; raises LumosXError if nothing is left."""
+    if not clean_prompt(prompt):
+        raise LumosXError("The caption is empty. Write what happens in the video.")
+    return prompt.strip()
+
+
+def _check_names(directory: Path) -> None:
+    for path in (directory, *sorted(directory.rglob("*"))):
+        if printable(path.name) != path.name:
+            raise LumosXError(f"The name {printable(str(path))!r} is not UTF-8, so its words are not known. Rename it.")

@@ -1,0 +1,116 @@
+"""Where training samples come from: one address names any kind of source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lumosx_core.errors import LumosXError
+
+from .samples import VIDEO, BadSample, RawSample, SampleSettings, Source, printable, read_sample
+
+_CASE_PARTS = ("caption.txt", VIDEO, "subjects", "objects", "background")
+_KINDS = (
+    "a folder of sample folders, a manifest (.jsonl), WebDataset shards (.tar, also as clips-{000..127}.tar or "
+    "clips-*.tar), a research table (.csv, .parquet) or glyphs:SEED:COUNT"
+)
+
+
+def open_source(address: str, settings: SampleSettings | None = None) -> Source:
+    """Open the samples at an address.
+
+    Args:
+        address: a folder of sample folders, a `.jsonl` manifest, `.tar` shards (a pattern with {000..127}, *, ? or
+            [...] means several), a `.csv` or `.parquet` table of the research format, or `glyphs:SEED:COUNT`.
+        settings: how files are read; the glyph world makes its clips as they are and takes none.
+
+    Raises:
+        LumosXError: nothing there, or of a kind that is not known. A bad sample shows only when it is loaded.
+    """
+    settings = settings or SampleSettings()
+    address = str(address)
+    if address.startswith("glyphs:"):
+        return _glyphs(address)
+    suffix = Path(address).suffix.lower()
+    if Path(address).is_dir():
+        return FolderSource(address, settings)
+    if suffix == ".jsonl":
+        from .manifest import ManifestSource
+
+        return ManifestSource(address, settings)
+    if suffix == ".tar":
+        from .webdataset_source import WebDatasetSource
+
+        return WebDatasetSource(address, settings)
+    if suffix in (".csv", ".parquet"):
+        from .research_format import ResearchSource
+
+        return ResearchSource(address, settings)
+    found = "There is nothing at" if not Path(address).exists() else "No kind of data set is known for"
+    raise LumosXError(f"{found} {address!r}. Give {_KINDS}.")
+
+
+class FolderSource:
+    """Sample folders below a folder, at any depth; the key is the path from there.
+
+    A folder counts as a sample as soon as it has any part of one, so that incomplete samples are reported, not passed
+    over. Hidden folders are left out.
+
+    Args:
+        root: a folder of samples, or one sample.
+
+    Raises:
+        LumosXError: there is no folder, or nothing in it.
+    """
+
+    def __init__(self, root: str | Path, settings: SampleSettings | None = None):
+        self.root = Path(root)
+        self.settings = settings or SampleSettings()
+        if not self.root.is_dir():
+            raise LumosXError(f"There is no folder {str(self.root)!r}. Give a folder of sample folders.")
+        if _is_sample(self.root):
+            folders = [self.root]
+        else:
+            folders = [sample for folder in _folders(self.root) for sample in _samples(folder)]
+        if not folders:
+            shards = next(self.root.glob("*.tar"), None)
+            mend = f"Did you mean its shards, {str(self.root / '*.tar')!r}?" if shards else f"Give {_KINDS}."
+            raise LumosXError(f"The folder {printable(str(self.root))!r} has no sample folder in it. {mend}")
+        self._folders = {_key(folder, self.root): folder for folder in folders}
+
+    def keys(self) -> list[str]:
+        return list(self._folders)
+
+    def load(self, key: str) -> RawSample:
+        folder = self._folders[key]
+        if not _is_sample(folder):
+            raise BadSample(folder, f"The folder holds no sample: none of {', '.join(_CASE_PARTS)} is in it.")
+        return read_sample(folder, self.settings, key=key)
+
+
+def _key(folder: Path, root: Path) -> str:
+    return root.resolve().name if folder == root else folder.relative_to(root).as_posix()
+
+
+def _is_sample(folder: Path) -> bool:
+    return any((folder / part).exists() for part in _CASE_PARTS)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _samples(folder: Path) -> list[Path]:
+    """Samples in a folder; a folder without any below it is given, too: loading it says so."""
+    if _is_sample(folder):
+        return [folder]
+    return [sample for each in _folders(folder) for sample in _samples(each)] or [folder]
+
+
+def _glyphs(address: str) -> Source:
+    from .glyph_world import GlyphSource
+
+    seed, _, rest = address.removeprefix("glyphs:").partition(":")
+    count, *more = rest.split(":")
+    if not (seed.isdecimal() and count.isdecimal() and int(count)):
+        raise LumosXError(f"{address!r} is no glyph world. Write glyphs:SEED:COUNT with whole numbers, COUNT above 0.")
+    return GlyphSource(int(seed), int(count), *more)
