@@ -6,10 +6,11 @@ compute to 30 times the residual stream (0.28 GB each), for a third more computa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lumosx_core import LumosXModel
@@ -39,20 +40,25 @@ class CheckpointedForward:
     Args:
         forward: what is computed, and computed again.
         inputs_on_cpu: keep the inputs that wait for the backward pass in the CPU's memory, pinned for CUDA.
-        recomputation: entered around the second computation.
+        recomputation: gives what is entered around the second computation.
     """
 
-    def __init__(self, forward, inputs_on_cpu: bool = False, recomputation: AbstractContextManager | None = None):
+    def __init__(
+        self,
+        forward: Callable[..., Tensor],
+        inputs_on_cpu: bool = False,
+        recomputation: Callable[[], AbstractContextManager] = nullcontext,
+    ):
         self.forward = forward
         self.inputs_on_cpu = inputs_on_cpu
-        self.recomputation = nullcontext() if recomputation is None else recomputation
+        self.recomputation = recomputation
 
-    def __call__(self, x: torch.Tensor, *others):
+    def __call__(self, x: Tensor, *others) -> Tensor:
         if not torch.is_grad_enabled():
             return self.forward(x, *others)
         # The hooks reach the checkpoint's inputs only: what is computed inside it is not saved at all.
         saving = torch.autograd.graph.save_on_cpu(pin_memory=x.is_cuda) if self.inputs_on_cpu else nullcontext()
         with saving:
             return checkpoint(
-                self.forward, x, *others, use_reentrant=False, context_fn=lambda: (nullcontext(), self.recomputation)
+                self.forward, x, *others, use_reentrant=False, context_fn=lambda: (nullcontext(), self.recomputation())
             )
