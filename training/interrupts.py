@@ -1,0 +1,37 @@
+"""Ctrl-C and SIGTERM end a run after the step it is at, with a checkpoint; a second Ctrl-C ends it at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupts:
+    """Hears the signals while its block runs.
+
+    Attributes:
+        heard: the first signal that came, or None.
+    """
+
+    def __init__(self):
+        self.heard: signal.Signals | None = None
+        self._before: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():  # Python lets no other thread listen
+            self._before = {each: signal.signal(each, self._hear) for each in SIGNALS}
+        return self
+
+    def __exit__(self, *_) -> None:
+        for each, handler in self._before.items():
+            signal.signal(each, handler)
+
+    def _hear(self, number: int, _frame) -> None:
+        # A launcher sends SIGTERM behind the terminal's Ctrl-C: only a second Ctrl-C is impatience.
+        if self.heard is not None and number == signal.SIGINT and self.heard == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self.heard is None:
+            self.heard = signal.Signals(number)
+            print(f"\n{self.heard.name}: saving after this step. Ctrl-C twice leaves at once.", flush=True)

@@ -1,0 +1,72 @@
+"""The record of a run: one line of JSON a step in `log.jsonl`, and TensorBoard files if wanted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from lumosx_core.atomic_file import atomic_file
+from lumosx_core.errors import LumosXError, MissingPackageError
+
+LOG = "log.jsonl"
+
+
+class RunLog:
+    """Writes the log, continuing after the step that the run resumes from.
+
+    Lines of later steps, which the run will take again, are cut, as is a line that a kill has left unfinished.
+
+    Args:
+        done: steps that are finished.
+    """
+
+    def __init__(self, output: Path, done: int = 0, *, tensorboard: bool = False):
+        self.path = output / LOG
+        _cut(self.path, done)
+        self._file = self.path.open("a", encoding="utf-8")
+        self._writer = _summary_writer(output / "tensorboard", done) if tensorboard else None
+
+    def write(self, step: int, **values: float) -> None:
+        """Add one step's numbers: loss, learning rate, norm of the gradient, seconds."""
+        try:
+            self._file.write(json.dumps({"step": step, **values}) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise LumosXError(f"{self.path} cannot be written: {error.strerror}. Free some space.") from error
+        if self._writer is not None:
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._file.close()
+        if self._writer is not None:
+            self._writer.close()
+
+
+def read_log(path: Path) -> list[dict]:
+    """The lines of a log, without one that is unfinished."""
+    if not path.exists():
+        return []
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return lines
+
+
+def _cut(path: Path, done: int) -> None:
+    lines = read_log(path)
+    kept = "".join(json.dumps(line) + "\n" for line in lines if line["step"] <= done)
+    if path.exists() and kept != path.read_text(encoding="utf-8"):
+        with atomic_file(path) as file:
+            file.write(kept.encode())
+
+
+def _summary_writer(directory: Path, done: int):
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise MissingPackageError("tensorboard", "training.tensorboard", error) from error
+    return SummaryWriter(str(directory), purge_step=done + 1)

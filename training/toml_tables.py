@@ -1,0 +1,106 @@
+"""TOML tables become dataclasses: unknown names, missing ones and values of another type are refused by name."""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Sequence
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from lumosx_core.errors import LumosXError, MissingPackageError
+
+Settings = TypeVar("Settings")
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+
+def read_tables(path: str | Path, changes: Sequence[str] = ()) -> dict:
+    """The tables of a TOML file, with `changes` ("table.name=value") made.
+
+    Raises:
+        LumosXError: no such file, no TOML, or a change that is none.
+    """
+    toml = _toml()
+    try:
+        tables = toml.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LumosXError(f"The config {path} cannot be read: {error.strerror}. Check the path.") from error
+    except (toml.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise LumosXError(f"{path} is no TOML file: {error}. Mend that line.") from error
+    for change in changes:
+        name, equals, text = change.partition("=")
+        *above, last = name.strip().split(".")
+        if not equals or not above:
+            raise LumosXError(f"--set {change!r} is not understood. Write it as --set training.steps=100.")
+        table = tables
+        for step in above:
+            table = table.setdefault(step, {})
+            if not isinstance(table, dict):
+                raise LumosXError(f"--set {change!r} is not possible: {step} is no table.")
+        table[last] = _value(toml, text.strip())
+    return tables
+
+
+def _value(toml, text: str) -> object:
+    try:
+        return toml.loads(f"value = {text}")["value"]
+    except toml.TOMLDecodeError:
+        return text  # a shell takes the quotes off a path
+
+
+def _toml():
+    try:
+        import tomllib
+    except ImportError:  # Python 3.10
+        try:
+            import tomli as tomllib
+        except ImportError as error:
+            raise MissingPackageError("tomli", "Reading a config on Python 3.10", error) from error
+    return tomllib
+
+
+def tables_to_dataclass(kind: type[Settings], tables: dict, name: str = "") -> Settings:
+    """Build a dataclass of plain values and dataclasses.
+
+    Raises:
+        LumosXError: an unknown or missing name, or a value of another type.
+    """
+    known = {entry.name: entry for entry in fields(kind)}
+    for given in tables:
+        if given not in known:
+            near = difflib.get_close_matches(given, known, 1, 0.5)
+            hint = f"Did you mean {_join(name, near[0])}?" if near else f"There are: {', '.join(known)}."
+            raise LumosXError(f"{_join(name, given)} does not exist. {hint}")
+    for entry in known.values():
+        if entry.name not in tables and entry.default is MISSING and entry.default_factory is MISSING:
+            what = f"the table [{_join(name, entry.name)}]" if not name else _join(name, entry.name)
+            raise LumosXError(f"{what} is missing. Add it.")
+    types_of = get_type_hints(kind)
+    return kind(**{given: _converted(types_of[given], value, _join(name, given)) for given, value in tables.items()})
+
+
+def _converted(kind: Any, value: object, name: str) -> object:
+    if get_origin(kind) in (Union, types.UnionType):  # only ever "X or None": absent means None
+        [kind] = [option for option in get_args(kind) if option is not type(None)]
+    if is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise LumosXError(f"{name} is {value!r}, expected a table [{name}].")
+        return tables_to_dataclass(kind, value, name)
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise LumosXError(f"{name} is {value!r}, expected one of {', '.join(map(repr, get_args(kind)))}.")
+        return value
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list):
+            raise LumosXError(f"{name} is {value!r}, expected a list.")
+        return tuple(_converted(get_args(kind)[0], entry, f"{name}[{place}]") for place, entry in enumerate(value))
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not kind:
+        raise LumosXError(f"{name} is {value!r}, expected {_KINDS[kind]}.")
+    return value
+
+
+def _join(table: str, name: str) -> str:
+    return f"{table}.{name}" if table else name

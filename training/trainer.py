@@ -1,0 +1,245 @@
+"""The training loop: velocity matching on cached clips, with averaged weights, checkpoints and exact resume."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lumosx_core.errors import LumosXError
+
+from .checkpoints import Checkpoint, Checkpoints
+from .config import TrainConfig
+from .devices import make_accelerator, place_model
+from .ema import Ema, trained_parameters
+from .export import export
+from .interrupts import Interrupts
+from .loading import Loader, NoisyBatch
+from .losses import clip_losses
+from .noise import draw_seed
+from .optimizer import learning_rate, make_optimizer, set_learning_rate
+from .optimizer_state import load_optimizer_tensors, optimizer_tensors
+from .progress import Progress
+from .run_log import RunLog
+from .sharding import as_number, fill, whole
+from .starting_model import starting_model
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Args:
+        step: steps that are done.
+        stopped_by: the signal that ended it early, or None.
+        file: the finished model or LoRA, or None if the run is not finished.
+        bad_items: number of damaged items that were left out since the start of this program.
+    """
+
+    step: int
+    stopped_by: signal.Signals | None
+    file: Path | None
+    bad_items: int
+
+
+class Trainer:
+    """One run, continued where its output folder stands.
+
+    Args:
+        cache: a LatentCache; None: the one that the config names.
+        say: takes each line for the user.
+
+    Raises:
+        LumosXError: anything that cannot work, before the first step.
+    """
+
+    def __init__(self, config: TrainConfig, *, cache=None, say: Callable[[str], None] = print):
+        self.config, self.say = config, say
+        self.output = Path(config.training.output)
+        self.accelerator = make_accelerator(config)
+        self.main = self.accelerator.is_main_process
+        self.loader = Loader(
+            open_cache(config) if cache is None else cache,
+            config,
+            self.accelerator.process_index,
+            self.accelerator.num_processes,
+        )
+        network = starting_model(config)
+        place_model(network, config, self.accelerator)
+        self.model, self.optimizer = self.accelerator.prepare(
+            network, make_optimizer(network, config.optimizer), device_placement=[False, False]
+        )
+        self.network = self.accelerator.unwrap_model(self.model)
+        self.parameters = trained_parameters(self.network)
+        self.names = {parameter: name for name, parameter in self.parameters.items()}
+        self.ema = Ema(self.parameters, config.ema) if config.ema.decay else None
+        self.checkpoints = Checkpoints(self.output, config.training.keep)
+        self.has_dropout = any(isinstance(module, nn.Dropout) and module.p for module in self.network.modules())
+        self.done = 0
+        self.saved: Path | None = None
+        self._resume()
+
+    def run(self) -> Outcome:
+        """Train to the last step, or until a signal comes, which saves first.
+
+        Raises:
+            LumosXError: a loss that is not finite, a full disk, a cache of which nothing can be read. The last
+                checkpoint is untouched.
+            KeyboardInterrupt: the second Ctrl-C.
+        """
+        loop = self.config.training
+        if self.main:
+            self._make_output()
+        record = RunLog(self.output, self.done, tensorboard=loop.tensorboard) if self.main else None
+        progress = Progress(self.done, loop.steps, self.say if self.main else lambda line: None)
+        batches = self.loader.steps(self.done, loop.steps)
+        try:
+            with Interrupts() as interrupts:
+                while self.done < loop.steps and not interrupts.heard:
+                    begun = time.perf_counter()
+                    rate = learning_rate(self.config.optimizer, self.done, loop.steps)
+                    loss, norm = self._step(next(batches), rate, interrupts)
+                    seconds = time.perf_counter() - begun
+                    self.done += 1
+                    if record is not None:
+                        record.write(self.done, loss=loss, lr=rate, grad_norm=norm, seconds=round(seconds, 4))
+                    progress.step(self.done, loss, rate, len(self.loader.bad))
+                    if self.done % loop.save_every == 0:
+                        self.save()
+                self.save()
+                file = self.export() if self.done == loop.steps else None
+        finally:
+            batches.close()
+            if record is not None:
+                record.close()
+        return Outcome(self.done, interrupts.heard, file, len(self.loader.bad))
+
+    def losses(self, part: NoisyBatch) -> Tensor:
+        """The loss of each clip in the run's precision: (B,) float32."""
+        bf16 = self.config.training.precision == "bf16"
+        device = self.accelerator.device
+        with torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext():
+            return clip_losses(self.model, part.to(device))
+
+    def backward(self, parts: list[NoisyBatch]) -> Tensor:
+        """Add the gradient of the mean loss of all parts (and processes) to the parameters; returns this process's
+        mean loss."""
+        total = torch.zeros((), device=self.accelerator.device)
+        for place, part in enumerate(parts):
+            # Gradients are shared out between processes once, with the last part.
+            last = place == len(parts) - 1
+            with nullcontext() if last else self.accelerator.no_sync(self.model):
+                loss = self.losses(part).mean() / len(parts)
+                self.accelerator.backward(loss)
+            total += loss.detach()
+        return total
+
+    def _step(self, parts: list[NoisyBatch], rate: float, interrupts: Interrupts) -> tuple[float, float]:
+        """One step of the optimiser; returns the loss and the norm of the gradient."""
+        if self.has_dropout:
+            torch.manual_seed(
+                draw_seed("dropout", self.config.training.seed, self.done, self.accelerator.process_index)
+            )
+        loss = self.backward(parts)
+        norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.config.optimizer.clip or math.inf)
+        loss, norm = self._agree(loss, interrupts), as_number(norm)
+        if not math.isfinite(loss + norm):
+            self._refuse(loss, norm, parts)
+        set_learning_rate(self.optimizer, rate)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.ema is not None:
+            self.ema.update(self.done)
+        return loss, norm
+
+    def _agree(self, loss: Tensor, interrupts: Interrupts) -> float:
+        """The mean loss of all processes, which also tell each other of a signal so that all stop at one step."""
+        if self.accelerator.num_processes == 1:
+            return loss.item()
+        number = torch.tensor(int(interrupts.heard or 0), device=loss.device)
+        told = self.accelerator.gather(torch.stack([loss, number.to(loss)])[None])
+        heard = int(told[:, 1].max())
+        interrupts.heard = signal.Signals(heard) if heard else None
+        return told[:, 0].mean().item()
+
+    def _refuse(self, loss: float, norm: float, parts: list[NoisyBatch]) -> None:
+        keys = ", ".join(key for part in parts for key in part.batch.keys)
+        last = self.checkpoints.latest()
+        kept = f"The last good checkpoint is {last.path}." if last else "There is no checkpoint yet."
+        raise LumosXError(
+            f"Step {self.done + 1} has the loss {loss} and a gradient of norm {norm}, so the weights would be "
+            f"destroyed. Its clips: {keys}. {kept} Lower optimizer.learning_rate, set optimizer.clip, or look at these "
+            f"clips."
+        )
+
+    def save(self) -> None:
+        """Write a checkpoint of the present step, unless there is one."""
+        if self.saved is not None and self.saved.name == f"step-{self.done:08d}":
+            return
+        parts = {
+            "model": lambda: {name: whole(parameter) for name, parameter in self.parameters.items()},
+            "optimizer": lambda: optimizer_tensors(self.optimizer.optimizer, self.names),
+        }
+        if self.ema is not None:
+            parts["ema"] = lambda: {name: whole(average) for name, average in self.ema.averages.items()}
+        self.saved = self.checkpoints.save(self.done, {"config": asdict(self.config)}, parts, write=self.main)
+        self.accelerator.wait_for_everyone()
+
+    def export(self) -> Path:
+        """Write the model or the LoRA as it stands: `OUTPUT/model.safetensors` or `OUTPUT/lora.safetensors`."""
+        averaged = self.ema is not None and self.config.export.weights == "ema"
+        weights = self.ema.averages if averaged else self.parameters
+        path = export(self.config, self.network, weights, self.done, write=self.main)
+        self.accelerator.wait_for_everyone()
+        if self.main:
+            self.say(f"The {'model' if self.config.lora is None else 'LoRA'} is {path.resolve()}")
+        return path
+
+    def _resume(self) -> None:
+        checkpoint = self.checkpoints.latest()
+        if checkpoint is None:
+            return
+        self._fill(self.parameters, checkpoint, "model")
+        if self.ema is not None:
+            # A run that averages from here on begins with the weights as they are.
+            self._fill(self.ema.averages, checkpoint, "ema" if checkpoint.has("ema") else "model")
+        load_optimizer_tensors(self.optimizer.optimizer, self.names, checkpoint.load("optimizer"))
+        self.done, self.saved = checkpoint.step, checkpoint.path
+        if self.main:
+            self.say(f"Continuing after step {self.done} from {checkpoint.path}")
+
+    def _fill(self, tensors: dict[str, Tensor], checkpoint: Checkpoint, part: str) -> None:
+        found = checkpoint.load(part)
+        shapes = ({name: tuple(tensor.shape) for name, tensor in each.items()} for each in (found, tensors))
+        if next(shapes) != next(shapes):
+            raise LumosXError(
+                f"{checkpoint.path} belongs to a run of another model or LoRA than this config describes. Choose "
+                f"another training.output, or go back to the config of that run."
+            )
+        for name, tensor in found.items():
+            fill(tensors[name], tensor)
+
+    def _make_output(self) -> None:
+        try:
+            self.output.mkdir(parents=True, exist_ok=True)
+            self.checkpoints.clean()
+        except OSError as error:
+            raise LumosXError(
+                f"training.output {self.output} cannot be used: {error.strerror}. Choose another folder."
+            ) from error
+
+
+def open_cache(config: TrainConfig):
+    from .cache import LatentCache
+
+    return LatentCache(config.data.cache)
