@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,22 +81,32 @@ def read_clip(path: str | Path, settings: ClipSettings) -> tuple[Tensor, VideoIn
         LumosXError: no such file, not a video, no picture in it, truncated or damaged, or too short.
         MissingPackageError: av (PyAV) is not installed.
     """
-    try:
-        import av
-    except ImportError as error:
-        raise MissingPackageError("av", "Reading a video", error) from error
     path = Path(path)
-    if not path.is_file():
-        raise LumosXError(f"There is no video {path}. Check the path.")
-    if not path.stat().st_size:
-        raise LumosXError(f"The video {path} is empty (zero bytes). Get the file again.")
-    try:
-        with av.open(str(path)) as container:
-            times = _frame_times(container, path)
-        with av.open(str(path)) as container:
-            return _read(container, times, settings, path)
-    except (av.FFmpegError, OSError) as error:
-        raise _damaged(path, getattr(error, "strerror", None) or str(error)) from error
+    with _opened(path) as container:
+        times = _frame_times(container, path)
+    with _opened(path) as container:
+        return _read(container, times, settings, path)
+
+
+def read_frames(path: str | Path, places: Collection[int]) -> dict[int, np.ndarray]:
+    """Single frames of a video file, counted from 0 as they are shown.
+
+    Returns: (H, W, 3) uint8 of each place.
+
+    Raises:
+        LumosXError: as `read_clip`, or the video has fewer frames.
+        MissingPackageError: av (PyAV) is not installed.
+    """
+    path = Path(path)
+    frames = {}
+    with _opened(path) as container:
+        for place, (frame, _) in enumerate(_upright_frames(container, path)):
+            if place in places:
+                frames[place] = frame
+            if len(frames) == len(set(places)):
+                return frames
+    lacking = sorted(set(places) - set(frames))
+    raise LumosXError(f"The video {path} has no frame {lacking[0]}: it is truncated, or another video is meant.")
 
 
 def fit_clip(video: Tensor, settings: ClipSettings) -> Tensor:
@@ -186,6 +197,24 @@ def _places(times: Sequence[float], settings: ClipSettings, path: Path) -> tuple
 
 
 # Reading
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator:
+    """A video file; what goes wrong in it while it is open becomes a LumosXError."""
+    try:
+        import av
+    except ImportError as error:
+        raise MissingPackageError("av", "Reading a video", error) from error
+    if not path.is_file():
+        raise LumosXError(f"There is no video {path}. Put the clip there, or correct the path.")
+    if not path.stat().st_size:
+        raise LumosXError(f"The video {path} is empty (zero bytes). Get the file again.")
+    try:
+        with av.open(str(path)) as container:
+            yield container
+    except (av.FFmpegError, OSError) as error:
+        raise _damaged(path, getattr(error, "strerror", None) or str(error)) from error
 
 
 def _stream(container, path: Path):

@@ -1,10 +1,13 @@
-"""The command line of the training room: `lumosx train | cache | check-data | lora | glyphs`.
+"""The command line of the training room: `lumosx train | cache | check-data | pack | lora | glyphs`.
 
 The core's command line finds these through the entry-point group `lumosx.commands`. Each function adds one command;
 heavy imports stand in what the command runs.
 """
 
 from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
 
 
 def add_train(commands) -> None:
@@ -24,3 +27,189 @@ def _train(options) -> None:
     from .train import main
 
     main(options)
+
+
+def add_lora(commands) -> None:
+    parser = commands.add_parser("lora", help="merge, extract or export a LoRA")
+    tasks = parser.add_subparsers(required=True, metavar="TASK")
+
+    merge = tasks.add_parser("merge", help="write a model with LoRAs added to its weights")
+    merge.add_argument("base", metavar="BASE", help="a model, .safetensors")
+    merge.add_argument("loras", metavar="LORA", nargs="+")
+    merge.add_argument("out", metavar="OUT", help="a new .safetensors file")
+    merge.add_argument(
+        "--strength", type=float, action="append", help="of the LoRA (default 1); for several LoRAs give it for each"
+    )
+    merge.set_defaults(run=_merge_lora)
+
+    extract = tasks.add_parser("extract", help="write the difference of two models as a LoRA")
+    extract.add_argument("base", metavar="BASE", help="the model before training")
+    extract.add_argument("tuned", metavar="TUNED", help="the model after training")
+    extract.add_argument("out", metavar="OUT", help="a new .safetensors file")
+    extract.add_argument("--rank", type=int, required=True, help="of its matrices, such as 32")
+    extract.set_defaults(run=_extract_lora)
+
+    export = tasks.add_parser("export", help="write a LoRA for ComfyUI, or for peft")
+    export.add_argument("source", metavar="SOURCE", help="a training checkpoint, a folder of peft, or a LoRA file")
+    export.add_argument("out", metavar="OUT", help="a .safetensors file for ComfyUI; another name: a folder for peft")
+    export.set_defaults(run=_export_lora)
+
+    for task in (extract, export):
+        task.add_argument("--dtype", choices=["fp32", "bf16", "fp16"], default="fp32", help="default fp32")
+    for task in (merge, extract, export):
+        task.add_argument("--overwrite", action="store_true", help="replace what is there")
+
+
+def _merge_lora(options) -> None:
+    from .lora_merge import merge_lora
+
+    strengths = options.strength or [1.0]
+    strength = strengths[0] if len(strengths) == 1 else strengths
+    path = merge_lora(options.base, options.loras, options.out, strength, overwrite=options.overwrite)
+    print(f"The model is {path.resolve()}  (ComfyUI: models/diffusion_models)")
+
+
+def _extract_lora(options) -> None:
+    from .lora_extract import extract_lora
+
+    found = extract_lora(
+        *(options.base, options.tuned, options.out, options.rank),
+        dtype=_dtype(options.dtype),
+        overwrite=options.overwrite,
+    )
+    print(
+        f"{found.layers} matrices at rank {options.rank} and {found.differences} other tensors. Lost of the matrices' "
+        f"change: {found.residual:.1%} in all, {found.worst[1]:.1%} in {found.worst[0] or 'none'}."
+    )
+    print(f"The LoRA is {options.out}  (ComfyUI: models/loras)")
+
+
+def _export_lora(options) -> None:
+    from .lora_export import export_lora
+
+    path = export_lora(options.source, options.out, dtype=_dtype(options.dtype), overwrite=options.overwrite)
+    print(f"The LoRA is {path.resolve()}")
+
+
+def _dtype(name: str):
+    import torch
+
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+
+
+# Data
+
+
+def add_check_data(commands) -> None:
+    parser = commands.add_parser(
+        "check-data",
+        help="read a whole data set and report every bad sample",
+        description="Read every sample to its end and report each bad one with its reason. The exit code is 0 if all "
+        "are good, 1 if some are bad, 2 if the data set cannot be opened.",
+    )
+    _add_source(parser)
+    parser.add_argument("--text-encoder", metavar="FILE", help="look for phrases by its tokens, not by whole words")
+    parser.add_argument("--frames", type=int, default=1, help="the fewest frames a video must give at 16 a second")
+    parser.add_argument("--json", metavar="REPORT", help="write the whole report there")
+    parser.add_argument("--workers", type=int, help="samples read at once (default: the cores, up to 8)")
+    parser.set_defaults(run=_check_data)
+
+
+def _check_data(options) -> None:
+    from pathlib import Path
+
+    from lumosx_core.errors import LumosXError
+
+    from .check_data import DataReport, check_data, write_report
+
+    if options.json and not Path(options.json).absolute().parent.is_dir():
+        raise LumosXError(f"The folder for the report {options.json!r} does not exist. Make it first: mkdir -p.")
+    tokenize = None
+    if options.text_encoder:
+        from lumosx_core.text_encoder import TextEncoder
+
+        tokenize = TextEncoder(options.text_encoder).tokenize
+    source = _open_to_check(options)
+    report = DataReport()
+    checking = check_data(source, tokenize=tokenize, shortest=options.frames, workers=options.workers)
+    with _counter(len(source.keys()), "Checking") as (tick, say):
+        for finding in checking:
+            report.findings.append(finding)
+            tick()
+            if finding.reasons:
+                say(f"BAD      {finding.path}: {' '.join(finding.reasons)}")
+            for warning in finding.warnings:
+                say(f"warning  {finding.path}: {warning}")
+    print(report.summary())
+    if options.json:
+        write_report(options.json, options.source, report)
+    if report.bad:
+        raise SystemExit(1)
+
+
+def add_pack(commands) -> None:
+    parser = commands.add_parser(
+        "pack",
+        help="write a data set as WebDataset shards",
+        description="Write clips-000000.tar and so on. Videos are copied as they are. Bad samples are reported and "
+        "left out; the exit code is 1 then.",
+    )
+    _add_source(parser)
+    parser.add_argument("directory", metavar="DIR", help="a folder without shards")
+    parser.add_argument("--samples", type=int, default=1000, help="most samples of a shard (default 1000)")
+    parser.add_argument("--megabytes", type=int, default=1000, help="a shard ends when it has as many (default 1000)")
+    parser.set_defaults(run=_pack)
+
+
+def _pack(options) -> None:
+    from .pack import pack
+
+    source = _open_to_check(options)
+    left_out = []
+    with _counter(len(source.keys()), "Packing") as (tick, say):
+
+        def bad(error) -> None:
+            left_out.append(error)
+            say(f"BAD      {error}")
+
+        shards = pack(
+            source, options.directory, samples=options.samples, megabytes=options.megabytes, bad=bad, done=tick
+        )
+    found = len(source.keys())
+    print(f"Packed {found - len(left_out)} of {found} samples")
+    print(f"The data set is {shards[0].parent / '*.tar'}")
+    if left_out:
+        raise SystemExit(1)
+
+
+def _add_source(parser) -> None:
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="a folder of sample folders, a manifest.jsonl, shards such as clips-{000..127}.tar, a research table "
+        "(.csv, .parquet), or glyphs:SEED:COUNT",
+    )
+    parser.add_argument("--allow-faceless", action="store_true", help="a subject without a face is no mistake")
+
+
+def _open_to_check(options):
+    """The source, read so that damage anywhere in a video is found and only one frame of it is kept."""
+    from .clips import ClipSettings
+    from .samples import SampleSettings
+    from .sources import open_source
+
+    clip = ClipSettings(frames=(1,), whole=True)
+    return open_source(options.source, SampleSettings(clip, require_faces=not options.allow_faceless))
+
+
+@contextmanager
+def _counter(total: int, what: str):
+    """A bar on a terminal: a function that counts one more, and one that prints a line above the bar."""
+    from lumosx_core.errors import MissingPackageError
+
+    try:
+        from tqdm import tqdm
+    except ImportError as error:
+        raise MissingPackageError("tqdm", "The progress bar", error) from error
+    with tqdm(total=total, unit="sample", desc=what, disable=None) as bar:
+        yield bar.update, lambda line: tqdm.write(line, file=sys.stdout)

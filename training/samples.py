@@ -6,6 +6,8 @@ sample by adding its video, and any sample is a case.
 
 from __future__ import annotations
 
+import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +17,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from lumosx_core.case_folder import Case, read_case
+from lumosx_core.atomic_file import atomic_path
+from lumosx_core.case_folder import Case, read_case, write_case
 from lumosx_core.errors import LumosXError, MissingPackageError
 from lumosx_core.phrases import clean_prompt
 from lumosx_core.scene import Scene
-from lumosx_core.video import FRAMES_PER_SECOND
+from lumosx_core.video import FRAMES_PER_SECOND, write_video
 
 from .clips import ClipSettings, VideoInfo, read_clip
 
@@ -52,6 +55,8 @@ class RawSample:
         video: (F, H, W, 3), uint8, or float in 0..1.
         fps: frames a second.
         original: the video as it stood in its file; None if it was made, not read.
+        file: the video file, for as long as the source keeps it; None if there is none to keep.
+        place: where it lies: its folder, its line of a manifest, its member of a shard.
     """
 
     key: str
@@ -59,6 +64,13 @@ class RawSample:
     video: Tensor
     fps: float = FRAMES_PER_SECOND
     original: VideoInfo | None = None
+    file: Path | None = None
+    place: str = ""
+
+    @property
+    def where(self) -> str:
+        """What messages call it."""
+        return self.place or printable(self.key)
 
     def pixels(self) -> Tensor:
         """The video as the VAE takes it: (3, F, H, W) float32, -1..1."""
@@ -112,7 +124,34 @@ def read_sample(directory: str | Path, settings: SampleSettings | None = None, *
                 check_faces(case.scene)
         with attempt():
             video, original = read_clip(directory / VIDEO, settings.clip)
-    return RawSample(key or directory.name, case, video, settings.clip.fps, original)
+    return RawSample(key or directory.name, case, video, settings.clip.fps, original, directory / VIDEO, str(directory))
+
+
+def write_sample(directory: str | Path, sample: RawSample) -> None:
+    """Write a sample folder that `read_sample` reads back; the video's file is copied if there is one.
+
+    Raises:
+        LumosXError: the folder is in use, or the scene cannot be told from the layout (see `write_case`).
+    """
+    directory = Path(directory).resolve()
+    if directory.exists():
+        raise LumosXError(f"{directory} is in use. Give a new folder.")
+    partial = directory.parent / f".{directory.name}.{uuid.uuid4().hex}"
+    try:
+        write_case(partial, sample.case)
+        write_sample_video(partial / VIDEO, sample)
+        partial.rename(directory)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_sample_video(path: Path, sample: RawSample) -> None:
+    """Copy a sample's video file as it is, or write its frames if it has none."""
+    if sample.file is None:
+        write_video(path, sample.video, sample.fps)
+        return
+    with atomic_path(path) as partial:
+        shutil.copyfile(sample.file, partial)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from lumosx_core.errors import LumosXError
@@ -11,7 +12,7 @@ from .samples import VIDEO, BadSample, RawSample, SampleSettings, Source, printa
 _CASE_PARTS = ("caption.txt", VIDEO, "subjects", "objects", "background")
 _KINDS = (
     "a folder of sample folders, a manifest (.jsonl), WebDataset shards (.tar, also as clips-{000..127}.tar or "
-    "clips-*.tar), a research table (.csv, .parquet) or glyphs:SEED:COUNT"
+    "clips-*.tar), a research table (.csv, .parquet) or glyphs:SEED:COUNT[:FRAMESxHEIGHTxWIDTH]"
 )
 
 
@@ -20,7 +21,8 @@ def open_source(address: str, settings: SampleSettings | None = None) -> Source:
 
     Args:
         address: a folder of sample folders, a `.jsonl` manifest, `.tar` shards (a pattern with {000..127}, *, ? or
-            [...] means several), a `.csv` or `.parquet` table of the research format, or `glyphs:SEED:COUNT`.
+            [...] means several), a `.csv` or `.parquet` table of the research format, or
+            `glyphs:SEED:COUNT[:FRAMESxHEIGHTxWIDTH]`.
         settings: how files are read; the glyph world makes its clips as they are and takes none.
 
     Raises:
@@ -67,11 +69,8 @@ class FolderSource:
         self.settings = settings or SampleSettings()
         if not self.root.is_dir():
             raise LumosXError(f"There is no folder {str(self.root)!r}. Give a folder of sample folders.")
-        if _is_sample(self.root):
-            folders = [self.root]
-        else:
-            folders = [sample for folder in _folders(self.root) for sample in _samples(folder)]
-        if not folders:
+        folders = _samples(self.root)
+        if folders == [self.root] and not _is_sample(self.root):
             shards = next(self.root.glob("*.tar"), None)
             mend = f"Did you mean its shards, {str(self.root / '*.tar')!r}?" if shards else f"Give {_KINDS}."
             raise LumosXError(f"The folder {printable(str(self.root))!r} has no sample folder in it. {mend}")
@@ -92,25 +91,32 @@ def _key(folder: Path, root: Path) -> str:
 
 
 def _is_sample(folder: Path) -> bool:
-    return any((folder / part).exists() for part in _CASE_PARTS)
+    return any(os.path.exists(folder / part) for part in _CASE_PARTS)
 
 
-def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _samples(folder: Path) -> list[Path]:
-    """Samples in a folder; a folder without any below it is given, too: loading it says so."""
+def _samples(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
+    """Samples in a folder; a folder without any below it, or that may not be read, is given too: loading it says so."""
     if _is_sample(folder):
         return [folder]
-    return [sample for each in _folders(folder) for sample in _samples(each)] or [folder]
+    resolved = folder.resolve()
+    if resolved in above:  # a link that leads back up
+        return []
+    try:
+        below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError:
+        below = []
+    return [sample for each in below for sample in _samples(each, (*above, resolved))] or [folder]
 
 
 def _glyphs(address: str) -> Source:
     from .glyph_world import GlyphSource
 
     seed, _, rest = address.removeprefix("glyphs:").partition(":")
-    count, *more = rest.split(":")
-    if not (seed.isdecimal() and count.isdecimal() and int(count)):
-        raise LumosXError(f"{address!r} is no glyph world. Write glyphs:SEED:COUNT with whole numbers, COUNT above 0.")
-    return GlyphSource(int(seed), int(count), *more)
+    count, sized, size = rest.partition(":")
+    numbers = [seed, count, *(size.split("x") if sized else ())]
+    if len(numbers) not in (2, 5) or not all(number.isdecimal() and number.isascii() for number in numbers):
+        raise LumosXError(
+            f"{address!r} is no glyph world. Write glyphs:SEED:COUNT, or glyphs:SEED:COUNT:FRAMESxHEIGHTxWIDTH, in "
+            f"whole numbers, such as glyphs:0:4000:9x64x80."
+        )
+    return GlyphSource(*map(int, numbers))
