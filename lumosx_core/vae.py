@@ -73,6 +73,46 @@ class WanVae:
         latents = [self._in_tiles_if_needed(self._encode, canvas[None, :, None]) for canvas in canvases]
         return torch.cat(latents, dim=2)
 
+    def encode_video(self, frames: Tensor) -> Tensor:
+        """Encode one video.
+
+        Args:
+            frames: (F, 3, H, W) in -1..1; F is one more than a multiple of 4.
+
+        Returns:
+            (1, 16, (F - 1) / 4 + 1, H/8, W/8) normalised mean latents, float32.
+
+        Raises:
+            LumosXError: the VAE does not take this size.
+        """
+        return self.encode_videos(frames[None])
+
+    @torch.no_grad()
+    def encode_videos(self, videos: Tensor) -> Tensor:
+        """Encode several videos at once, which for small ones is faster.
+
+        Args:
+            videos: (B, F, 3, H, W) in -1..1; F is one more than a multiple of 4.
+
+        Returns:
+            (B, 16, (F - 1) / 4 + 1, H/8, W/8) normalised mean latents, float32; equal to those of each video alone
+            but for rounding.
+
+        Raises:
+            LumosXError: the VAE does not take this size.
+        """
+        if videos.ndim != 5 or videos.shape[2] != 3 or videos.shape[1] % 4 != 1 or 0 in videos.shape:
+            raise LumosXError(
+                f"The VAE encodes videos of shape (batch, frames, 3, height, width) with 4n + 1 frames, but got "
+                f"{tuple(videos.shape)}. Cut the video to 4n + 1 RGB frames."
+            )
+        if videos.shape[3] % 8 or videos.shape[4] % 8:
+            raise LumosXError(
+                f"The VAE encodes videos whose sides are multiples of 8, but this one has {videos.shape[3]} x "
+                f"{videos.shape[4]} pixels. Scale or cut it."
+            )
+        return self._in_tiles_if_needed(self._encode, videos.transpose(1, 2))
+
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Decode one video.

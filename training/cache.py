@@ -1,0 +1,99 @@
+"""Latents and encoded captions on the disk, made once and read many times.
+
+`build_cache` makes a cache (cache_build.py), `LatentCache` reads it. See cache_index.py for the files.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lumosx_core.errors import LumosXError
+
+from .buckets import Bucket
+from .cache_build import CacheReport, build_cache
+from .cache_encoder import text_name
+from .cache_files import read_tensors
+from .cache_index import read_clips, read_texts
+from .cache_settings import CacheSettings, read_head
+from .items import TrainingItem
+from .samples import BadSample
+
+__all__ = ["CacheReport", "CacheSettings", "LatentCache", "build_cache"]
+
+
+class LatentCache:
+    """The clips of a cache, in the order of their keys.
+
+    Reading an item opens, reads and closes its files, so that one cache serves any number of threads and processes.
+
+    Args:
+        verify: compare checksums on reading.
+
+    Raises:
+        LumosXError: there is no cache, or none that this version reads.
+    """
+
+    def __init__(self, directory: str | os.PathLike, *, verify: bool = True):
+        self.directory = Path(directory)
+        self.verify = verify
+        self.head = read_head(self.directory)
+        clips = read_clips(self.directory)
+        self.keys = sorted(clips)
+        self._clips = [clips[key] for key in self.keys]
+        self._texts = read_texts(self.directory)
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def bucket(self, index: int) -> Bucket:
+        """Length, size and layout of a clip, in frames and pixels."""
+        clip = self._clips[index]
+        _, frames, height, width = clip.video.shape
+        return Bucket(4 * frames - 3, 8 * height, 8 * width, clip.layout)
+
+    def variants(self, index: int) -> int:
+        """How many differently augmented copies of its reference pictures a clip has."""
+        return len(self._clips[index].references)
+
+    def item(self, index: int, variant: int = 0) -> TrainingItem:
+        """Read one clip, in the type it is stored in.
+
+        Args:
+            variant: which copy of the reference pictures, 0 to `variants(index) - 1`.
+
+        Raises:
+            BadSample: its file is gone, cut short or damaged, or has NaN in it.
+        """
+        clip = self._clips[index]
+        where = f"{clip.path} ({clip.key})"
+        try:
+            text = self._read_text(clip.text)
+            spans = (clip.video, clip.references[variant], clip.phrase_mask)
+            video, references, mask = read_tensors(clip.path, spans, verify=self.verify)
+        except LumosXError as error:
+            raise BadSample(where, str(error)) from error
+        for name, tensor in (("video", video), ("references", references), ("caption", text)):
+            if not tensor.isfinite().all():
+                raise BadSample(where, f"The latents of its {name} have NaN in them. Cache it again with --verify.")
+        mask = torch.from_numpy(np.unpackbits(mask.numpy(), axis=1)).bool()
+        return TrainingItem(clip.key, video, references, text, clip.layout, mask)
+
+    @property
+    def empty_text(self) -> Tensor:
+        """The encoding of the empty caption, (J, text_dim), for dropping captions.
+
+        Raises:
+            LumosXError: it is not there.
+        """
+        return self._read_text(text_name(""))
+
+    def _read_text(self, name: str) -> Tensor:
+        if name not in self._texts:
+            raise LumosXError(f"An encoded caption is missing in {self.directory}. Run lumosx cache again.")
+        path, span = self._texts[name]
+        return read_tensors(path, [span], verify=self.verify)[0]

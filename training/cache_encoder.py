@@ -1,0 +1,159 @@
+"""Turns samples into what the cache stores: pixels become latents, captions become token positions and embeddings.
+
+Small clips are encoded many at a time: on their own they would spend most of the time between operations.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lumosx_core.errors import LumosXError
+from lumosx_core.layout import ReferenceLayout
+from lumosx_core.model_files import ModelFiles
+from lumosx_core.phrases import clean_prompt, phrase_mask
+from lumosx_core.pictures import fit_on_canvas, to_pil
+from lumosx_core.scene import Scene
+from lumosx_core.text_encoder import TextEncoder
+from lumosx_core.vae import WanVae
+
+from .augment import augment, chance_of
+from .cache_settings import STORED, CacheSettings
+from .clips import fit_clip
+from .samples import RawSample
+
+BATCH_PIXELS = 2**19  # encoded at once: 85 pictures of 64 x 96, one of 832 x 480
+BATCH_TOKENS = 2**13
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedSample:
+    """A sample as the encoders take it.
+
+    Args:
+        prompt: the cleaned caption.
+        video: (F, 3, H, W) in -1..1.
+        canvases: (variants * R, 3, H, W) in -1..1.
+        phrase_mask: (R, text_len) bool.
+    """
+
+    key: str
+    prompt: str
+    layout: ReferenceLayout
+    video: Tensor
+    canvases: Tensor
+    phrase_mask: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedSample:
+    """A sample as the cache stores it.
+
+    Args:
+        video: (16, T, h, w).
+        references: (variants, 16, R, h, w).
+    """
+
+    key: str
+    prompt: str
+    layout: ReferenceLayout
+    video: Tensor
+    references: Tensor
+    phrase_mask: Tensor
+
+
+class SampleEncoder:
+    """The VAE and the text encoder of a cache, on one device."""
+
+    def __init__(self, files: ModelFiles, settings: CacheSettings, device: torch.device | str = "cpu"):
+        self.settings = settings
+        self.dtype = STORED[settings.dtype]
+        self.vae = WanVae.load(files.vae, device=device)
+        self.text_encoder = TextEncoder(files.text_encoder, device=device)
+
+    def prepare(self, sample: RawSample) -> PreparedSample:
+        """Fit the video and its pictures, and find the words of the pictures in the caption.
+
+        Raises:
+            LumosXError: the sample cannot be used.
+        """
+        scene = sample.case.scene
+        prompt = clean_prompt(sample.case.prompt)
+        if not prompt:
+            raise LumosXError("The caption is empty. Write what happens in the video.")
+        tokenize = self.text_encoder.tokenize
+        mask = phrase_mask(tokenize(prompt), scene, tokenize, prompt=prompt)
+        video = fit_clip(sample.video, self.settings.clip)
+        pixels = video.float() / 255 if video.dtype == torch.uint8 else video.float()
+        pixels = (pixels * 2 - 1).permute(0, 3, 1, 2)
+        if not pixels.isfinite().all():
+            raise LumosXError("The video has values that are no numbers. Make it anew.")
+        canvases = self._canvases(sample.key, scene, *pixels.shape[-2:])
+        return PreparedSample(sample.key, prompt, scene.layout, pixels, canvases, mask)
+
+    def encode(self, samples: Sequence[PreparedSample]) -> list[EncodedSample]:
+        """Encode videos and pictures; the latents are of the stored type, not yet checked for NaN."""
+        videos = self._encode([sample.video for sample in samples])
+        counts = [len(sample.canvases) for sample in samples]
+        pictures = iter(self._encode([canvas[None] for sample in samples for canvas in sample.canvases]))
+        encoded = []
+        for sample, video, count in zip(samples, videos, counts, strict=True):
+            latents = [next(pictures) for _ in range(count)]
+            if latents:
+                references = torch.cat(latents, dim=1).unflatten(1, (self.settings.variants, -1)).movedim(1, 0)
+            else:
+                references = video.new_zeros(self.settings.variants, video.shape[0], 0, *video.shape[-2:])
+            encoded.append(
+                EncodedSample(sample.key, sample.prompt, sample.layout, video, references, sample.phrase_mask)
+            )
+        return encoded
+
+    def encode_texts(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+        """The embeddings of cleaned captions, (J, text_dim) of the stored type, each under `text_name` of it."""
+        lengths = {prompt: len(self.text_encoder.tokenize(prompt)) for prompt in prompts}
+        ordered = sorted(lengths, key=lambda prompt: (lengths[prompt], prompt))
+        encoded, chunk = {}, []
+        for position, prompt in enumerate(ordered):
+            chunk.append(prompt)
+            following = ordered[position + 1 : position + 2]
+            if not following or (len(chunk) + 1) * lengths[following[0]] > BATCH_TOKENS:
+                for each, (_, text) in zip(chunk, self.text_encoder.encode_all(chunk), strict=True):
+                    encoded[text_name(each)] = text.to("cpu", self.dtype)
+                chunk = []
+        return encoded
+
+    def _canvases(self, key: str, scene: Scene, height: int, width: int) -> Tensor:
+        settings, canvases = self.settings, []
+        for variant in range(settings.variants):
+            for number, reference in enumerate(scene.references):
+                picture = to_pil(reference.image)
+                if settings.augment != "none":
+                    chance = chance_of(settings.seed, key, number, variant)
+                    background = reference is scene.background
+                    picture = augment(picture, height, width, chance, background=background, mode=settings.augment)
+                canvases.append(fit_on_canvas(picture, height, width))
+        return torch.stack(canvases) if canvases else torch.zeros(0, 3, height, width)
+
+    def _encode(self, videos: Sequence[Tensor]) -> list[Tensor]:
+        """Latents (16, T, h, w) of videos (F, 3, H, W), those of one shape together."""
+        alike = defaultdict(list)
+        for position, video in enumerate(videos):
+            alike[video.shape].append(position)
+        latents: dict[int, Tensor] = {}
+        for (frames, _, height, width), positions in alike.items():
+            at_once = max(1, BATCH_PIXELS // (frames * height * width))
+            for start in range(0, len(positions), at_once):
+                chunk = positions[start : start + at_once]
+                encoded = self.vae.encode_videos(torch.stack([videos[position] for position in chunk]))
+                latents |= zip(chunk, encoded.to("cpu", self.dtype), strict=True)
+        return [latents[position] for position in range(len(videos))]
+
+
+def text_name(prompt: str) -> str:
+    """The name under which the cache stores a cleaned caption's embeddings."""
+    return hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()

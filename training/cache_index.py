@@ -1,0 +1,96 @@
+"""What a cache folder holds: the heads of its packs put together.
+
+    cache.json      settings, and the hashes of the weights
+    clips/          packs of latents with phrase masks, many clips each
+    texts/          packs of encoded captions, each caption once
+    bad.jsonl       what could not be cached, and why
+
+Where two packs have a clip of one key, the later counts: that is how a changed sample is replaced.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lumosx_core.errors import LumosXError
+from lumosx_core.layout import ReferenceLayout
+
+from .cache_files import Pack, StoredSpan, packs_of, read_pack
+
+CLIPS, TEXTS = "clips", "texts"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ClipEntry:
+    """Where a clip lies.
+
+    Args:
+        fingerprint: of what it was made from; empty if its source does not say.
+        text: name of its caption among the texts.
+        references: a span for each variant.
+    """
+
+    key: str
+    fingerprint: str
+    text: str
+    layout: ReferenceLayout
+    path: Path
+    video: StoredSpan
+    references: tuple[StoredSpan, ...]
+    phrase_mask: StoredSpan
+
+
+def read_clips(directory: Path) -> dict[str, ClipEntry]:
+    """The clips of a cache by key. Packs that cannot be read are left out with a warning."""
+    clips: dict[str, ClipEntry] = {}
+    layouts: dict[ReferenceLayout, ReferenceLayout] = {}
+
+    def add(pack: Pack) -> None:
+        for number, record in enumerate(pack.records):
+            layout = ReferenceLayout(record["standalone"], tuple(record["subjects"]))
+            clips[record["key"]] = ClipEntry(
+                record["key"],
+                record["fingerprint"],
+                record["text"],
+                layouts.setdefault(layout, layout),
+                pack.path,
+                pack.spans[f"{number}.video"],
+                tuple(pack.spans[f"{number}.references.{variant}"] for variant in range(record["variants"])),
+                pack.spans[f"{number}.phrase_mask"],
+            )
+
+    _each_pack(directory / CLIPS, add)
+    return clips
+
+
+def read_texts(directory: Path, *, skip: set[Path] | None = None) -> dict[str, tuple[Path, StoredSpan]]:
+    """Where the encoded captions of a cache lie, by name.
+
+    Args:
+        skip: packs that are known; those read now are added.
+    """
+    texts: dict[str, tuple[Path, StoredSpan]] = {}
+    _each_pack(
+        directory / TEXTS,
+        lambda pack: texts.update({name: (pack.path, span) for name, span in pack.spans.items()}),
+        set() if skip is None else skip,
+    )
+    return texts
+
+
+def _each_pack(folder: Path, use: Callable[[Pack], None], skip: set[Path] | None = None) -> None:
+    for path in packs_of(folder):
+        if skip is not None:
+            if path in skip:
+                continue
+            skip.add(path)
+        try:
+            use(read_pack(path))
+        except LumosXError as error:
+            log.warning("%s", error)
+        except (KeyError, TypeError) as error:
+            log.warning("The cache file %s is left out: its records are not those of a cache (%s).", path, error)

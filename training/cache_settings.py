@@ -1,0 +1,140 @@
+"""How a cache is made, and the head of a cache that remembers it: weights and settings of two caches never mix."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from lumosx_core.atomic_file import atomic_file
+from lumosx_core.errors import LumosXError
+from lumosx_core.model_files import ModelFiles
+
+from .clips import ClipSettings
+
+FORMAT = 1
+HEAD = "cache.json"
+AUGMENTATIONS = ("none", "paper", "code")
+STORED = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+
+
+@dataclass(frozen=True)
+class CacheSettings:
+    """How samples are turned into latents.
+
+    Args:
+        frames, sizes: lengths and (height, width) that a clip may have, see `ClipSettings`; no sizes: the video's own.
+        variants: differently augmented copies of the reference pictures, at least 1.
+        augment: "paper", "code" (see augment.py) or "none".
+        seed: of the augmentation.
+        dtype: what is stored. Latents are normalised and encoded words are moderate, so float16 never overflows and
+            is eight times finer than bfloat16 at the same size.
+
+    Raises:
+        LumosXError: a value that is not possible.
+    """
+
+    frames: tuple[int, ...] = (81,)
+    sizes: tuple[tuple[int, int], ...] = ((480, 832),)
+    variants: int = 1
+    augment: str = "paper"
+    seed: int = 0
+    dtype: str = "float16"
+
+    def __post_init__(self):
+        clip = ClipSettings(frames=self.frames, sizes=self.sizes)
+        object.__setattr__(self, "frames", clip.frames)
+        object.__setattr__(self, "sizes", clip.sizes)
+        if self.augment not in AUGMENTATIONS:
+            raise LumosXError(f"augment is {self.augment!r}. Use one of: {', '.join(AUGMENTATIONS)}.")
+        if self.dtype not in STORED:
+            raise LumosXError(f"dtype is {self.dtype!r}. Use one of: {', '.join(STORED)}.")
+        if self.variants < 1:
+            raise LumosXError(f"variants is {self.variants}, expected 1 or more. Use 1.")
+        if self.augment == "none" and self.variants > 1:
+            raise LumosXError(
+                f"{self.variants} variants without augmentation would be equal. Use 1 variant, or augment pictures."
+            )
+
+    @cached_property
+    def clip(self) -> ClipSettings:
+        """How a source reads its videos for this cache."""
+        return ClipSettings(frames=self.frames, sizes=self.sizes)
+
+
+def prepare_head(directory: Path, files: ModelFiles, settings: CacheSettings) -> None:
+    """Write the head of a new cache, or see that an existing one was made with the same weights and settings.
+
+    Raises:
+        LumosXError: it was made otherwise, or the folder is in use for something else.
+    """
+    for kind, path in (("VAE", files.vae), ("text encoder", files.text_encoder)):
+        if not path.is_file():
+            raise LumosXError(f"There is no {kind} at {str(path)!r}. Check the path.")
+    wanted = {
+        "format": FORMAT,
+        "vae": _sha256(files.vae),
+        "text_encoder": _sha256(files.text_encoder),
+        "settings": json.loads(json.dumps(asdict(settings))),
+    }
+    path = directory / HEAD
+    if not path.exists():
+        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+            raise LumosXError(f"{directory} is in use and holds no cache. Give a new or an empty folder.")
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LumosXError(f"The folder {directory} cannot be made: {error.strerror}. Choose another.") from error
+        with atomic_file(path) as file:
+            file.write(json.dumps(wanted, indent=1).encode())
+    found = read_head(directory)
+    differences = [
+        *(f"{name.replace('_', ' ')} file" for name in ("vae", "text_encoder") if found.get(name) != wanted[name]),
+        *(
+            f"{name} ({found['settings'].get(name)} there, {value} now)"
+            for name, value in wanted["settings"].items()
+            if found["settings"].get(name) != value
+        ),
+    ]
+    if differences:
+        raise LumosXError(
+            f"The cache {directory} was made with another {', '.join(differences)}. Use what it was made with, or give "
+            f"a new folder."
+        )
+
+
+def read_head(directory: Path) -> dict:
+    """The head of a cache: format, sha256 of "vae" and "text_encoder", settings.
+
+    Raises:
+        LumosXError: there is no cache, or one of another version.
+    """
+    path = directory / HEAD
+    try:
+        head = json.loads(path.read_bytes())
+        version = head["format"]
+        if not isinstance(head["settings"], dict):
+            raise ValueError("no settings")
+    except FileNotFoundError as error:
+        raise LumosXError(f"There is no cache in {directory}. Make one: lumosx cache SOURCE {directory}") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LumosXError(f"The head of the cache, {path}, is damaged ({error}). Make the cache anew.") from error
+    if version != FORMAT:
+        raise LumosXError(f"The cache {directory} has format {version}; this version reads {FORMAT}. Make it anew.")
+    return head
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+
+
+def _digest(file) -> str:  # Python 3.10
+    digest = hashlib.sha256()
+    while block := file.read(2**20):
+        digest.update(block)
+    return digest.hexdigest()
