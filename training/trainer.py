@@ -74,6 +74,7 @@ class Trainer:
             self.accelerator.process_index,
             self.accelerator.num_processes,
         )
+        self.preview = self._make_preview()
         network = starting_model(config)
         place_model(network, config, self.accelerator)
         self.model, self.optimizer = self.accelerator.prepare(
@@ -116,6 +117,8 @@ class Trainer:
                     progress.step(self.done, loss, rate, len(self.loader.bad))
                     if self.done % loop.save_every == 0:
                         self.save()
+                    if self.preview is not None and self.done % self.config.samples.every == 0:
+                        self._show()
                 self.save()
                 file = self.export() if self.done == loop.steps else None
         finally:
@@ -204,6 +207,24 @@ class Trainer:
         if self.main:
             self.say(f"The {'model' if self.config.lora is None else 'LoRA'} is {path.resolve()}")
         return path
+
+    def _make_preview(self):
+        if not self.config.samples.every:
+            return None
+        from .preview import Preview  # only here, as it brings VAE and text encoder along
+
+        # Before the network is on the device, so that they do not share its memory.
+        return Preview(self.config, self.accelerator.device)
+
+    def _show(self) -> None:
+        """Make the sample videos; a mistake there is told, and the run goes on."""
+        try:
+            with self.ema.swapped_in() if self.ema is not None else nullcontext():
+                paths = self.preview.write(self.network, self.output / "samples", self.done, decode=self.main)
+            for path in paths:
+                self.say(f"sample {path}")
+        except (LumosXError, OSError) as error:
+            log.warning("No sample videos at step %d: %s", self.done, error)
 
     def _resume(self) -> None:
         checkpoint = self.checkpoints.latest()

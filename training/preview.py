@@ -1,0 +1,143 @@
+"""Sample videos during training: the cases of the config, made by the averaged weights with the released solver."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lumosx_core import LumosXModel
+from lumosx_core.case_folder import read_case
+from lumosx_core.phrases import clean_prompt, phrase_mask
+from lumosx_core.pictures import fit_on_canvas
+from lumosx_core.pipeline import NEGATIVE_PROMPT, Settings, start_noise
+from lumosx_core.schedule import flow_sigmas, flow_timesteps
+from lumosx_core.solver import sample_dpmpp_2m
+from lumosx_core.text_encoder import TextEncoder
+from lumosx_core.vae import WanVae
+from lumosx_core.video import write_video
+
+from .config import TrainConfig
+from .dropout import ungrouped
+from .items import TrainingBatch
+
+FOLDER = "samples"
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """What is encoded of one case, ready for every sample of it: a batch of one clip without its video."""
+
+    name: str
+    conditions: TrainingBatch
+    negative_text: Tensor
+
+
+class Preview:
+    """Makes the sample videos of a run.
+
+    The cases are read and encoded once, so that a mistake in one shows before the first step.
+
+    Raises:
+        LumosXError: a case, the VAE or the text encoder cannot be used.
+        MissingPackageError: a package for encoding or for writing videos is not installed.
+    """
+
+    def __init__(self, config: TrainConfig, device: torch.device):
+        self.config, self.device = config, device
+        samples = config.samples
+        negative = NEGATIVE_PROMPT if samples.negative_prompt is None else samples.negative_prompt
+        self.settings = Settings(
+            samples.width,
+            samples.height,
+            samples.frames,
+            steps=samples.steps,
+            shift=samples.shift,
+            cfg=samples.cfg,
+            seed=samples.seed,
+            negative_prompt=negative,
+        )
+        self.shots = self._encoded_cases()
+
+    def write(self, network: LumosXModel, directory: Path, step: int, *, decode: bool = True) -> list[Path]:
+        """Make one video of each case, `DIRECTORY/step-00000500-CASE.mp4`.
+
+        Args:
+            network: as it shall be shown. It is left in training mode.
+            decode: False for a process that only takes part in computing with shared weights.
+        """
+        network.eval()
+        try:
+            latents = [self._sample(network, shot) for shot in self.shots]
+        finally:
+            network.train()
+        if not decode:
+            return []
+        directory.mkdir(parents=True, exist_ok=True)
+        vae = WanVae.load(self.config.samples.vae, device=self.device)
+        paths = []
+        for shot, each in zip(self.shots, latents, strict=True):
+            frames = (vae.decode(each).movedim(1, -1) / 2 + 0.5).clamp(0, 1)
+            paths.append(write_video(directory / f"step-{step:08d}-{shot.name}.mp4", frames))
+        del vae
+        _free()
+        return paths
+
+    def _encoded_cases(self) -> list[Shot]:
+        samples, text_len = self.config.samples, self.config.model.text_len
+        cases = {Path(path).resolve().name: read_case(path) for path in samples.cases}
+        encoder = TextEncoder(samples.text_encoder, device=self.device)
+        prompts = [clean_prompt(case.prompt) for case in cases.values()]
+        encoded = encoder.encode_all([*prompts, clean_prompt(self.settings.negative_prompt)])
+        masks = [
+            phrase_mask(ids, case.scene, encoder.tokenize, text_len=text_len, prompt=prompt)
+            for case, prompt, (ids, _) in zip(cases.values(), prompts, encoded, strict=False)
+        ]
+        del encoder
+        vae = WanVae.load(samples.vae, device=self.device)
+        shots = []
+        for place, (name, case) in enumerate(cases.items()):
+            canvases = [fit_on_canvas(each.image, samples.height, samples.width) for each in case.scene.references]
+            references = vae.encode_pictures(torch.stack(canvases))
+            batch = TrainingBatch(
+                (name,),
+                references[:, :, :0],
+                references,
+                encoded[place][1][None],
+                case.scene.layout,
+                masks[place][None],
+            )
+            if self.config.model.shuffle_pictures:
+                batch = ungrouped(batch, samples.seed)
+            shots.append(Shot(name, batch.to("cpu"), encoded[-1][1][None].cpu()))
+        del vae
+        _free()
+        return shots
+
+    @torch.no_grad()
+    def _sample(self, network: LumosXModel, shot: Shot) -> Tensor:
+        settings, batch = self.settings, shot.conditions.to(self.device)
+        negative_text = shot.negative_text.to(self.device)
+        timesteps = flow_timesteps(settings.steps, settings.shift).to(self.device)
+        scene = (batch.references, batch.layout, batch.phrase_mask)
+        bf16 = self.config.training.precision == "bf16"
+
+        def predict_clean(latents: Tensor, sigma: Tensor, step: int) -> Tensor:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+                guided = network(latents, timesteps[step : step + 1], batch.text, *scene)
+                if settings.cfg != 1:
+                    negative = network(latents, timesteps[step : step + 1], negative_text, *scene)
+                    guided = negative + settings.cfg * (guided - negative)
+            return latents - sigma.item() * guided
+
+        noise = start_noise(settings).to(self.device)
+        return sample_dpmpp_2m(predict_clean, noise, flow_sigmas(settings.steps, settings.shift))
+
+
+def _free() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
