@@ -192,7 +192,8 @@ def _places(times: Sequence[float], settings: ClipSettings, path: Path) -> tuple
     before = after - 1
     stamps = np.asarray(times)
     after = np.minimum(after, count - 1)
-    nearest = np.where(wanted - stamps[before] <= stamps[after] - wanted, before, after)
+    # Where two are equally near, as often with 24 frames a second, the earlier one, however the clock was rounded.
+    nearest = np.where(wanted - stamps[before] <= stamps[after] - wanted + 1e-4, before, after)
     return nearest.tolist(), VideoInfo(0, 0, seconds, available)
 
 

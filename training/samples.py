@@ -204,4 +204,4 @@ def check_caption(prompt: str) -> str:
 def _check_names(directory: Path) -> None:
     for path in (directory, *sorted(directory.rglob("*"))):
         if printable(path.name) != path.name:
-            raise LumosXError(f"The name {printable(str(path))!r} is not UTF-8, so its words are not known. Rename it.")
+            raise LumosXError(f"The name of {path} is not UTF-8, so its words are not known. Rename it.")

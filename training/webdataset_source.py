@@ -109,6 +109,7 @@ class WebDatasetSource:
                 for member in archive:
                     if member.isfile():
                         self._add(shard, label, member)
+                _check_end(archive)
         except (tarfile.TarError, OSError) as error:
             read = len(self._samples) - count
             self._damaged[f"{label} (damaged)"] = BadSample(
@@ -129,6 +130,13 @@ class WebDatasetSource:
         if ending in stored.members:
             stored.repeated.append(f"{name}.{ending}")
         stored.members[ending] = (member.offset_data, member.size)
+
+
+def _check_end(archive: tarfile.TarFile) -> None:
+    """Raise TarError unless the listing ended at the mark of the end: tarfile also ends at a damaged member."""
+    archive.fileobj.seek(archive.offset)
+    if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError(f"no further member and no end at byte {archive.offset}")
 
 
 def find_shards(pattern: str) -> list[Path]:
