@@ -73,7 +73,10 @@ def _extract_lora(options) -> None:
     from .lora_extract import extract_lora
 
     found = extract_lora(
-        *(options.base, options.tuned, options.out, options.rank),
+        options.base,
+        options.tuned,
+        options.out,
+        options.rank,
         dtype=_dtype(options.dtype),
         overwrite=options.overwrite,
     )
@@ -81,6 +84,11 @@ def _extract_lora(options) -> None:
         f"{found.layers} matrices at rank {options.rank} and {found.differences} other tensors. Lost of the matrices' "
         f"change: {found.residual:.1%} in all, {found.worst[1]:.1%} in {found.worst[0] or 'none'}."
     )
+    if found.unused:
+        print(
+            f"ComfyUI's stock loader does not apply the change of the {found.unused} modulation tables; "
+            f"`lumosx lora merge` does."
+        )
     print(f"The LoRA is {options.out}  (ComfyUI: models/loras)")
 
 

@@ -6,7 +6,8 @@
     <prefix><layer>.diff, .diff_b                   a plain difference of weight or bias
 
 Prefixes: `diffusion_model.` (ComfyUI; written), none, `transformer.` (diffusers), `base_model.model.` (peft), and
-`lora_unet_` with underscores for dots (kohya). ComfyUI drops all others than the first and the last without an error.
+`lora_unet_` with underscores for dots (kohya). ComfyUI drops all others than the first and the last without an error,
+and it accepts a difference of a modulation table but does not apply it (observed with 0.8.0).
 """
 
 from __future__ import annotations

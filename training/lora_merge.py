@@ -1,0 +1,168 @@
+"""Merges LoRAs into a model's file.
+
+Tensors are read, changed and written one by one, so that memory holds the LoRAs and one of the model's tensors.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lumosx_core.atomic_file import atomic_file
+from lumosx_core.checkpoint import open_network
+from lumosx_core.detect import native_names
+from lumosx_core.errors import LumosXError
+
+from .lora_files import LoraFile, check_destination, read_lora
+
+_SCALES = (".scale_weight", ".weight_scale")
+_CHUNK = 2**24  # bytes
+
+
+def merge_lora(
+    base: str | Path,
+    loras: str | Path | Sequence[str | Path],
+    out: str | Path,
+    strength: float | Sequence[float] = 1.0,
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Write the base model with the LoRAs added to its weights.
+
+    Everything the LoRAs do not change is copied byte by byte, and what they change keeps its dtype: the sum is made in
+    float32 and rounded once. Scaled fp8 weights get a new scale. The file appears whole or not at all.
+
+    Args:
+        base: a safetensors file with a LumosX or Wan2.1 network.
+        loras: one or several, of any format of `read_lora`.
+        out: a path ending in .safetensors.
+        strength: one for all LoRAs, or one for each.
+        overwrite: replace a file at `out`.
+
+    Returns:
+        `out`.
+
+    Raises:
+        LumosXError: the base is no such file, a LoRA does not fit it, a value does not fit into the base's dtype, or
+            the file cannot be written.
+    """
+    base, out = Path(base), check_destination(out, overwrite=overwrite)
+    paths = [loras] if isinstance(loras, str | Path) else list(loras)
+    strengths = [strength] * len(paths) if isinstance(strength, int | float) else list(strength)
+    if not paths or len(strengths) != len(paths):
+        raise LumosXError(f"{len(strengths)} strengths for {len(paths)} LoRAs. Give one strength, or one for each.")
+    for path in (base, *paths):
+        if out.exists() and Path(path).exists() and out.samefile(path):
+            raise LumosXError(f"{out} is itself one of the files to merge. Choose another name for the result.")
+
+    shapes = {name: tensor.shape for name, tensor in open_network(base).items()}
+    added = [(read_lora(path), each) for path, each in zip(paths, strengths, strict=True)]
+    for lora, _ in added:
+        lora.check(shapes)
+    metadata = {"lumosx_merged": json.dumps({Path(p).name: s for p, s in zip(paths, strengths, strict=True)})}
+    _rewrite(base, out, _Merge(base, added).changes(), metadata)
+    return out
+
+
+class _Merge:
+    """The changed tensors of a base file, made when their turn comes."""
+
+    def __init__(self, base: Path, loras: Sequence[tuple[LoraFile, float]]):
+        self.loras = loras
+        self.header, _ = _read_header(base)
+        self.base = base
+
+    def changes(self) -> dict[str, Callable[[], Tensor]]:
+        """Name in the base file -> what gives its new value."""
+        changes = {}
+        for native, name in native_names(n for n in self.header if n != "__metadata__").items():
+            touched = any(
+                native.removesuffix(".weight") in lora.layers or native in lora.differences for lora, _ in self.loras
+            )
+            if not touched:
+                continue
+            scale = next((s for s in (name.removesuffix(".weight") + e for e in _SCALES) if s in self.header), None)
+            if scale is None:
+                changes[name] = lambda native=native, name=name: self._plain(native, name)
+            else:
+                changes[name] = lambda native=native, name=name, scale=scale: self._scaled(native, name, scale)[0]
+                changes[scale] = lambda native=native, name=name, scale=scale: self._scaled(native, name, scale)[1]
+        return changes
+
+    def _sum(self, native: str, weight: Tensor) -> Tensor:
+        """The weight, float32, with the changes of all LoRAs."""
+        layer = native.removesuffix(".weight")
+        for lora, strength in self.loras:
+            if native.endswith(".weight") and layer in lora.layers:
+                weight = weight + strength * lora.layers[layer].change().reshape(weight.shape)
+            if native in lora.differences:
+                weight = weight + strength * lora.differences[native].float()
+        return weight
+
+    def _plain(self, native: str, name: str) -> Tensor:
+        weight = self._load(name)
+        return _finite(native, self._sum(native, weight.float()).to(weight.dtype))
+
+    def _scaled(self, native: str, name: str, scale: str) -> tuple[Tensor, Tensor]:
+        """New fp8 values and their scale: the largest value becomes the largest that the dtype has."""
+        weight, old = self._load(name), self._load(scale)
+        values = _finite(native, self._sum(native, weight.float() * old.float().reshape(())))
+        new = (values.abs().max() / torch.finfo(weight.dtype).max).clamp(min=torch.finfo(torch.float32).tiny)
+        return (values / new).to(weight.dtype), new.to(old.dtype).reshape(old.shape)
+
+    def _load(self, name: str) -> Tensor:
+        from safetensors import safe_open
+
+        with safe_open(self.base, framework="pt") as file:
+            return file.get_tensor(name)
+
+
+def _finite(name: str, values: Tensor) -> Tensor:
+    if not values.float().isfinite().all():
+        raise LumosXError(
+            f"With the LoRA, {name!r} has values that {str(values.dtype).removeprefix('torch.')} cannot hold. Use a "
+            f"smaller strength, or a base model in bf16, which has float32's range."
+        )
+    return values
+
+
+def _read_header(path: Path) -> tuple[dict, int]:
+    """The header of a sound safetensors file, and where its data begins."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        try:
+            return json.loads(file.read(length)), 8 + length
+        except (ValueError, MemoryError, OverflowError) as error:
+            raise LumosXError(
+                f"{path} is no safetensors file. Make one with `lumosx convert {path.name} model.safetensors`."
+            ) from error
+
+
+def _rewrite(source: Path, out: Path, changes: Mapping[str, Callable[[], Tensor]], metadata: Mapping[str, str]) -> None:
+    """Copy a safetensors file, with other values in some tensors of the same shape and dtype."""
+    table, begin = _read_header(source)
+    described = {"format": "pt", **table.pop("__metadata__", {}), **metadata}
+    text = json.dumps({"__metadata__": described, **table}, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    free, size = shutil.disk_usage(out.parent).free, source.stat().st_size
+    if size > free:
+        raise LumosXError(
+            f"{out} needs {size / 1e9:.2f} GB, but its disk has {free / 1e9:.2f} GB free. Free some space, or choose "
+            f"another folder."
+        )
+    with source.open("rb") as old, atomic_file(out) as new:
+        new.write(len(text).to_bytes(8, "little") + text)
+        for name, entry in sorted(table.items(), key=lambda item: item[1]["data_offsets"]):
+            start, stop = entry["data_offsets"]
+            if name in changes:
+                # One byte a number: NumPy, which gives the bytes out, has neither bfloat16 nor fp8.
+                new.write(memoryview(changes[name]().contiguous().reshape(-1).view(torch.uint8).numpy()))
+                continue
+            old.seek(begin + start)
+            for position in range(start, stop, _CHUNK):
+                new.write(old.read(min(_CHUNK, stop - position)))
