@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .checkpoint import read_state_dict
 from .errors import LumosXError, MissingPackageError
+from .vae_cpu import arrange_for_cpu
 
 LATENT_CHANNELS = 16
 
@@ -27,6 +28,10 @@ class WanVae:
         self.device, self.dtype = parameter.device, parameter.dtype
         self._mean = torch.tensor(config.latents_mean, device=self.device).view(1, -1, 1, 1, 1)
         self._std = torch.tensor(config.latents_std, device=self.device).view(1, -1, 1, 1, 1)
+        self._layout = torch.contiguous_format
+        if self.device.type == "cpu" and self.dtype == torch.float32:
+            arrange_for_cpu(self.network)
+            self._layout = torch.channels_last_3d
 
     @classmethod
     def load(cls, path: str | os.PathLike, *, device="cpu", dtype: torch.dtype = torch.float32) -> WanVae:
@@ -131,12 +136,14 @@ class WanVae:
         return self._in_tiles_if_needed(self._decode, latents)[0].movedim(1, 0)
 
     def _encode(self, video: Tensor) -> Tensor:
-        mean = self.network.encode(video.to(self.device, self.dtype)).latent_dist.mode()
+        video = video.to(self.device, self.dtype, memory_format=self._layout)
+        mean = self.network.encode(video).latent_dist.mode()
         return (mean.float() - self._mean) / self._std
 
     def _decode(self, latents: Tensor) -> Tensor:
         raw = latents.to(self.device).float() * self._std + self._mean
-        return self.network.decode(raw.to(self.dtype)).sample.float()
+        raw = raw.to(self.dtype, memory_format=self._layout)
+        return self.network.decode(raw).sample.float()
 
     def _in_tiles_if_needed(self, work, tensor: Tensor) -> Tensor:
         """Do the work on the whole picture; where the device's memory is too small, in overlapping tiles."""

@@ -17,7 +17,7 @@ from lumosx_core.errors import LumosXError
 from .buckets import Bucket
 from .cache_build import CacheReport, build_cache
 from .cache_encoder import text_name
-from .cache_files import read_tensors
+from .cache_files import all_finite, read_tensors
 from .cache_index import read_clips, read_texts
 from .cache_settings import CacheSettings, read_head
 from .items import TrainingItem
@@ -78,7 +78,7 @@ class LatentCache:
         except LumosXError as error:
             raise BadSample(where, str(error)) from error
         for name, tensor in (("video", video), ("references", references), ("caption", text)):
-            if not tensor.isfinite().all():
+            if not all_finite(tensor):
                 raise BadSample(where, f"The latents of its {name} have NaN in them. Cache it again with --verify.")
         mask = torch.from_numpy(np.unpackbits(mask.numpy(), axis=1)).bool()
         return TrainingItem(clip.key, video, references, text, clip.layout, mask)

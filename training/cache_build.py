@@ -25,7 +25,7 @@ from lumosx_core.errors import LumosXError
 from lumosx_core.model_files import ModelFiles
 from lumosx_core.pipeline import choose_device
 
-from .cache_files import packs_of, read_pack, read_tensors
+from .cache_files import all_finite, packs_of, read_pack, read_tensors
 from .cache_index import CLIPS, TEXTS, read_clips, read_texts
 from .cache_settings import CacheSettings, prepare_head
 from .cache_writer import PACK_CLIPS, CacheWriter, Job
@@ -206,7 +206,7 @@ def _tidy(folder: Path, verify: bool) -> None:
             pack = read_pack(path)
             if verify:
                 tensors = read_tensors(path, pack.spans.values())
-                if not all(tensor.isfinite().all() for tensor in tensors):
+                if not all(map(all_finite, (tensor for tensor in tensors if tensor.is_floating_point()))):
                     raise LumosXError(f"{path} has NaN in it")
         except LumosXError as error:
             log.warning("%s Its clips are made anew; the file is set aside.", error)

@@ -23,12 +23,13 @@ from lumosx_core.text_encoder import TextEncoder
 from lumosx_core.vae import WanVae
 
 from .augment import augment, chance_of
+from .cache_files import all_finite
 from .cache_settings import STORED, CacheSettings
 from .clips import fit_clip
 from .samples import RawSample
 
-BATCH_PIXELS = 2**19  # encoded at once: 85 pictures of 64 x 96, one of 832 x 480
-BATCH_TOKENS = 2**13
+BATCH_PIXELS = 2**18  # encoded at once: 42 pictures of 64 x 96, one of 832 x 480; more no longer fit a CPU's cache
+BATCH_TOKENS = {"cpu": 2**9, "cuda": 2**14}  # the released encoder's weights (11 GB) are read once for each batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +92,7 @@ class SampleEncoder:
         video = fit_clip(sample.video, self.settings.clip)
         pixels = video.float() / 255 if video.dtype == torch.uint8 else video.float()
         pixels = (pixels * 2 - 1).permute(0, 3, 1, 2)
-        if not pixels.isfinite().all():
+        if not all_finite(pixels):
             raise LumosXError("The video has values that are no numbers. Make it anew.")
         canvases = self._canvases(sample.key, scene, *pixels.shape[-2:])
         return PreparedSample(sample.key, prompt, scene.layout, pixels, canvases, mask)
@@ -117,11 +118,12 @@ class SampleEncoder:
         """The embeddings of cleaned captions, (J, text_dim) of the stored type, each under `text_name` of it."""
         lengths = {prompt: len(self.text_encoder.tokenize(prompt)) for prompt in prompts}
         ordered = sorted(lengths, key=lambda prompt: (lengths[prompt], prompt))
+        at_once = BATCH_TOKENS.get(self.text_encoder.device.type, 2**12)
         encoded, chunk = {}, []
         for position, prompt in enumerate(ordered):
             chunk.append(prompt)
             following = ordered[position + 1 : position + 2]
-            if not following or (len(chunk) + 1) * lengths[following[0]] > BATCH_TOKENS:
+            if not following or (len(chunk) + 1) * lengths[following[0]] > at_once:
                 for each, (_, text) in zip(chunk, self.text_encoder.encode_all(chunk), strict=True):
                     encoded[text_name(each)] = text.to("cpu", self.dtype)
                 chunk = []

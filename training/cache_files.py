@@ -135,6 +135,11 @@ def read_tensors(path: Path, spans: Iterable[StoredSpan], *, verify: bool = True
     return tensors
 
 
+def all_finite(tensor: Tensor) -> bool:
+    """Whether there is neither NaN nor infinity; many times as fast as asking each value of a half-precision one."""
+    return tensor.numel() == 0 or bool(tensor.abs().amax().isfinite())
+
+
 def _read_into(file, data: bytearray) -> int:
     """Fill a buffer; one system call need not give all of it."""
     view, done = memoryview(data), 0

@@ -19,7 +19,7 @@ from lumosx_core.errors import LumosXError, MissingPackageError
 from lumosx_core.model_files import ModelFiles
 
 from .cache_encoder import EncodedSample, PreparedSample, SampleEncoder, text_name
-from .cache_files import write_pack
+from .cache_files import all_finite, write_pack
 from .cache_index import CLIPS, TEXTS, read_texts
 from .cache_settings import CacheSettings
 from .samples import BadSample, Source
@@ -106,7 +106,7 @@ class CacheWriter:
 
     def _encode(self) -> None:
         for sample in self.encoder.encode(self._pending):
-            if sample.video.isfinite().all() and sample.references.isfinite().all():
+            if all_finite(sample.video) and all_finite(sample.references):
                 self._finished.append(sample)
             else:
                 self._refuse(sample, "Its latents have values that are no numbers, or too large to store.")
@@ -131,7 +131,7 @@ class CacheWriter:
         self._known_texts |= read_texts(self.directory, skip=self._seen_packs).keys()
         wanted = dict.fromkeys(["", *(sample.prompt for sample in self._finished)])
         texts = self.encoder.encode_texts([prompt for prompt in wanted if text_name(prompt) not in self._known_texts])
-        faulty = {name for name, text in texts.items() if not text.isfinite().all()}
+        faulty = {name for name, text in texts.items() if not all_finite(text)}
         for sample in self._finished:
             if text_name(sample.prompt) in faulty:
                 self._refuse(sample, "Its encoded caption has values that are no numbers, or too large to store.")

@@ -111,3 +111,42 @@ def test_wans_own_pth_file_loads_too(path, tmp_path, vae):
     torch.save(load_file(path), tmp_path / "Wan2.1_VAE.pth")
     given = pictures(1)
     assert torch.equal(WanVae.load(tmp_path / "Wan2.1_VAE.pth").encode_pictures(given), vae.encode_pictures(given))
+
+
+def clip(frames=9, height=32, width=48, seed=1):
+    return torch.rand(frames, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def test_a_video_becomes_one_latent_frame_and_one_for_each_four_more(vae):
+    latents = vae.encode_video(clip())
+    assert latents.shape == (1, 16, 3, 4, 6) and latents.dtype == torch.float32
+    assert torch.allclose(latents[:, :, :1], vae.encode_pictures(clip()[:1]), atol=1e-5)  # no frame sees a later one
+
+
+def test_videos_encoded_together_are_those_encoded_alone(vae):
+    first, second = clip(seed=1), clip(seed=2)
+    together = vae.encode_videos(torch.stack([first, second]))
+    assert torch.allclose(together[:1], vae.encode_video(first), atol=1e-5)
+    assert torch.allclose(together[1:], vae.encode_video(second), atol=1e-5)
+    assert not torch.allclose(together[0], together[1], atol=0.1)
+
+
+def test_the_layers_arranged_for_the_cpu_compute_what_diffusers_computes(path, vae, monkeypatch):
+    monkeypatch.setattr("lumosx_core.vae.arrange_for_cpu", lambda network: None)
+    plain = WanVae.load(path)
+    assert torch.allclose(vae.encode_video(clip()), plain.encode_video(clip()), atol=2e-5)
+    assert torch.allclose(vae.encode_video(clip(1)), plain.encode_video(clip(1)), atol=2e-5)
+    latents = torch.randn(1, 16, 3, 4, 6, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(vae.decode(latents), plain.decode(latents), atol=2e-5)
+
+
+def test_large_videos_keep_the_usual_layers(vae, monkeypatch):
+    arranged = vae.encode_video(clip())
+    monkeypatch.setattr("lumosx_core.vae_cpu.LARGEST", 0)
+    assert torch.allclose(vae.encode_video(clip()), arranged, atol=2e-5)
+
+
+@pytest.mark.parametrize("shape", [(8, 3, 32, 48), (9, 4, 32, 48), (9, 3, 30, 48), (3, 32, 48)])
+def test_videos_of_impossible_shape_are_refused(vae, shape):
+    with pytest.raises(LumosXError, match="The VAE encodes videos"):
+        vae.encode_video(torch.zeros(shape))
