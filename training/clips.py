@@ -78,7 +78,8 @@ def read_clip(path: str | Path, settings: ClipSettings) -> tuple[Tensor, VideoIn
     Returns: (F, H, W, 3) uint8, and what the file held.
 
     Raises:
-        LumosXError: no such file, not a video, no picture in it, truncated or damaged, or too short.
+        LumosXError: no such file, not a video, no picture in it, truncated or damaged (a few wrong bytes within a
+            frame can look like a picture to the decoder), or too short.
         MissingPackageError: av (PyAV) is not installed.
     """
     path = Path(path)
