@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from lumosx_core.errors import LumosXError
 
+from .fingerprints import files_below, fingerprint_of, texts_in
 from .records import parse_record, read_record, record_key
 from .samples import BadSample, RawSample, SampleSettings
 
@@ -33,18 +35,33 @@ class ManifestSource:
     def keys(self) -> list[str]:
         return list(self._lines)
 
+    def fingerprint(self, key: str) -> str:
+        """A text that changes when the line or a file that it names does."""
+        line = self._line(key)
+        try:
+            record = parse_record(_text(line))
+        except LumosXError:
+            record = {}
+        named = (self.path.parent / name for name in texts_in(record))
+        files = [path for path in named if os.path.isfile(path)]  # a caption names none
+        return fingerprint_of(
+            files + (files_below(self.path.parent / record["case"]) if "case" in record else []), line
+        )
+
     def load(self, key: str) -> RawSample:
-        number, start = self._lines[key]
-        place = f"{self.path}, line {number}"
+        place = f"{self.path}, line {self._lines[key][0]}"
         if key in self._repeated:
             raise BadSample(place, self._repeated[key])
-        with self.path.open("rb") as file:
-            file.seek(start)
-            try:
-                record = parse_record(_text(file.readline()))
-            except LumosXError as error:
-                raise BadSample(place, str(error)) from error
+        try:
+            record = parse_record(_text(self._line(key)))
+        except LumosXError as error:
+            raise BadSample(place, str(error)) from error
         return read_record(record, lambda name: self.path.parent / name, self.settings, key=key, place=place)
+
+    def _line(self, key: str) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(self._lines[key][1])
+            return file.readline()
 
     def _index(self, file) -> None:
         start = 0

@@ -30,6 +30,7 @@ from lumosx_core.case_folder import Case
 from lumosx_core.errors import LumosXError, MissingPackageError
 
 from .clips import read_clip
+from .fingerprints import files_below, fingerprint_of
 from .research_scene import SceneReader
 from .samples import BadSample, RawSample, SampleSettings, check_caption, problems_of
 
@@ -68,6 +69,19 @@ class ResearchSource:
 
     def keys(self) -> list[str]:
         return [*self._rows, *self._bad]
+
+    def fingerprint(self, key: str) -> str:
+        """A text that changes when the row, the video, or a file beside its info.json does."""
+        if key in self._bad:
+            return ""
+        try:
+            info = self._info(key)
+            # Beside the videos themselves it stands alone: their folder holds other samples' files.
+            described = files_below(info.parent) if info.parent.name == Path(key).stem else [info]
+        except LumosXError:
+            described = []
+        settings = self.settings.seed, self.settings.whole_body
+        return fingerprint_of([self.path.parent / key, *described], self._rows[key][1], settings)
 
     def load(self, key: str) -> RawSample:
         if key in self._bad:

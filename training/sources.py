@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lumosx_core.errors import LumosXError
 
+from .fingerprints import files_below, fingerprint_of
 from .samples import VIDEO, BadSample, RawSample, SampleSettings, Source, printable, read_sample
 
 _CASE_PARTS = ("caption.txt", VIDEO, "subjects", "objects", "background")
@@ -78,6 +79,10 @@ class FolderSource:
 
     def keys(self) -> list[str]:
         return list(self._folders)
+
+    def fingerprint(self, key: str) -> str:
+        """A text that changes when a file of the sample does."""
+        return fingerprint_of(files_below(self._folders[key]))
 
     def load(self, key: str) -> RawSample:
         folder = self._folders[key]

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from lumosx_core.errors import LumosXError
 
+from .fingerprints import fingerprint_of
 from .records import parse_record, read_record
 from .samples import BadSample, RawSample, SampleSettings, printable
 
@@ -57,6 +58,11 @@ class WebDatasetSource:
 
     def keys(self) -> list[str]:
         return [*self._samples, *self._damaged]
+
+    def fingerprint(self, key: str) -> str:
+        """A text that changes when the sample's shard does."""
+        stored = self._samples.get(key)
+        return fingerprint_of([stored.shard], sorted(stored.members.items())) if stored else ""
 
     def load(self, key: str) -> RawSample:
         if key in self._damaged:
