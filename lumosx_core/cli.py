@@ -166,12 +166,12 @@ def _model_files(options: argparse.Namespace):
 
     model = options.model
     if model == "tiny":
-        model = _tiny_directory()
+        model = tiny_directory()
         print("The tiny model has random weights: it shows that everything runs, its videos are coloured noise.")
     return find_model_files(model, options.vae, options.text_encoder)
 
 
-def _tiny_directory() -> Path:
+def tiny_directory() -> Path:
     """The tiny preset in the user's cache, written on first use."""
     from .model_files import user_cache
     from .tiny import TINY_VERSION, tiny_files, write_tiny

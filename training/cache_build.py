@@ -64,6 +64,7 @@ def build_cache(
     device: str | torch.device | None = None,
     verify: bool = False,
     progress: Progress | None = None,
+    bad: Callable[[BadSample], None] | None = None,
 ) -> CacheReport:
     """Cache every sample of a source that is not there yet, or whose fingerprint has changed.
 
@@ -77,6 +78,7 @@ def build_cache(
         shard: (i, n): do every n-th sample, from the i-th (0 .. n - 1) on; other machines do the others.
         device: "cpu" or "cuda"; None: the best there is. Several workers spread over the CUDA devices.
         verify: first read everything that is there, and make anew what is damaged.
+        bad: called with each bad sample as it is found.
 
     Raises:
         LumosXError: the cache was made with other weights or settings, the disk is full, a worker was killed, or a
@@ -100,7 +102,7 @@ def build_cache(
     there = {key: clip.fingerprint for key, clip in clips.items() if clip.text in texts}
     todo = [job for job in jobs if there.get(job.key) != job.fingerprint]
 
-    bad: list[tuple[str, BadSample]] = []
+    found_bad: list[tuple[str, BadSample]] = []
     written, seen, total = 0, len(jobs) - len(todo), len(jobs)
     bad_file = directory / ("bad.jsonl" if parts == 1 else f"bad-{part}-of-{parts}.jsonl")
     report = progress or (lambda done, total: None)
@@ -111,11 +113,13 @@ def build_cache(
             written, seen = written + count, seen + done
             for key, error in faults:
                 line = {"key": key, "path": str(error.path), "reasons": list(error.reasons)}
+                if bad is not None:
+                    bad(error)
                 lines.write(json.dumps(line, ensure_ascii=False) + "\n")
             lines.flush()
-            bad += faults
+            found_bad += faults
             report(seen, total)
-    return CacheReport(written, len(jobs) - len(todo), tuple(bad), bad_file)
+    return CacheReport(written, len(jobs) - len(todo), tuple(found_bad), bad_file)
 
 
 @dataclass(frozen=True)

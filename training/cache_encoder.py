@@ -26,7 +26,7 @@ from .augment import augment, chance_of
 from .cache_files import all_finite
 from .cache_settings import STORED, CacheSettings
 from .clips import fit_clip
-from .samples import RawSample
+from .samples import RawSample, check_caption
 
 BATCH_PIXELS = 2**18  # encoded at once: 42 pictures of 64 x 96, one of 832 x 480; more no longer fit a CPU's cache
 BATCH_TOKENS = {"cpu": 2**9, "cuda": 2**14}  # the released encoder's weights (11 GB) are read once for each batch
@@ -37,6 +37,7 @@ class PreparedSample:
     """A sample as the encoders take it.
 
     Args:
+        where: what messages call it.
         prompt: the cleaned caption.
         video: (F, 3, H, W) in -1..1.
         canvases: (variants * R, 3, H, W) in -1..1.
@@ -44,6 +45,7 @@ class PreparedSample:
     """
 
     key: str
+    where: str
     prompt: str
     layout: ReferenceLayout
     video: Tensor
@@ -61,6 +63,7 @@ class EncodedSample:
     """
 
     key: str
+    where: str
     prompt: str
     layout: ReferenceLayout
     video: Tensor
@@ -85,8 +88,7 @@ class SampleEncoder:
         """
         scene = sample.case.scene
         prompt = clean_prompt(sample.case.prompt)
-        if not prompt:
-            raise LumosXError("The caption is empty. Write what happens in the video.")
+        check_caption(prompt)
         tokenize = self.text_encoder.tokenize
         mask = phrase_mask(tokenize(prompt), scene, tokenize, prompt=prompt)
         video = fit_clip(sample.video, self.settings.clip)
@@ -95,7 +97,7 @@ class SampleEncoder:
         if not all_finite(pixels):
             raise LumosXError("The video has values that are no numbers. Make it anew.")
         canvases = self._canvases(sample.key, scene, *pixels.shape[-2:])
-        return PreparedSample(sample.key, prompt, scene.layout, pixels, canvases, mask)
+        return PreparedSample(sample.key, sample.where, prompt, scene.layout, pixels, canvases, mask)
 
     def encode(self, samples: Sequence[PreparedSample]) -> list[EncodedSample]:
         """Encode videos and pictures; the latents are of the stored type, not yet checked for NaN."""
@@ -110,7 +112,15 @@ class SampleEncoder:
             else:
                 references = video.new_zeros(self.settings.variants, video.shape[0], 0, *video.shape[-2:])
             encoded.append(
-                EncodedSample(sample.key, sample.prompt, sample.layout, video, references, sample.phrase_mask)
+                EncodedSample(
+                    sample.key,
+                    sample.where,
+                    sample.prompt,
+                    sample.layout,
+                    video,
+                    references,
+                    sample.phrase_mask,
+                )
             )
         return encoded
 

@@ -93,16 +93,19 @@ class CacheWriter:
         return self._written, self._bad
 
     def _prepare(self, key: str) -> None:
+        where = key
         try:
-            self._pending.append(self.encoder.prepare(self.source.load(key)))
+            sample = self.source.load(key)
+            where = sample.where
+            self._pending.append(self.encoder.prepare(sample))
         except (MissingPackageError, MemoryError):
             raise
         except BadSample as error:
             self._bad.append((key, error))
         except LumosXError as error:
-            self._bad.append((key, BadSample(key, str(error))))
+            self._bad.append((key, BadSample(where, str(error))))
         except Exception as error:  # on damaged bytes a decoder raises almost anything
-            self._bad.append((key, BadSample(key, f"It cannot be read ({type(error).__name__}: {error}).")))
+            self._bad.append((key, BadSample(where, f"It cannot be read ({type(error).__name__}: {error}).")))
 
     def _encode(self) -> None:
         for sample in self.encoder.encode(self._pending):
@@ -142,7 +145,7 @@ class CacheWriter:
             self._known_texts |= texts.keys()
 
     def _refuse(self, sample: EncodedSample, reason: str) -> None:
-        self._bad.append((sample.key, BadSample(sample.key, f"{reason} Look at its video and pictures.")))
+        self._bad.append((sample.key, BadSample(sample.where, f"{reason} Look at its video and pictures.")))
 
 
 def _tensors(number: int, sample: EncodedSample) -> dict[str, Tensor]:
