@@ -130,6 +130,38 @@ def test_a_truncated_file_is_never_a_shorter_video(tmp_path, share):
         read_clip(path, ClipSettings((1,)))
 
 
+def test_a_file_that_ends_between_two_frames_is_truncated_too(tmp_path):
+    import av
+
+    path = make_video(tmp_path / "video.mp4", noise(24))
+    with av.open(str(path)) as container:
+        entry = container.streams.video[0].index_entries[11]
+        end = entry.pos + entry.size
+    path.write_bytes(path.read_bytes()[:end])
+    with pytest.raises(LumosXError, match=r"video.mp4 is truncated or damaged: 12 of its 24 frames are there"):
+        read_clip(path, ClipSettings((1,)))
+
+
+def test_frames_that_need_one_that_was_cut_away_are_not_passed_over(tmp_path):
+    import av
+
+    with (
+        av.open(str(make_video(tmp_path / "whole.mp4", noise(9)))) as container,
+        av.open(str(tmp_path / "cut.mp4"), "w") as cut,
+    ):
+        stream = cut.add_stream_from_template(container.streams.video[0])
+        for packet in list(container.demux(video=0))[1:-1]:
+            packet.stream = stream
+            cut.mux(packet)
+    with pytest.raises(LumosXError, match=r"cut.mp4 is truncated or damaged: .* only 0 can be decoded"):
+        read_clip(tmp_path / "cut.mp4", ClipSettings((5,)))
+
+
+def test_a_good_video_may_be_read_to_its_end(video):
+    clip, info = read_clip(video, ClipSettings((5,), whole=True))
+    assert numbers(clip) == [0, 1, 2, 3, 4] and info.frames == 33
+
+
 def test_damage_in_the_middle_is_found_where_it_matters(tmp_path):
     path = make_video(tmp_path / "video.mp4", noise(24))
     content = bytearray(path.read_bytes())

@@ -251,6 +251,13 @@ def test_lines_that_cannot_be_read_hide_no_others(tmp_path):
     assert "'case' is there twice" in found["line 8"]
 
 
+def test_lines_may_end_as_on_windows_and_in_spaces(tmp_path):
+    for name in ("a", "b", "c"):
+        make_sample(tmp_path / name)
+    found = loads(manifest(tmp_path, b'{"case": "a"}  \r', b'  {"case": "b"}\r', b'{"case": "c"}'))
+    assert found == {"a": "good", "b": "good", "c": "good"}
+
+
 def test_an_empty_manifest_is_no_data_set(tmp_path):
     with pytest.raises(LumosXError, match="manifest.jsonl is empty"):
         manifest(tmp_path, "")

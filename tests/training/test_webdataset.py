@@ -163,6 +163,14 @@ def test_a_truncated_shard_gives_the_samples_in_front_of_the_cut(tmp_path, share
     assert "truncated or damaged" in reason(source, "clips-000000 (damaged)")
 
 
+def test_a_member_that_is_cut_off_is_named(folders, tmp_path):
+    [shard] = pack(folders, tmp_path)
+    with tarfile.open(shard) as archive:
+        start = archive.getmember("000000001.mp4").offset_data
+    shard.write_bytes(shard.read_bytes()[: start + 100])
+    assert "000000001.mp4 is cut off" in reason(shards(tmp_path), "clips-000000/000000001")
+
+
 def test_a_file_that_is_no_shard_hides_no_other(folders, tmp_path):
     pack(folders, tmp_path)
     (tmp_path / "clips-000001.tar").write_bytes(b"no shard" * 200)
