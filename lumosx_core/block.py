@@ -27,10 +27,11 @@ class Relations:
         layout: how the pictures are divided into groups.
         grid: (h, w), the size of a frame in tokens.
         cos, sin: (L, d/2) float32, the rotary table of all tokens.
-        words: (R, J) float32 from word_weights.
+        words: (R, J) or (B, R, J) float32, from word_weights.
         mcam_ratio: strength of MCAM; 0 turns it off.
         csam: False lets every token see every token, as in plain Wan2.1.
         attention: the attention function used for all calls.
+        text_bias: (J,), added to the logits of each text token; None: nothing is added.
     """
 
     layout: ReferenceLayout
@@ -41,6 +42,7 @@ class Relations:
     mcam_ratio: float = 0.5
     csam: bool = True
     attention: AttentionFunction = scaled_dot_product_attention
+    text_bias: Tensor | None = None
 
     @classmethod
     def build(
@@ -102,7 +104,9 @@ def cross_attention(module: nn.Module, x: Tensor, text: Tensor, relations: Relat
     q = _heads(module, module.norm_q(module.q(x)).to(v.dtype))
     k = _heads(module, module.norm_k(module.k(text)).to(v.dtype))
     q, k, v = (part.transpose(1, 2) for part in (q, k, v))
-    out = biased_cross_attention(q, k, v, relations.words, relations.grid, relations.mcam_ratio, relations.attention)
+    out = biased_cross_attention(
+        q, k, v, relations.words, relations.grid, relations.mcam_ratio, relations.attention, relations.text_bias
+    )
     return module.o(out.transpose(1, 2).flatten(2))
 
 

@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_convert(commands)
     _add_download(commands)
 
-    tiny = commands.add_parser("tiny", help="write the tiny random model in ComfyUI's folder layout")
+    tiny = commands.add_parser("tiny", help="copy the built-in miniature lumosx-tiny into ComfyUI's folder layout")
     tiny.add_argument("directory", metavar="DIR", help="such as a ComfyUI models folder")
     tiny.set_defaults(run=_tiny)
     # The core imports no other room: rooms such as training announce their commands to Python's package metadata.
@@ -65,7 +65,7 @@ def _add_generate(commands) -> None:
         default="tiny",
         metavar="tiny|FILE|DIR",
         help="LumosX weights, or a directory with diffusion_models, vae and text_encoders as in ComfyUI; "
-        "tiny (default): a built-in random miniature that shows that everything runs",
+        "tiny (default): the built-in miniature, which knows glyph people only",
     )
     parser.add_argument("--vae", metavar="FILE", help="Wan 2.1 VAE (not needed with a directory or tiny)")
     parser.add_argument("--text-encoder", metavar="FILE", help="UMT5-XXL (not needed with a directory or tiny)")
@@ -163,24 +163,10 @@ def _settings(options: argparse.Namespace):
 
 def _model_files(options: argparse.Namespace):
     from .model_files import find_model_files
+    from .tiny import TINY_DIRECTORY
 
-    model = options.model
-    if model == "tiny":
-        model = tiny_directory()
-        print("The tiny model has random weights: it shows that everything runs, its videos are coloured noise.")
+    model = TINY_DIRECTORY if options.model == "tiny" else options.model
     return find_model_files(model, options.vae, options.text_encoder)
-
-
-def tiny_directory() -> Path:
-    """The tiny preset in the user's cache, written on first use."""
-    from .model_files import user_cache
-    from .tiny import TINY_VERSION, tiny_files, write_tiny
-
-    directory = user_cache() / f"tiny-{TINY_VERSION}"
-    if not all(path.is_file() for path in tiny_files(directory).by_folder.values()):
-        print(f"Writing the tiny model to {directory}")
-        write_tiny(directory)
-    return directory
 
 
 def _convert(options: argparse.Namespace) -> None:

@@ -29,20 +29,21 @@ def word_weights(phrase_mask: Tensor, layout: ReferenceLayout) -> Tensor:
     minus the mean of that over all other subjects.
 
     Args:
-        phrase_mask: (R, J) bool, the tokens of each picture's phrase.
+        phrase_mask: (..., R, J) bool, the tokens of each picture's phrase.
 
     Returns:
-        (R, J) float32.
+        (..., R, J) float32.
     """
     weights = phrase_mask.float()
     subjects = layout.groups[layout.standalone :]
     if not subjects:
         return weights
-    words = torch.stack([phrase_mask[group.start : group.stop].any(dim=0) for group in subjects]).float()
+    words = torch.stack([phrase_mask[..., group.start : group.stop, :].any(dim=-2) for group in subjects], dim=-2)
+    words = words.float()
     if len(subjects) > 1:
-        words = words - (words.sum(dim=0) - words) / (len(subjects) - 1)
+        words = words - (words.sum(dim=-2, keepdim=True) - words) / (len(subjects) - 1)
     sizes = torch.tensor(layout.subjects, device=words.device)
-    return torch.cat([weights[: layout.standalone], words.repeat_interleave(sizes, dim=0)])
+    return torch.cat([weights[..., : layout.standalone, :], words.repeat_interleave(sizes, dim=-2)], dim=-2)
 
 
 def cell_bias(q: Tensor, k: Tensor, weights: Tensor, grid: tuple[int, int], ratio: float) -> Tensor:
@@ -51,7 +52,7 @@ def cell_bias(q: Tensor, k: Tensor, weights: Tensor, grid: tuple[int, int], rati
     Args:
         q: (B, N, R*P, d), the pictures' queries.
         k: (B, N, J, d), the text's keys.
-        weights: (R, J) from word_weights.
+        weights: (R, J) or (B, R, J), from word_weights.
         grid: (h, w), the size of a picture in tokens.
         ratio: strength; 0.5 in the released model.
 
@@ -64,8 +65,8 @@ def cell_bias(q: Tensor, k: Tensor, weights: Tensor, grid: tuple[int, int], rati
     maps = F.pad(maps, (0, 0, 0, 0, 0, -width % CELL, 0, -height % CELL))
     pooled = reduce(maps, "b r (y cy) (x cx) n d -> b n (r y x) d", "mean", cy=CELL, cx=CELL)
     scores = (pooled @ k.transpose(-1, -2)).float() / math.sqrt(q.shape[-1])
-    scores = rearrange(scores, "b n (r c) j -> b r c n j", r=weights.shape[0])
-    return (ratio * scores.abs() * weights[:, None, None]).to(q.dtype)
+    scores = rearrange(scores, "b n (r c) j -> b r c n j", r=weights.shape[-2])
+    return (ratio * scores.abs() * weights[..., None, None, :]).to(q.dtype)
 
 
 def biased_cross_attention(
@@ -76,6 +77,7 @@ def biased_cross_attention(
     grid: tuple[int, int],
     ratio: float,
     attention: AttentionFunction = scaled_dot_product_attention,
+    text_bias: Tensor | None = None,
 ) -> Tensor:
     """Cross-attention of video and picture tokens over the text, with the bias of MCAM on the pictures' part.
 
@@ -88,18 +90,23 @@ def biased_cross_attention(
         q: (B, N, V + R*P, d).
         k, v: (B, N, J, d).
         weights, grid, ratio: as in cell_bias.
+        text_bias: (J,), added to the logits of each text token for all queries; None: nothing is added.
 
     Returns:
         (B, N, V + R*P, d).
     """
-    pictures, picture_tokens = weights.shape[0], grid[0] * grid[1]
+    pictures, picture_tokens = weights.shape[-2], grid[0] * grid[1]
     video_tokens = q.shape[2] - pictures * picture_tokens
+    if text_bias is not None:
+        text_bias = text_bias.to(q.dtype).view(1, 1, 1, -1)
     if not pictures or ratio == 0:
-        return attention(q, k, v)
-    video = attention(q[:, :, :video_tokens], k, v)
+        return attention(q, k, v, attn_mask=text_bias)
+    video = attention(q[:, :, :video_tokens], k, v, attn_mask=text_bias)
 
     q = q[:, :, video_tokens:]
     bias = cell_bias(q, k, weights, grid, ratio)
+    if text_bias is not None:
+        bias = bias + text_bias
     columns = -(-grid[1] // CELL)
     rows = -(-picture_tokens // (columns * CELL * CELL))
     bias = bias[:, :, : rows * columns]

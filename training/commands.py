@@ -278,12 +278,12 @@ def _encoders(options):
     import os
     from pathlib import Path
 
-    from lumosx_core.cli import tiny_directory
     from lumosx_core.errors import LumosXError
     from lumosx_core.model_files import ModelFiles, find_model_files
+    from lumosx_core.tiny import TINY_DIRECTORY
 
     if options.models:
-        models = tiny_directory() if options.models == "tiny" else options.models
+        models = TINY_DIRECTORY if options.models == "tiny" else options.models
         return find_model_files(models, options.vae, options.text_encoder)
     if not (options.vae and options.text_encoder):
         raise LumosXError("No weights are named. Add --models DIR, --models tiny, or both --vae and --text-encoder.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -343,3 +344,27 @@ def test_inputs_that_do_not_fit_are_refused_by_name_and_shape(model, changed, me
     wrong = {name: torch.zeros(value) if isinstance(value, tuple) else value for name, value in changed.items()}
     with pytest.raises(LumosXError, match=message):
         model(**{**inputs(2), **wrong})
+
+
+def test_a_batch_of_scenes_with_words_of_their_own_equals_the_scenes_one_by_one(model):
+    call = inputs(2, own_references=True)
+    call["phrase_mask"] = torch.stack([call["phrase_mask"], call["phrase_mask"].flip(0)])
+    both = model(**call)
+    for i in range(2):
+        alone = {name: value[i : i + 1] for name, value in call.items() if name != "layout"}
+        alone["phrase_mask"] = call["phrase_mask"][i]
+        assert largest_difference(model(**alone, layout=LAYOUT), both[i : i + 1]) <= ROUNDING
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.5])
+def test_joining_the_text_padding_gives_the_same_numbers(model, ratio):
+    same = LumosXModel(replace(model.config, mcam_ratio=ratio))
+    same.load_state_dict(model.state_dict())
+    call = inputs(2, words=13)
+    call["phrase_mask"][:, 13:] = False  # no phrase names the padding
+    expected = same(**call, include_references=True)
+    rows = []
+    same.text_embedding.register_forward_hook(lambda module, args, out: rows.append(out.shape[1]))
+    same.join_text_padding = True
+    assert largest_difference(same(**call, include_references=True), expected) <= ROUNDING
+    assert rows == [14]

@@ -1,4 +1,4 @@
-"""Caption-like sentences of our own, from which the tiny preset's tokeniser learns its vocabulary."""
+"""Caption-like sentences of our own, from which the tokeniser of lumosx-tiny learns its vocabulary."""
 
 from __future__ import annotations
 

@@ -1,0 +1,161 @@
+"""Films a glyph scene: frames, the reference pictures, and where everything is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .appearance import Place
+from .casting import GlyphPerson, GlyphScene
+from .drawing import FINE, HAT, HEAD, OBJECT, PROP, SHIRT, draw_face, draw_garment, draw_thing, sprite
+
+FRAMES_A_SECOND = 16
+BODY = (20, 56)  # width and height of a person, in pixels
+HEAD_AT, SHIRT_AT, HAT_AT, PROP_AT = (2, 6), (0, 21), (1, 0), (3.5, 41)  # corners within the body
+GROUND = 0.72  # the horizon, as a share of the height
+TROUSERS = (52, 56, 70)
+REFERENCE_SCALE = 6  # pixels of a reference picture to a pixel of a clip
+
+Box = tuple[float, float, float, float]
+"""left, top, right, bottom in pixels"""
+
+
+@dataclass(frozen=True, eq=False)
+class GlyphClip:
+    """A filmed scene.
+
+    Args:
+        frames: (F, H, W, 3) float32, 0..1.
+        regions: for each frame and person, the boxes of "person", "face", "shirt", and of "hat" and "prop" if there.
+    """
+
+    frames: Tensor
+    regions: list[list[dict[str, Box]]]
+
+
+def film(scene: GlyphScene, frames: int = 9, height: int = 64, width: int = 80) -> GlyphClip:
+    """Film a scene; people keep their size in pixels, whatever the frame's."""
+    backdrop = draw_place(scene.place, height, width)
+    figures = [_figure(person) for person in scene.people]
+    standing = None if scene.thing is None else sprite(draw_thing(scene.thing))
+    film_, regions = [], []
+    for frame in range(frames):
+        picture = backdrop.copy()
+        if standing is not None:
+            _paste(picture, standing, scene.thing_x * width - OBJECT[0] / 2, height - 5 - OBJECT[1])
+        regions.append([])
+        for person, figure in zip(scene.people, figures, strict=True):
+            seconds = frame / FRAMES_A_SECOND
+            left = (person.x + person.drift * seconds) * width - BODY[0] / 2
+            left = min(max(left, 0), width - BODY[0])
+            top = height - 3 - BODY[1] - 1.2 * abs(np.sin(np.pi * (2 * seconds + person.bounce)))
+            left, top = _paste(picture, figure, left, top)
+            regions[-1].append(_regions(person, left, top))
+        film_.append(picture)
+    return GlyphClip(torch.from_numpy(np.stack(film_)).clamp(0, 1), regions)
+
+
+def face_picture(person: GlyphPerson) -> Tensor:
+    """The reference picture of a face, (H, W, 3) float32 in 0..1, on white."""
+    return _on_white(draw_face(person.face, REFERENCE_SCALE))
+
+
+def shirt_picture(person: GlyphPerson) -> Tensor:
+    """The reference picture of a shirt."""
+    return _on_white(draw_garment(person.shirt, REFERENCE_SCALE))
+
+
+def thing_picture(thing) -> Tensor:
+    """The reference picture of a hat, a prop or an object."""
+    return _on_white(draw_thing(thing, REFERENCE_SCALE))
+
+
+def place_picture(place: Place, height: int, width: int) -> Tensor:
+    """The reference picture of a background."""
+    return torch.from_numpy(draw_place(place, height, width)).clamp(0, 1)
+
+
+def draw_place(place: Place | None, height: int, width: int) -> np.ndarray:
+    """(H, W, 3) float32 in 0..1; without a place a plain grey studio."""
+    if place is None:
+        return np.full((height, width, 3), 0.8, np.float32)
+    above, below = (np.array(colour, np.float32) / 255 for colour in (place.above, place.below))
+    picture = np.empty((height, width, 3), np.float32)
+    horizon = round(GROUND * height)
+    share = np.linspace(0, 1, horizon, dtype=np.float32)[:, None, None]
+    picture[:horizon] = above * (1 - 0.25 * share) + 0.25 * share
+    picture[horizon:] = below
+    rows, columns = np.arange(height), np.arange(width)
+    if place.kind == "beach":
+        picture[horizon - 8 : horizon] = 0.5 * above + 0.5 * np.array((0.2, 0.4, 0.9), np.float32)
+    elif place.kind == "meadow":
+        picture[horizon:][:, columns % 6 < 2] *= 0.85
+    elif place.kind == "room":
+        picture[: horizon - 2][:, columns % 16 < 2] *= 0.85
+        picture[horizon - 2 : horizon] *= 0.6
+    elif place.kind == "street":
+        picture[horizon + 6 : horizon + 8] = 0.95
+        for left in range(2, width, 20):
+            picture[14:horizon, left : left + 12] *= 0.8
+    elif place.kind == "desert":
+        hills = horizon - 6 - 5 * np.sin(columns / 9)
+        picture[(rows[:, None] > hills) & (rows[:, None] < horizon)] = below * 0.9
+    return picture
+
+
+def _figure(person: GlyphPerson) -> np.ndarray:
+    """The whole person as one sprite."""
+    sheet = Image.new("RGBA", tuple(FINE * side for side in BODY), (0, 0, 0, 0))
+
+    def put(image: Image.Image, at: tuple[float, float]) -> None:
+        sheet.alpha_composite(image, tuple(round(FINE * value) for value in at))
+
+    legs = Image.new("RGBA", (FINE * 5, FINE * 14), (*TROUSERS, 255))
+    put(legs, (4, 42))
+    put(legs, (11, 42))
+    put(draw_garment(person.shirt), SHIRT_AT)
+    put(draw_face(person.face), HEAD_AT)
+    if person.hat:
+        put(draw_thing(person.hat), HAT_AT)
+    if person.prop:
+        put(draw_thing(person.prop), PROP_AT)
+    return sprite(sheet)
+
+
+def _paste(picture: np.ndarray, figure: np.ndarray, left: float, top: float) -> tuple[float, float]:
+    """Paste a sprite at the nearest quarter of a pixel, and return where that is."""
+    x, y = round(left * FINE), round(top * FINE)
+    pad_x, pad_y = x % FINE, y % FINE
+    rows = -(-(figure.shape[0] + pad_y) // FINE)
+    columns = -(-(figure.shape[1] + pad_x) // FINE)
+    fine = np.zeros((rows * FINE, columns * FINE, 4), np.float32)
+    fine[pad_y : pad_y + figure.shape[0], pad_x : pad_x + figure.shape[1]] = figure
+    small = fine.reshape(rows, FINE, columns, FINE, 4).mean(axis=(1, 3))
+    first_row, first_column = (y - pad_y) // FINE, (x - pad_x) // FINE
+    top_cut, left_cut = max(0, -first_row), max(0, -first_column)
+    small = small[top_cut : picture.shape[0] - first_row, left_cut : picture.shape[1] - first_column]
+    place = picture[first_row + top_cut :, first_column + left_cut :][: small.shape[0], : small.shape[1]]
+    place *= 1 - small[..., 3:]
+    place += small[..., :3]
+    return x / FINE, y / FINE
+
+
+def _regions(person: GlyphPerson, left: float, top: float) -> dict[str, Box]:
+    def box(at: tuple[float, float], size: tuple[int, int]) -> Box:
+        return left + at[0], top + at[1], left + at[0] + size[0], top + at[1] + size[1]
+
+    regions = {"person": box((0, 0), BODY), "face": box(HEAD_AT, HEAD), "shirt": box(SHIRT_AT, SHIRT)}
+    if person.hat:
+        regions["hat"] = box(HAT_AT, HAT)
+    if person.prop:
+        regions["prop"] = box(PROP_AT, PROP)
+    return regions
+
+
+def _on_white(image: Image.Image) -> Tensor:
+    white = Image.new("RGBA", image.size, "white")
+    return torch.from_numpy(np.asarray(Image.alpha_composite(white, image).convert("RGB"), np.float32) / 255)

@@ -1,0 +1,86 @@
+"""Hands glyph clips to training, as if they lay in a folder: clip number i of a seed is always the same."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from lumosx_core.case_folder import Case
+from lumosx_core.errors import LumosXError
+from lumosx_core.scene import Reference, Scene, Subject
+
+from .caption import GlyphCaption, describe
+from .casting import Casting, GlyphScene
+from .clip import FRAMES_A_SECOND, GlyphClip, face_picture, film, place_picture, shirt_picture, thing_picture
+
+
+@dataclass(frozen=True, eq=False)
+class GlyphSample:
+    """All that is known of one clip."""
+
+    key: str
+    scene: GlyphScene
+    caption: GlyphCaption
+    case: Case
+    clip: GlyphClip
+
+
+@dataclass(frozen=True)
+class GlyphSource:
+    """A data set of `count` glyph clips, each made when it is asked for.
+
+    Args:
+        seed: of the data set.
+        frames, height, width: of the clips.
+        casting: how scenes are made up.
+        placed: whether captions say where people are; None: two of three.
+    """
+
+    seed: int
+    count: int
+    frames: int = 9
+    height: int = 64
+    width: int = 80
+    casting: Casting = Casting()
+    placed: bool | None = None
+
+    def keys(self) -> list[str]:
+        return [f"glyphs-{self.seed}-{index}" for index in range(self.count)]
+
+    def load(self, key: str):
+        """The clip as training reads it from disk (samples.RawSample)."""
+        from ..samples import RawSample
+
+        sample = self.sample(key)
+        return RawSample(key, sample.case, sample.clip.frames, FRAMES_A_SECOND)
+
+    def sample(self, key: str) -> GlyphSample:
+        """The clip with everything that is known of it.
+
+        Raises:
+            LumosXError: the key is not one of `keys()`.
+        """
+        name, _, index = key.rpartition("-")
+        if name != f"glyphs-{self.seed}" or not index.isdecimal() or int(index) >= self.count:
+            raise LumosXError(f"There is no clip {key!r} here. Use one of the {self.count} keys of this source.")
+        chance = random.Random(f"{key}")
+        scene = self.casting.scene(chance)
+        caption = describe(scene, chance, placed=self.placed)
+        case = Case(key, caption.text, scene_of(scene, caption, self.height, self.width))
+        return GlyphSample(key, scene, caption, case, film(scene, self.frames, self.height, self.width))
+
+
+def scene_of(scene: GlyphScene, caption: GlyphCaption, height: int, width: int) -> Scene:
+    """The reference pictures with their phrases: face first, then what the person wears and holds, by name."""
+    subjects = []
+    for person, phrases in zip(scene.people, caption.people, strict=True):
+        attributes = [Reference(phrases.shirt, shirt_picture(person))]
+        if person.hat:
+            attributes.append(Reference(phrases.hat, thing_picture(person.hat)))
+        if person.prop:
+            attributes.append(Reference(phrases.prop, thing_picture(person.prop)))
+        attributes.sort(key=lambda reference: reference.phrase)
+        subjects.append(Subject(Reference(phrases.face, face_picture(person)), tuple(attributes)))
+    objects = (Reference(caption.thing, thing_picture(scene.thing)),) if scene.thing else ()
+    background = Reference(caption.place, place_picture(scene.place, height, width)) if scene.place else None
+    return Scene(tuple(subjects), objects, background)
