@@ -19,7 +19,10 @@ from .toml_tables import read_tables, tables_to_dataclass
 
 @dataclass(frozen=True)
 class SizeSettings:
-    """`[model.sizes]`: a network from nothing; the defaults are the released sizes (see LumosXConfig)."""
+    """`[model.sizes]`: a network from nothing; the defaults are the released sizes (see LumosXConfig).
+
+    A file does not say its number of heads, so every reader takes Wan2.1's width of 128 a head for granted.
+    """
 
     dim: int = 1536
     ffn_dim: int = 8960
@@ -27,6 +30,11 @@ class SizeSettings:
     num_layers: int = 30
     text_dim: int = 4096
     freq_dim: int = 256
+
+    def __post_init__(self):
+        _require(self.dim > 0 and self.dim % 128 == 0, "model.sizes.dim", self.dim, "a multiple of 128, as in Wan2.1")
+        heads = self.dim // 128
+        _require(self.num_heads == heads, "model.sizes.num_heads", self.num_heads, f"{heads}: dim / 128")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from training.items import TrainingItem
 from training.samples import BadSample
 
 TEXT_DIM, TEXT_LEN = 16, 12
-SIZES = {"dim": 32, "ffn_dim": 32, "num_heads": 2, "num_layers": 1, "text_dim": TEXT_DIM, "freq_dim": 16}
+SIZES = {"dim": 128, "ffn_dim": 64, "num_heads": 1, "num_layers": 1, "text_dim": TEXT_DIM, "freq_dim": 16}
 
 
 @dataclass(frozen=True)
@@ -80,4 +80,6 @@ def tiny_config(output: Path | str, **tables: dict) -> TrainConfig:
     }
     for name, values in tables.items():
         given[name] = given.get(name, {}) | values
+    if "file" in given["model"]:
+        del given["model"]["sizes"]
     return parse_config(given)
