@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,9 +92,10 @@ def build_cache(
         )
     device = choose_device(device)
     prepare_head(directory, files, settings)
-    for folder in (CLIPS, TEXTS):
-        (directory / folder).mkdir(exist_ok=True)
-        _tidy(directory / folder, verify)
+    with _writing(directory):
+        for folder in (CLIPS, TEXTS):
+            (directory / folder).mkdir(exist_ok=True)
+            _tidy(directory / folder, verify)
     keys = list(dict.fromkeys(source.keys()))[part::parts]
     fingerprint = getattr(source, "fingerprint", lambda key: "")
     jobs = [Job(key, fingerprint(key)) for key in keys]
@@ -107,19 +108,31 @@ def build_cache(
     bad_file = directory / ("bad.jsonl" if parts == 1 else f"bad-{part}-of-{parts}.jsonl")
     report = progress or (lambda done, total: None)
     report(seen, total)
-    with bad_file.open("w", encoding="utf-8") as lines:
-        make = _Recipe(source, directory, files, settings, device)
+    make = _Recipe(source, directory, files, settings, device)
+    with _writing(directory), bad_file.open("w", encoding="utf-8") as lines:
         for done, count, faults in _work(make, todo, workers):
             written, seen = written + count, seen + done
             for key, error in faults:
-                line = {"key": key, "path": str(error.path), "reasons": list(error.reasons)}
+                line = {"key": key, "path": error.path, "reasons": error.reasons}
+                lines.write(json.dumps(line, ensure_ascii=False) + "\n")
                 if bad is not None:
                     bad(error)
-                lines.write(json.dumps(line, ensure_ascii=False) + "\n")
             lines.flush()
             found_bad += faults
             report(seen, total)
     return CacheReport(written, len(jobs) - len(todo), tuple(found_bad), bad_file)
+
+
+@contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    """Say what hinders writing to the cache."""
+    try:
+        yield
+    except OSError as error:
+        raise LumosXError(
+            f"The cache {directory} could not be written: {error.strerror}. Free some space, or choose a folder you "
+            f"may write to."
+        ) from error
 
 
 @dataclass(frozen=True)
