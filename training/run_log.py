@@ -22,8 +22,11 @@ class RunLog:
 
     def __init__(self, output: Path, done: int = 0, *, tensorboard: bool = False):
         self.path = output / LOG
-        _cut(self.path, done)
-        self._file = self.path.open("a", encoding="utf-8")
+        try:
+            _cut(self.path, done)
+            self._file = self.path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise LumosXError(f"{self.path} cannot be written: {error.strerror}. Mend that and start again.") from error
         self._writer = _summary_writer(output / "tensorboard", done) if tensorboard else None
 
     def write(self, step: int, **values: float) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -57,14 +58,14 @@ class Trainer:
 
     Args:
         cache: a LatentCache; None: the one that the config names.
-        say: takes each line for the user.
+        say: takes each line for the user; None prints it.
 
     Raises:
         LumosXError: anything that cannot work, before the first step.
     """
 
-    def __init__(self, config: TrainConfig, *, cache=None, say: Callable[[str], None] = print):
-        self.config, self.say = config, say
+    def __init__(self, config: TrainConfig, *, cache=None, say: Callable[[str], None] | None = None):
+        self.config, self.say = config, say or partial(print, flush=True)  # a log file shows a line when it is said
         self.output = Path(config.training.output)
         self.accelerator = make_accelerator(config)
         self.main = self.accelerator.is_main_process
@@ -104,12 +105,13 @@ class Trainer:
         record = RunLog(self.output, self.done, tensorboard=loop.tensorboard) if self.main else None
         progress = Progress(self.done, loop.steps, self.say if self.main else lambda line: None)
         batches = self.loader.steps(self.done, loop.steps)
+        stop = None
         try:
             with Interrupts() as interrupts:
-                while self.done < loop.steps and not interrupts.heard:
+                while self.done < loop.steps and stop is None:
                     begun = time.perf_counter()
                     rate = learning_rate(self.config.optimizer, self.done, loop.steps)
-                    loss, norm = self._step(next(batches), rate, interrupts)
+                    loss, norm, stop = self._step(next(batches), rate, interrupts)
                     seconds = time.perf_counter() - begun
                     self.done += 1
                     if record is not None:
@@ -125,7 +127,7 @@ class Trainer:
             batches.close()
             if record is not None:
                 record.close()
-        return Outcome(self.done, interrupts.heard, file, len(self.loader.bad))
+        return Outcome(self.done, stop if file is None else None, file, len(self.loader.bad))
 
     def losses(self, part: NoisyBatch) -> Tensor:
         """The loss of each clip in the run's precision: (B,) float32."""
@@ -147,15 +149,17 @@ class Trainer:
             total += loss.detach()
         return total
 
-    def _step(self, parts: list[NoisyBatch], rate: float, interrupts: Interrupts) -> tuple[float, float]:
-        """One step of the optimiser; returns the loss and the norm of the gradient."""
+    def _step(
+        self, parts: list[NoisyBatch], rate: float, interrupts: Interrupts
+    ) -> tuple[float, float, signal.Signals | None]:
+        """One step of the optimiser: the loss, the norm of the gradient, and the signal to stop after it."""
         if self.has_dropout:
             torch.manual_seed(
                 draw_seed("dropout", self.config.training.seed, self.done, self.accelerator.process_index)
             )
         loss = self.backward(parts)
         norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.config.optimizer.clip or math.inf)
-        loss, norm = self._agree(loss, interrupts), as_number(norm)
+        (loss, stop), norm = self._agree(loss, interrupts), as_number(norm)
         if not math.isfinite(loss + norm):
             self._refuse(loss, norm, parts)
         set_learning_rate(self.optimizer, rate)
@@ -163,17 +167,16 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         if self.ema is not None:
             self.ema.update(self.done)
-        return loss, norm
+        return loss, norm, stop
 
-    def _agree(self, loss: Tensor, interrupts: Interrupts) -> float:
-        """The mean loss of all processes, which also tell each other of a signal so that all stop at one step."""
+    def _agree(self, loss: Tensor, interrupts: Interrupts) -> tuple[float, signal.Signals | None]:
+        """The mean loss of all processes, and a signal that any of them has heard, so that all stop at one step."""
         if self.accelerator.num_processes == 1:
-            return loss.item()
-        number = torch.tensor(int(interrupts.heard or 0), device=loss.device)
-        told = self.accelerator.gather(torch.stack([loss, number.to(loss)])[None])
+            return loss.item(), interrupts.heard
+        number = torch.tensor(float(interrupts.heard or 0), device=loss.device)
+        told = self.accelerator.gather(torch.stack([loss, number])[None])
         heard = int(told[:, 1].max())
-        interrupts.heard = signal.Signals(heard) if heard else None
-        return told[:, 0].mean().item()
+        return told[:, 0].mean().item(), signal.Signals(heard) if heard else None
 
     def _refuse(self, loss: float, norm: float, parts: list[NoisyBatch]) -> None:
         keys = ", ".join(key for part in parts for key in part.batch.keys)
