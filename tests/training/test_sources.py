@@ -271,7 +271,7 @@ def case(prompt, *phrases):
 
 
 def test_phrases_are_looked_for_as_whole_words():
-    check_phrases(case(CAPTION, "man", "denim jacket", "red cup", "", "man#1"))
+    check_phrases(case(CAPTION, "man", "denim jacket", "bright kitchen", "", "man#1"))
     with pytest.raises(
         LumosXError, match='"cap" of object 1 .*"Man" of object 2 .*writes it "man".*"man#2" of object 3'
     ):
@@ -283,7 +283,7 @@ words = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(words.filter(bool), words)
 def test_without_a_text_encoder_a_phrase_is_found_where_the_preview_shows_it(prompt, phrase):
     tried = case(" ".join(prompt), " ".join(phrase))
