@@ -73,7 +73,7 @@ class Checkpoints:
             for name, tensors in parts.items():
                 content = tensors()
                 written += sum(tensor.nbytes for tensor in content.values())
-                self._check_room(final, sum(tensor.nbytes for tensor in content.values()))
+                self._check_room(sum(tensor.nbytes for tensor in content.values()))
                 save_file(content, partial / f"{name}.safetensors", {"format": "pt"})
                 del content
             (partial / RUN).write_text(json.dumps({"step": step, **facts}, indent=1), encoding="utf-8")
@@ -102,7 +102,7 @@ class Checkpoints:
             path.rename(doomed)
             shutil.rmtree(doomed, ignore_errors=True)
 
-    def _check_room(self, final: Path, needed: int) -> None:
+    def _check_room(self, needed: int) -> None:
         free = shutil.disk_usage(self.directory).free
         if needed > free:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

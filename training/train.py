@@ -8,6 +8,10 @@ Several GPUs of one machine, or several machines (`accelerate config` asks for t
 
     accelerate launch --config_file training/configs/accelerate/ddp.yaml -m lumosx_core train CONFIG.toml
 
+On CPUs, where accelerate starts no second process by itself, its part is done by torchrun:
+
+    ACCELERATE_USE_CPU=true torchrun --nproc_per_node 2 -m lumosx_core train CONFIG.toml
+
 The same command continues a run that was stopped: see training.output.
 """
 

@@ -66,7 +66,7 @@ def test_a_lora_table_makes_it_a_lora(config):
         ("optimizer.learning_rate=nan", "optimizer.learning_rate is nan"),
         ("data.text_dropout=2", "data.text_dropout is 2.0, expected a share from 0 to 1"),
         ("data.max_subjects=-1", "data.max_subjects is -1"),
-        ("model.sizes.dim=64", "either model.file or [model.sizes]"),
+        ("model.sizes.dim=1536", "either model.file or [model.sizes]"),
         ("model.shuffle_pictures=true", "model.r2pe = false"),
         ("model.dtype=bfloat16", "model.dtype is 'bfloat16', expected float32"),
         ("samples.every=5", "samples.cases"),

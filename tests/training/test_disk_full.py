@@ -90,10 +90,10 @@ def test_a_limit_of_the_system_ends_a_real_run_with_one_line(tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A disk of 1 MB, where one may be mounted."""
+    """A disk of 16 MB, where one may be mounted."""
     directory = tmp_path / "disk"
     directory.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(directory)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(directory)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("no right to mount a small disk here; the other tests stand in for it")
     yield directory
