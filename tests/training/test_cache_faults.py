@@ -44,7 +44,10 @@ def test_a_bad_sample_is_tried_again(files, tmp_path):
 ALTERED = {
     "clip-1": (lambda s: replace(s, case=replace(s.case, prompt="A woman.")), 'Phrase "man" .* does not occur'),
     "clip-2": (lambda s: replace(s, case=replace(s.case, prompt=" \n")), "caption is empty"),
-    "clip-3": (lambda s: replace(s, case=replace(s.case, prompt="man shirt hat " * 400)), r"[0-9]{4} tokens .* LumosX reads 512"),
+    "clip-3": (
+        lambda s: replace(s, case=replace(s.case, prompt="man shirt hat " * 400)),
+        "LumosX reads 512",
+    ),
     "clip-5": (lambda s: replace(s, video=s.video[:4]), "gives 4 frames"),
     "clip-6": (lambda s: replace(s, video=torch.full_like(s.video, torch.nan)), "values that are no numbers. Make"),
     "clip-7": (lambda s: replace(s, video=torch.full_like(s.video, 1e38)), "no numbers, or too large to store"),
