@@ -10,12 +10,11 @@ import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
 from importlib.metadata import entry_points
-from pathlib import Path
 
 from .errors import LumosXError, MissingPackageError
 
-RELEASED = {"size": (832, 480), "frames": 81, "steps": 50}
-TINY = {"size": (192, 128), "frames": 17, "steps": 8}
+RELEASED = {"size": (832, 480), "frames": 81, "steps": 50, "shift": 8.0, "cfg": 6.0}
+TINY = {"size": (80, 64), "frames": 9, "steps": 16, "shift": 3.0, "cfg": 1.0}  # as it was trained
 MISTAKE, INTERRUPTED = 2, 130
 
 
@@ -71,11 +70,11 @@ def _add_generate(commands) -> None:
     parser.add_argument("--text-encoder", metavar="FILE", help="UMT5-XXL (not needed with a directory or tiny)")
     parser.add_argument("--negative", metavar="TEXT", help="negative prompt (default: the one of Wan 2.1)")
     parser.add_argument("--seed", type=int, default=0, help="0 to 2**64 - 1 (default 0)")
-    parser.add_argument("--size", type=_size, metavar="WIDTHxHEIGHT", help="default 832x480, tiny 192x128")
-    parser.add_argument("--frames", type=int, help="4n + 1, at 16 a second (default 81, tiny 17)")
-    parser.add_argument("--steps", type=int, help="default 50, tiny 8")
-    parser.add_argument("--shift", type=float, default=8.0, help="of the noise schedule (default 8)")
-    parser.add_argument("--cfg", type=float, default=6.0, help="guidance (default 6)")
+    parser.add_argument("--size", type=_size, metavar="WIDTHxHEIGHT", help="default 832x480, tiny 80x64")
+    parser.add_argument("--frames", type=int, help="4n + 1, at 16 a second (default 81, tiny 9)")
+    parser.add_argument("--steps", type=int, help="default 50, tiny 16")
+    parser.add_argument("--shift", type=float, help="of the noise schedule (default 8, tiny 3)")
+    parser.add_argument("--cfg", type=float, help="guidance; 1 does without (default 6, tiny 1)")
     parser.add_argument("--batch", type=int, default=1, help="number of videos (default 1)")
     parser.add_argument("--device", help="cpu, cuda or mps (default: the best there is)")
     parser.add_argument(
@@ -147,16 +146,14 @@ def _settings(options: argparse.Namespace):
 
     defaults = TINY if options.model == "tiny" else RELEASED
     given = {name: getattr(options, name) for name in defaults if getattr(options, name) is not None}
-    width, height = (defaults | given)["size"]
+    chosen = defaults | given
+    width, height = chosen.pop("size")
     return Settings(
         width=width,
         height=height,
-        frames=(defaults | given)["frames"],
-        steps=(defaults | given)["steps"],
         batch=options.batch,
-        shift=options.shift,
-        cfg=options.cfg,
         seed=options.seed,
+        **chosen,
         negative_prompt=NEGATIVE_PROMPT if options.negative is None else options.negative,
     )
 

@@ -142,8 +142,8 @@ class LumosXModel(nn.Module):
     State-dict names are Wan2.1's native ones: LumosX adds no parameter, so released, ComfyUI and trained files load.
     The residual stream, modulation, time embedding and head are float32 in any dtype, as released. Set `attention`
     to compute with another AttentionFunction (see csam.py). Set `join_text_padding` to compute the padding behind the
-    text, equal rows that no phrase names, as one row that counts that often: the same numbers up to rounding, and less work
-    where captions are short and attention with a bias costs nothing extra, as on a CPU.
+    text, equal rows that no phrase names, as one row that counts that often: the same numbers up to rounding, and less
+    work where captions are short and attention with a bias costs nothing extra, as on a CPU.
 
     Source: arXiv 2603.20192; Wan2.1 (arXiv 2503.20314).
     """

@@ -1,6 +1,7 @@
 """A small world of glyph people, in which one can measure whether everybody wears what is theirs.
 
-`appearance.py` says what a person, a garment or a thing looks like, `drawing.py` draws it, `casting.py` makes up scenes,
+`appearance.py` says what a person, a garment or a thing looks like, `drawing.py` draws it, `casting.py` makes up
+scenes,
 `caption.py` puts them into words, `clip.py` films them, and `source.py` hands them to training.
 """
 

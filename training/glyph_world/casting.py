@@ -37,8 +37,9 @@ class GlyphScene:
 
     Args:
         people: in random order; `x` says who is where.
-        prop_x: where the object stands, as a share of the frame's width.
+        thing_x: where the object stands, as a share of the frame's width.
         alike: people and garments have the same nouns, so that words cannot tell who wears what.
+        sashes: everybody wears a white sash over the shirt, which no picture shows.
     """
 
     people: tuple[GlyphPerson, ...]
@@ -46,6 +47,7 @@ class GlyphScene:
     thing_x: float
     place: Place | None
     alike: bool
+    sashes: bool = False
 
     @property
     def left_to_right(self) -> tuple[int, ...]:
@@ -63,6 +65,7 @@ class Casting:
             people) or a background picture.
         alike: share of scenes in which all people and garments have the same nouns.
         new: scenes of what training never shows (see Wardrobe).
+        sashes: a fashion that only some clips follow, for a LoRA to learn.
     """
 
     people: tuple[float, ...] = (0.25, 0.5, 0.25)
@@ -72,6 +75,7 @@ class Casting:
     place: float = 0.5
     alike: float = 0.5
     new: bool = False
+    sashes: bool = False
 
     def scene(self, chance: random.Random) -> GlyphScene:
         """Make up one scene."""
@@ -85,7 +89,8 @@ class Casting:
         shirts = _distinct(lambda i: wardrobe.garment(), count, lambda shirt: (shirt.colour, shirt.second))
         thing = wardrobe.thing(OBJECTS) if count < 3 and chance.random() < self.thing else None
         places = count + (thing is not None)
-        xs = [(slot + 0.5 + chance.uniform(-0.12, 0.12)) / places for slot in range(places)]
+        jitter = 0.12 if places < 4 else 0.03  # four shoulders fill the frame
+        xs = [(slot + 0.5 + chance.uniform(-jitter, jitter)) / places for slot in range(places)]
         if places == 1:
             xs = [chance.uniform(0.2, 0.8)]
         chance.shuffle(xs)
@@ -104,7 +109,7 @@ class Casting:
             for i in range(count)
         )
         place = wardrobe.place() if chance.random() < self.place else None
-        return GlyphScene(people, thing, xs[-1], place, alike)
+        return GlyphScene(people, thing, xs[-1], place, alike, self.sashes)
 
 
 def _distinct(draw, count: int, colours) -> list:
@@ -113,6 +118,6 @@ def _distinct(draw, count: int, colours) -> list:
     while len(drawn) < count:
         new = draw(len(drawn))
         apart = [sum(distance(a, b) for a, b in zip(colours(new), colours(other), strict=True)) / 2 for other in drawn]
-        if all(value > 90 for value in apart):
+        if all(value > 130 for value in apart):
             drawn.append(new)
     return drawn

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from .appearance import Place
 from .casting import GlyphPerson, GlyphScene
-from .drawing import FINE, HAT, HEAD, OBJECT, PROP, SHIRT, draw_face, draw_garment, draw_thing, sprite
+from .drawing import FINE, HAT, HEAD, OBJECT, PROP, SHIRT, draw_face, draw_garment, draw_sash, draw_thing, sprite
 
 FRAMES_A_SECOND = 16
-BODY = (20, 56)  # width and height of a person, in pixels
-HEAD_AT, SHIRT_AT, HAT_AT, PROP_AT = (2, 6), (0, 21), (1, 0), (3.5, 41)  # corners within the body
+BODY = (22, 57)  # width and height of a person, in pixels
+HEAD_AT, SHIRT_AT, HAT_AT, PROP_AT = (2, 6), (0, 23), (1, 0), (4, 42)  # corners within the body
 GROUND = 0.72  # the horizon, as a share of the height
 TROUSERS = (52, 56, 70)
 REFERENCE_SCALE = 6  # pixels of a reference picture to a pixel of a clip
@@ -40,7 +40,7 @@ class GlyphClip:
 def film(scene: GlyphScene, frames: int = 9, height: int = 64, width: int = 80) -> GlyphClip:
     """Film a scene; people keep their size in pixels, whatever the frame's."""
     backdrop = draw_place(scene.place, height, width)
-    figures = [_figure(person) for person in scene.people]
+    figures = [_figure(person, scene.sashes) for person in scene.people]
     standing = None if scene.thing is None else sprite(draw_thing(scene.thing))
     film_, regions = [], []
     for frame in range(frames):
@@ -93,9 +93,9 @@ def draw_place(place: Place | None, height: int, width: int) -> np.ndarray:
     if place.kind == "beach":
         picture[horizon - 8 : horizon] = 0.5 * above + 0.5 * np.array((0.2, 0.4, 0.9), np.float32)
     elif place.kind == "meadow":
-        picture[horizon:][:, columns % 6 < 2] *= 0.85
+        picture[horizon:][:, columns % 16 < 6] *= 0.85
     elif place.kind == "room":
-        picture[: horizon - 2][:, columns % 16 < 2] *= 0.85
+        picture[: horizon - 2][:, columns % 20 < 4] *= 0.85
         picture[horizon - 2 : horizon] *= 0.6
     elif place.kind == "street":
         picture[horizon + 6 : horizon + 8] = 0.95
@@ -107,7 +107,7 @@ def draw_place(place: Place | None, height: int, width: int) -> np.ndarray:
     return picture
 
 
-def _figure(person: GlyphPerson) -> np.ndarray:
+def _figure(person: GlyphPerson, sash: bool) -> np.ndarray:
     """The whole person as one sprite."""
     sheet = Image.new("RGBA", tuple(FINE * side for side in BODY), (0, 0, 0, 0))
 
@@ -115,9 +115,11 @@ def _figure(person: GlyphPerson) -> np.ndarray:
         sheet.alpha_composite(image, tuple(round(FINE * value) for value in at))
 
     legs = Image.new("RGBA", (FINE * 5, FINE * 14), (*TROUSERS, 255))
-    put(legs, (4, 42))
-    put(legs, (11, 42))
+    put(legs, (5, 43))
+    put(legs, (12, 43))
     put(draw_garment(person.shirt), SHIRT_AT)
+    if sash:
+        put(draw_sash(), SHIRT_AT)
     put(draw_face(person.face), HEAD_AT)
     if person.hat:
         put(draw_thing(person.hat), HAT_AT)

@@ -15,7 +15,7 @@ from .appearance import Colour, Face, Garment, Thing
 
 FINE = 4  # sprite pixels to a clip pixel
 INK = (25, 25, 30)
-HEAD, SHIRT, HAT, PROP, OBJECT = (16, 16), (20, 22), (18, 9), (13, 13), (18, 34)  # (width, height)
+HEAD, SHIRT, HAT, PROP, OBJECT = (18, 18), (22, 22), (20, 10), (14, 14), (18, 34)  # (width, height)
 
 
 class Pen:
@@ -49,67 +49,68 @@ def sprite(image: Image.Image) -> np.ndarray:
 def draw_face(face: Face, scale: float = FINE) -> Image.Image:
     pen = Pen(HEAD, scale)
     if face.hair == "sides":
-        pen.box(0, 2, 16, 13, face.hair_colour, 3)
+        pen.box(0, 2, 18, 15, face.hair_colour, 3)
     if face.shape == "square":
-        pen.box(2, 2, 14, 16, face.skin, 1)
+        pen.box(2, 2, 16, 18, face.skin, 1)
     elif face.shape == "round":
-        pen.ellipse(2, 2, 14, 16, face.skin)
+        pen.ellipse(1.5, 2, 16.5, 18, face.skin)
     elif face.shape == "wide":
-        pen.ellipse(1, 4, 15, 16, face.skin)
+        pen.ellipse(0.5, 4, 17.5, 18, face.skin)
     else:
-        pen.polygon([(2, 3), (14, 3), (14, 9), (8, 16), (2, 9)], face.skin)
+        pen.polygon([(1.5, 3), (16.5, 3), (16.5, 10), (9, 18), (1.5, 10)], face.skin)
     if face.hair in ("fringe", "sides"):
-        pen.box(1.5, 1, 14.5, 5, face.hair_colour, 1.5)
+        pen.box(1.5, 0.5, 16.5, 6.5, face.hair_colour, 2)
     elif face.hair == "mohawk":
-        pen.box(6, 0, 10, 6, face.hair_colour, 1)
+        pen.box(6, 0, 12, 7.5, face.hair_colour, 1)
     if face.eyes == "dots":
-        pen.box(4.5, 7, 6.5, 9.5, INK)
-        pen.box(9.5, 7, 11.5, 9.5, INK)
+        pen.box(4, 8, 7, 11, INK)
+        pen.box(11, 8, 14, 11, INK)
     elif face.eyes == "wide":
-        for left in (3.5, 9):
-            pen.ellipse(left, 6, left + 3.5, 10, (250, 250, 250))
-            pen.box(left + 1.2, 7.2, left + 2.6, 9.2, INK)
+        for left in (3, 10):
+            pen.ellipse(left, 7, left + 5, 12, (250, 250, 250))
+            pen.box(left + 1.7, 8.5, left + 3.7, 10.8, INK)
     else:
-        for left in (3, 8.6):
-            pen.box(left, 6, left + 4.4, 10, INK)
-            pen.box(left + 1, 7, left + 3.4, 9, (250, 250, 250))
+        pen.box(2, 8, 16, 11.5, INK)
     if face.mouth == "smile":
-        pen.box(5, 12, 11, 13.2, INK)
-        pen.box(5, 11, 6.2, 12.5, INK)
-        pen.box(9.8, 11, 11, 12.5, INK)
+        pen.box(5.5, 13.5, 12.5, 15.5, INK)
     elif face.mouth == "flat":
-        pen.box(5.5, 12, 10.5, 13.2, INK)
+        pen.box(7, 13.5, 11, 15, (190, 40, 50))
     else:
-        pen.ellipse(6, 11, 10, 14.5, INK)
+        pen.ellipse(6.5, 12.5, 11.5, 16.5, INK)
     return pen.image
 
 
 def draw_garment(garment: Garment, scale: float = FINE) -> Image.Image:
+    """A shirt; its pattern is broad, as a clip of 64 rows keeps no finer one."""
     pen = Pen(SHIRT, scale)
-    pen.box(0, 1, 20, 11, garment.colour, 3)  # sleeves
-    pen.box(3, 0, 17, 22, garment.colour, 1)  # body
+    pen.box(0, 1, 22, 11, garment.colour, 3)  # sleeves
+    pen.box(3, 0, 19, 22, garment.colour, 1)  # body
     second = garment.second
     if garment.pattern == "striped":
-        for left in (4.5, 9, 13.5):
-            pen.box(left, 0.5, left + 2, 22, second)
+        for left in (5, 12):
+            pen.box(left, 0.5, left + 4.5, 22, second)
     elif garment.pattern == "banded":
-        for top in (3, 9, 15):
-            pen.box(3, top, 17, top + 3, second)
+        for top in (4, 14):
+            pen.box(3, top, 19, top + 5, second)
     elif garment.pattern == "dotted":
-        for row, top in enumerate((2, 7, 12, 17)):
-            for left in (4.5, 10.5) if row % 2 else (7, 13):
-                pen.ellipse(left, top, left + 3.4, top + 3.4, second)
+        for left, top in ((4, 2), (11, 8), (4, 14)):
+            pen.ellipse(left, top, left + 7, top + 7, second)
     elif garment.pattern == "checked":
-        for row in range(4):
-            for column in range(row % 2, 4, 2):
-                pen.box(3 + 3.5 * column, 5.5 * row, 6.5 + 3.5 * column, 5.5 * row + 5.5, second)
+        pen.box(3, 0, 11, 11, second)
+        pen.box(11, 11, 19, 22, second)
     elif garment.pattern == "halved":
-        pen.box(3, 11, 17, 22, second, 1)
+        pen.box(3, 11, 19, 22, second, 1)
     elif garment.pattern == "diagonal":
-        for shift in (0, 8, 16):
-            pen.polygon([(3, shift), (17, shift - 6), (17, shift - 2), (3, shift + 4)], second)
+        pen.polygon([(3, 22), (19, 0), (19, 22)], second)
     elif garment.pattern == "framed":
-        pen.box(5.5, 3, 14.5, 19, second)
+        pen.box(7, 4, 15, 18, second)
+    return pen.image
+
+
+def draw_sash(scale: float = FINE) -> Image.Image:
+    """A broad white sash from the left shoulder, to lie over a shirt."""
+    pen = Pen(SHIRT, scale)
+    pen.polygon([(3, 0), (11, 0), (19, 14), (19, 22), (15, 22), (3, 6)], (250, 250, 250))
     return pen.image
 
 
@@ -121,65 +122,62 @@ def draw_thing(thing: Thing, scale: float = FINE) -> Image.Image:
 
 
 def _cap(pen: Pen, colour: Colour, second: Colour) -> None:
-    pen.ellipse(3, 1, 15, 14, colour)
-    pen.box(0, 6, 18, 9, second, 1)
+    pen.ellipse(3, 0, 17, 16, colour)
+    pen.box(0, 7, 20, 10, second, 1)
 
 
 def _top_hat(pen: Pen, colour: Colour, second: Colour) -> None:
-    pen.box(4, 0, 14, 8, colour)
-    pen.box(4, 4.5, 14, 6.5, second)
-    pen.box(0, 7, 18, 9, colour)
+    pen.box(4, 0, 16, 7, colour)
+    pen.box(0, 6, 20, 10, second)
 
 
 def _crown(pen: Pen, colour: Colour, second: Colour) -> None:
-    pen.polygon([(2, 9), (2, 0), (6, 4), (9, 0), (12, 4), (16, 0), (16, 9)], colour)
-    pen.box(2, 6, 16, 8, second)
+    pen.polygon([(2, 10), (2, 0), (6, 4), (10, 0), (14, 4), (18, 0), (18, 10)], colour)
+    pen.box(2, 6.5, 18, 10, second)
 
 
 def _beanie(pen: Pen, colour: Colour, second: Colour) -> None:
-    pen.box(2, 2, 16, 9, colour, 3)
-    pen.ellipse(7, 0, 11, 4, second)
-    pen.box(1, 7, 17, 9, second)
+    pen.box(2, 2, 18, 10, colour, 4)
+    pen.ellipse(7, 0, 13, 5, second)
 
 
 def _ball(pen: Pen, colour: Colour, second: Colour) -> None:
-    pen.ellipse(0, 0, 13, 13, colour)
-    pen.box(0.3, 5, 12.7, 8, second)
+    pen.ellipse(0, 0, 14, 14, colour)
+    pen.box(0.3, 5, 13.7, 9, second)
 
 
 def _book(pen: Pen, colour: Colour, second: Colour) -> None:
-    pen.box(0, 1, 13, 12, colour)
-    pen.box(6, 1, 7, 12, INK)
-    pen.box(8, 3, 12, 6, second)
+    pen.box(0, 1, 14, 13, colour)
+    pen.box(8, 3, 13, 8, second)
 
 
 def _cup(pen: Pen, colour: Colour, second: Colour) -> None:
-    pen.box(7, 3, 13, 9, second, 2)
-    pen.box(1, 1, 10, 13, colour, 1)
-    pen.box(1, 1, 10, 3.5, second)
+    pen.box(8, 3, 14, 10, second, 2)
+    pen.box(1, 1, 11, 14, colour, 1)
+    pen.box(1, 1, 11, 4.5, second)
 
 
 def _bag(pen: Pen, colour: Colour, second: Colour) -> None:
-    pen.box(3, 0, 10, 5, second, 2)
-    pen.polygon([(1, 4), (12, 4), (13, 13), (0, 13)], colour)
+    pen.box(3, 0, 11, 5, second, 2)
+    pen.polygon([(1, 4), (13, 4), (14, 14), (0, 14)], colour)
 
 
 def _tree(pen: Pen, colour: Colour, second: Colour) -> None:
-    pen.box(7, 16, 11, 34, second)
+    pen.box(6.5, 16, 11.5, 34, second)
     pen.ellipse(0, 0, 18, 22, colour)
 
 
 def _lamp(pen: Pen, colour: Colour, second: Colour) -> None:
-    pen.box(8, 8, 10, 34, second)
-    pen.box(3, 32, 15, 34, second)
+    pen.box(7.5, 8, 10.5, 34, second)
+    pen.box(3, 31, 15, 34, second)
     pen.polygon([(5, 0), (13, 0), (18, 12), (0, 12)], colour)
 
 
 def _ladder(pen: Pen, colour: Colour, second: Colour) -> None:
-    for top in (4, 12, 20, 28):
-        pen.box(2, top, 16, top + 3, second)
-    pen.box(2, 0, 5, 34, colour)
-    pen.box(13, 0, 16, 34, colour)
+    for top in (3, 14, 25):
+        pen.box(2, top, 16, top + 4, second)
+    pen.box(1, 0, 5, 34, colour)
+    pen.box(13, 0, 17, 34, colour)
 
 
 _THINGS: dict[str, tuple[tuple[int, int], Callable]] = {

@@ -21,9 +21,11 @@ from .casting import GlyphPerson, GlyphScene
 from .clip import HAT_AT, HEAD_AT, PROP_AT, SHIRT_AT
 from .drawing import FINE, draw_face, draw_garment, draw_thing, sprite
 
-HIDDEN = 4  # rows of a head that a hat may hide: they do not count
+HIDDEN = 5  # rows of a head that a hat may hide: they do not count
+HEADS_ABOVE = 20  # rows in which the corner of a head is looked for: people stand on the ground
 APART = 10  # pixels between the heads of two people
 SLACK = 2  # pixels by which a garment may be off its place
+FACE_FITS, GARMENT_FITS = 0.08, 0.07  # distances above mean that it is not there; the VAE alone costs up to 0.075, 0.06
 STRANGERS = 8
 CANDIDATES = 6  # places looked at for each person
 
@@ -34,9 +36,9 @@ class Verdict:
 
     Args:
         x, y: corner of the head, pixels.
-        face: the person's own face fits best there, among all faces of the scene.
+        face: the person's own face is there, and fits best among all faces of the scene.
         known: it also fits better than STRANGERS other faces of the same noun.
-        worn: for "shirt", "hat" and "prop", those the person has: it fits there better than those of the others.
+        worn: for "shirt", "hat" and "prop", those the person has: it is there, and fits better than those of others.
         own: the same against STRANGERS others of the kind, too.
     """
 
@@ -72,7 +74,7 @@ def judge(frames: Tensor, scene: GlyphScene) -> list[Verdict]:
         strangers = [wardrobe.face(person.noun) for _ in range(STRANGERS)]
         rivals = [maps[other][y, x].item() for other in range(len(maps)) if other != index]
         mine = maps[index][y, x].item()
-        face = all(mine < rival for rival in rivals)
+        face = mine < FACE_FITS and all(mine < rival for rival in rivals)
         known = face and all(mine < _distances(still, _face(other))[y, x].item() for other in strangers)
         worn, own = {}, {}
         for kind in ("shirt", "hat", "prop"):
@@ -81,7 +83,9 @@ def judge(frames: Tensor, scene: GlyphScene) -> list[Verdict]:
                 continue
             others = [other for other in scene.people if other is not person and getattr(other, kind) is not None]
             error = _at(still, kind, thing, y, x)
-            worn[kind] = all(error < _at(still, kind, getattr(other, kind), y, x) for other in others)
+            worn[kind] = error < GARMENT_FITS and all(
+                error < _at(still, kind, getattr(other, kind), y, x) for other in others
+            )
             strange = [_stranger(wardrobe, kind, thing) for _ in range(STRANGERS)]
             own[kind] = worn[kind] and all(error < _at(still, kind, other, y, x) for other in strange)
         verdicts.append(Verdict(x, y - HIDDEN, face, known, worn, own))
@@ -126,7 +130,7 @@ def _places(maps: list[Tensor]) -> list[tuple[int, int]]:
     """Where each person is: places apart from one another, with the smallest sum of distances."""
     choices = []
     for distances in maps:
-        best_rows, rows = distances.min(dim=0)  # of each column
+        best_rows, rows = distances[:HEADS_ABOVE].min(dim=0)  # of each column
         remaining, candidates = best_rows.clone(), []
         for _ in range(CANDIDATES):
             x = int(remaining.argmin())
@@ -150,10 +154,10 @@ def _at(still: Tensor, kind: str, thing, y: int, x: int) -> float:
     at = {"shirt": SHIRT_AT, "hat": HAT_AT, "prop": PROP_AT}[kind]
     top = y - HIDDEN + round(at[1] - HEAD_AT[1])
     left = x + round(at[0] - HEAD_AT[0])
-    margin = 16  # white-free border, so that places partly outside the frame can be looked at
+    margin = 48  # a border, so that places partly or wholly outside the frame can be looked at
     bordered = F.pad(still[None], (margin,) * 4, mode="replicate")[0]
-    rows = slice(max(0, top + margin - SLACK), top + margin + SLACK + drawing.shape[0])
-    columns = slice(max(0, left + margin - SLACK), left + margin + SLACK + drawing.shape[1])
+    rows = slice(top + margin - SLACK, top + margin + SLACK + drawing.shape[0])
+    columns = slice(left + margin - SLACK, left + margin + SLACK + drawing.shape[1])
     return _distances(bordered[:, rows, columns], drawing).min().item()
 
 

@@ -61,7 +61,7 @@ def material(count: int, seed: int) -> tuple[Tensor, Tensor]:
     """Glyph clips (N, 3, F, H, W) and reference pictures (M, 3, 1, H, W), uint8."""
     source = GlyphSource(seed, count, casting=Casting(people=(0.2, 0.4, 0.4), hat=0.4, prop=0.4, thing=0.3))
     clips, pictures = [], []
-    for key in source.keys():
+    for key in source.keys():  # noqa: SIM118 (a source is no dict)
         sample = source.sample(key)
         clips.append((sample.clip.frames * 255).round().to(torch.uint8).permute(3, 0, 1, 2))
         height, width = sample.clip.frames.shape[1:3]

@@ -1,0 +1,223 @@
+"""Binding accuracy: does everybody wear what is theirs? On glyph scenes in colours and patterns never trained.
+
+    python benchmarks/binding.py score                       # lumosx-tiny, 1 to 4 people
+    python benchmarks/binding.py ablate --steps 1500 --seeds 0 1 --cache data/glyphs --out results
+
+`score` examines one model file. `ablate` first trains, with an equal budget from the same start and in the same order
+of clips, a model without the relational parts and models with one part more each, as in the paper's table:
+
+    none        pictures one by one in random order, plain attention
+    +r2pe       one place in time for each subject's pictures
+    +csam       and groups that see only themselves
+    +mcam R     and words bound to groups, with ratio R
+
+What is counted, in shares of people:
+
+    bound       the face is there, and each garment, hat and prop at its place is the person's own rather than that of
+                anybody else in the scene (chance: 1 of n for n people)
+    face        the face is the person's own rather than that of anybody else in the scene
+    exact       bound, and face and garments also fit better than eight strangers' each (chance: below 1 of 80)
+    placed      in shares of scenes whose caption says who stands where: everybody stands there
+
+The intervals are 95 % bootstrap intervals over scenes. "rebuilt" is the true clip through the VAE: the most that can be
+reached. Pairing and placement are scored apart: a person counts wherever they stand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import torch
+
+from lumosx_core.checkpoint import load_model
+from lumosx_core.model_files import ModelFiles
+from lumosx_core.text_encoder import TextEncoder
+from lumosx_core.tiny import TINY_DIRECTORY, tiny_files
+from lumosx_core.vae import WanVae
+from training.config import TrainConfig, read_config
+from training.glyph_world.exam import Answer, Question, Sampling, examine, make_questions, rebuild
+from training.trainer import Trainer
+
+RECIPE = Path(__file__).resolve().parent.parent / "training" / "tiny" / "phase2.toml"
+VARIANTS = {
+    "none": {"r2pe": False, "csam": False, "mcam_ratio": 0.0, "shuffle_pictures": True},
+    "+r2pe": {"r2pe": True, "csam": False, "mcam_ratio": 0.0},
+    "+csam": {"r2pe": True, "csam": True, "mcam_ratio": 0.0},
+    "+mcam 0.1": {"r2pe": True, "csam": True, "mcam_ratio": 0.1},
+    "+mcam 0.5": {"r2pe": True, "csam": True, "mcam_ratio": 0.5},
+    "+mcam 1.0": {"r2pe": True, "csam": True, "mcam_ratio": 1.0},
+}
+RESAMPLES = 2000
+HEADER = f"{'model':<22} {'people':>6} {'scenes':>6} | {'bound':>20} {'face':>20} {'exact':>20} {'placed':>20}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    score = commands.add_parser("score", help="examine one model file")
+    score.add_argument("model", nargs="?", type=Path, default=tiny_files().diffusion_model)
+    ablate = commands.add_parser("ablate", help="train variants and examine them")
+    ablate.add_argument("--cache", type=Path, required=True, help="of glyph clips, made by lumosx cache")
+    ablate.add_argument(
+        "--start", type=Path, help="a model file from which all variants start; without it from nothing"
+    )
+    ablate.add_argument("--steps", type=int, default=1500)
+    ablate.add_argument("--seeds", type=int, nargs="+", default=[0])
+    ablate.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    ablate.add_argument("--out", type=Path, required=True, help="folder for the trained models")
+    for command in (score, ablate):
+        command.add_argument("--people", type=int, nargs="+", default=[1, 2, 3, 4])
+        command.add_argument("--scenes", type=int, default=100, help="of each number of people")
+        command.add_argument("--steps-of-sampling", type=int, default=16)
+        command.add_argument("--cfg", type=float, default=1.0)
+        command.add_argument("--seed", type=int, default=0, help="of the noise")
+        command.add_argument("--json", type=Path, help="also write every answer there")
+    options = parser.parse_args()
+    exam = Exam(tiny_files(TINY_DIRECTORY), options)
+    if options.command == "score":
+        exam.score("rebuilt", lambda questions: rebuild(exam.vae, questions))
+        exam.score_model(options.model.stem, options.model)
+    else:
+        compare(exam, options)
+    if options.json:
+        options.json.write_text(json.dumps(exam.record, indent=1))
+
+
+class Exam:
+    """The questions, and a table that grows by a line with every model and number of people."""
+
+    def __init__(self, files: ModelFiles, options: argparse.Namespace):
+        self.sampling = Sampling(steps=options.steps_of_sampling, cfg=options.cfg, seed=options.seed)
+        self.vae = WanVae.load(files.vae)
+        self.empty_text = TextEncoder(files.text_encoder).encode("")[1]
+        self.questions = {people: make_questions(files, people, options.scenes) for people in options.people}
+        self.record: dict = {"sampling": asdict(self.sampling), "answers": {}}
+        print(HEADER)
+
+    def score_model(self, name: str, path: Path, **switches) -> dict[int, list[Answer]]:
+        """Examine a model file with these relational parts (as in VARIANTS)."""
+        shuffle = switches.pop("shuffle_pictures", False)
+        model = load_model(path).eval().requires_grad_(False)
+        model.config = replace(model.config, **switches)
+        model.join_text_padding = True
+
+        def answers(questions: Sequence[Question]) -> list[Answer]:
+            return examine(
+                model, self.vae, questions, self.sampling, empty_text=self.empty_text, shuffle_pictures=shuffle
+            )
+
+        return self.score(name, answers)
+
+    def score(self, name: str, answers: Callable[[Sequence[Question]], list[Answer]]) -> dict[int, list[Answer]]:
+        found = {}
+        for people, questions in self.questions.items():
+            found[people] = answers(questions)
+            columns = [interval(rows) for rows in shares(found[people]).values()]
+            texts = " ".join(f"{column:>20}" for column in columns)
+            print(f"{name:<22} {people:>6} {len(questions):>6} | {texts}", flush=True)
+            self.record["answers"].setdefault(name, {})[people] = [asdict(answer) for answer in found[people]]
+        return found
+
+
+def compare(exam: Exam, options: argparse.Namespace) -> None:
+    """Train and examine the variants, then say how each differs from the one without relational parts."""
+    exam.score("rebuilt", lambda questions: rebuild(exam.vae, questions))
+    results: dict[str, dict[int, list[list[Answer]]]] = {}
+    for name in options.variants:
+        for seed in options.seeds:
+            folder = options.out / f"{name.replace(' ', '-').strip('+')}-seed{seed}"
+            file = train(variant_config(name, folder, seed, options))
+            for people, answers in exam.score_model(f"{name} seed {seed}", file, **VARIANTS[name]).items():
+                results.setdefault(name, {}).setdefault(people, []).append(answers)
+    base = results.pop("none", None)
+    if base is None:
+        return
+    print("\nbound, difference to none in points, with 95 % interval over scenes (the same scenes and noise for both)")
+    for name, by_people in results.items():
+        for people, runs in by_people.items():
+            print(f"{name:<22} {people:>6} | {difference(base[people], runs)}", flush=True)
+
+
+def variant_config(name: str, folder: Path, seed: int, options: argparse.Namespace) -> TrainConfig:
+    config = read_config(str(RECIPE))
+    start = {"file": str(options.start)} if options.start else {"file": None, "sizes": tiny_sizes()}
+    return replace(
+        config,
+        model=replace(config.model, **start, **VARIANTS[name]),
+        data=replace(config.data, cache=str(options.cache)),
+        training=replace(config.training, output=str(folder), steps=options.steps, seed=seed, save_every=500, keep=1),
+    )
+
+
+def tiny_sizes():
+    return read_config(str(RECIPE.with_name("phase1.toml"))).model.sizes
+
+
+def train(config: TrainConfig) -> Path:
+    started = time.time()
+    outcome = Trainer(config, say=lambda line: None).run()
+    if outcome.file is None:
+        raise SystemExit(f"stopped after step {outcome.step}; run again to go on")
+    print(f"  trained {config.training.output} in {time.time() - started:.0f} s", file=sys.stderr, flush=True)
+    return outcome.file
+
+
+def shares(answers: Sequence[Answer]) -> dict[str, list[list[bool]]]:
+    """For each column, what was seen in each scene: a list of people, or of the one scene."""
+    return {
+        "bound": [[person.bound for person in answer.people] for answer in answers],
+        "face": [[person.face for person in answer.people] for answer in answers],
+        "exact": [
+            [person.bound and person.known and all(person.own.values()) for person in answer.people]
+            for answer in answers
+        ],
+        "placed": [[answer.placed] for answer in answers if answer.placed is not None],
+    }
+
+
+def interval(rows: Sequence[Sequence[bool]]) -> str:
+    if not rows:
+        return "-"
+    low, high = bootstrap([(sum(row), len(row)) for row in rows])
+    return f"{percent(rows):.1f} [{low:.1f}, {high:.1f}]"
+
+
+def percent(rows: Sequence[Sequence[bool]]) -> float:
+    return 100 * sum(map(sum, rows)) / sum(map(len, rows))
+
+
+def difference(base: Sequence[Sequence[Answer]], runs: Sequence[Sequence[Answer]]) -> str:
+    """Of the share of bound people, over all seeds of both; scenes are resampled as wholes."""
+    halves = [zip(*(shares(run)["bound"] for run in half), strict=True) for half in (base, runs)]
+    scenes = list(zip(*halves, strict=True))
+
+    def points(chosen: Sequence) -> float:
+        theirs, mine = ([sum(part, []) for part in parts] for parts in zip(*chosen, strict=True))
+        return percent(mine) - percent(theirs)
+
+    chance = random.Random(0)
+    resampled = sorted(points(chance.choices(scenes, k=len(scenes))) for _ in range(RESAMPLES))
+    low, high = resampled[round(0.025 * RESAMPLES)], resampled[round(0.975 * RESAMPLES) - 1]
+    return f"{points(scenes):+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def bootstrap(scenes: Sequence[tuple[int, int]]) -> tuple[float, float]:
+    """95 % interval of the share, in percent, of (hits, people) pairs resampled over scenes."""
+    chance = torch.Generator().manual_seed(0)
+    table = torch.tensor(scenes, dtype=torch.float64)
+    chosen = table[torch.randint(len(table), (RESAMPLES, len(table)), generator=chance)].sum(1)
+    values = (100 * chosen[:, 0] / chosen[:, 1]).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
+    return tuple(values.tolist())
+
+
+if __name__ == "__main__":
+    main()
