@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 
 from .errors import LumosXError, MissingPackageError
 
@@ -45,8 +46,10 @@ def _parser() -> argparse.ArgumentParser:
     tiny.add_argument("directory", metavar="DIR", help="such as a ComfyUI models folder")
     tiny.set_defaults(run=_tiny)
     # The core imports no other room: rooms such as training announce their commands to Python's package metadata.
+    # A room may be announced and yet not be there: what is sent to ComfyUI's registry has no training in it.
     for command in sorted(entry_points(group="lumosx.commands"), key=lambda command: command.name):
-        command.load()(commands)
+        if find_spec(command.module.partition(".")[0]) is not None:
+            command.load()(commands)
     return parser
 
 

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,54 @@ def test_tiny_writes_the_preset_and_says_where(tmp_path, capsys):
     output = capsys.readouterr().out
     for folder, path in tiny_files(tmp_path).by_folder.items():
         assert path.is_file() and f"{path}  (ComfyUI: models/{folder})" in output
+
+
+@pytest.fixture
+def announce(tmp_path, monkeypatch):
+    """Announces the command `greet` of a room; the room `toy_room` is there, with commands.py as given."""
+
+    def announce(address, source="def add(commands):\n    commands.add_parser('greet').set_defaults(run=print)\n"):
+        room = tmp_path / "rooms" / "toy_room"
+        room.mkdir(parents=True)
+        (room / "__init__.py").touch()
+        (room / "commands.py").write_text(source)
+        monkeypatch.syspath_prepend(room.parent)
+        entry = EntryPoint("greet", address, "lumosx.commands")
+        monkeypatch.setattr("lumosx_core.cli.entry_points", lambda group: [entry] if group == entry.group else [])
+
+    yield announce
+    for module in ("toy_room", "toy_room.commands"):
+        sys.modules.pop(module, None)
+
+
+def test_another_room_adds_its_command(announce, capsys):
+    announce("toy_room.commands:add")
+    assert run("greet") == 0
+    assert "greet" not in capsys.readouterr().err
+
+
+def test_the_command_of_a_room_that_is_not_there_is_left_out(announce, capsys):
+    announce("absent_room.commands:add")
+    with pytest.raises(SystemExit) as left:
+        run("--help")
+    output = capsys.readouterr()
+    assert (left.value.code, output.err) == (0, "")
+    assert "generate" in output.out and "greet" not in output.out
+
+
+@pytest.mark.parametrize(
+    ("address", "source", "expected"),
+    [
+        ("toy_room.absent:add", "", ModuleNotFoundError),
+        ("toy_room.commands:add", "", AttributeError),
+        ("toy_room.commands:add", "import a_package_that_is_absent", ModuleNotFoundError),
+    ],
+    ids=["no module", "no function", "no package"],
+)
+def test_a_room_that_is_there_but_broken_says_so(announce, address, source, expected):
+    announce(address, source)
+    with pytest.raises(expected):
+        run("--help")
 
 
 def test_download_needs_a_place(capsys, tmp_path):
