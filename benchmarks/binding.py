@@ -43,9 +43,9 @@ from lumosx_core.model_files import ModelFiles
 from lumosx_core.text_encoder import TextEncoder
 from lumosx_core.tiny import TINY_DIRECTORY, tiny_files
 from lumosx_core.vae import WanVae
-from training.config import TrainConfig, read_config
 from training.glyph_world.exam import Answer, Question, Sampling, examine, make_questions, rebuild
-from training.trainer import Trainer
+from training.loop.config import TrainConfig, read_config
+from training.loop.trainer import Trainer
 
 RECIPE = Path(__file__).resolve().parent.parent / "training" / "tiny" / "phase2.toml"
 VARIANTS = {

@@ -40,9 +40,9 @@ from torch import Tensor
 from lumosx_core import LumosXConfig, LumosXModel
 from lumosx_core.tiny import TINY_CONFIG
 from training.flops import forward_flops, step_flops
-from training.gradient_checkpointing import checkpoint_blocks
 from training.lora import LoraSettings, add_lora
-from training.offload import offload_blocks
+from training.memory.gradient_checkpointing import checkpoint_blocks
+from training.memory.offload import offload_blocks
 
 GIB = 2**30
 WAYS = ("plain", "recompute", "recompute, host", "offload", "offload, host")

@@ -14,10 +14,10 @@ from safetensors.torch import save_file
 
 from lumosx_core import cli
 from lumosx_core.layout import ReferenceLayout
-from training import train as command
-from training import trainer as trainer_module
-from training.sharding import whole
-from training.trainer import Trainer
+from training.loop import train as command
+from training.loop import trainer as trainer_module
+from training.loop.sharding import whole
+from training.loop.trainer import Trainer
 
 
 def cache() -> FakeCache:

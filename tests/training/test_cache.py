@@ -20,10 +20,10 @@ from lumosx_core.phrases import phrase_mask
 from lumosx_core.pictures import fit_on_canvas
 from lumosx_core.text_encoder import TextEncoder
 from lumosx_core.vae import WanVae
-from training.buckets import Bucket, BucketPlan
 from training.cache import LatentCache, build_cache
-from training.cache_files import packs_of, read_pack, read_tensors, write_pack
-from training.items import collate
+from training.cache.files import packs_of, read_pack, read_tensors, write_pack
+from training.data.buckets import Bucket, BucketPlan
+from training.data.items import collate
 
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")

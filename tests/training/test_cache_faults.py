@@ -11,8 +11,8 @@ from toy_source import PLAIN, ToySource, clip_pack
 
 from lumosx_core import LumosXError
 from training.cache import LatentCache, build_cache
-from training.cache_files import packs_of, read_pack, write_pack
-from training.samples import BadSample
+from training.cache.files import packs_of, read_pack, write_pack
+from training.data.samples import BadSample
 
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")

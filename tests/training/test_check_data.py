@@ -10,8 +10,8 @@ from sample_files import CAPTION, make_picture, make_sample, make_video, noise, 
 
 from lumosx_core.case_folder import Case, read_case, write_case
 from lumosx_core.cli import main
-from training.check_data import DataReport, check_data
-from training.samples import RawSample
+from training.data.check_data import DataReport, check_data
+from training.data.samples import RawSample
 
 
 @pytest.fixture

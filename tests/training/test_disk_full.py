@@ -15,9 +15,9 @@ from forked import fork_server
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.layout import ReferenceLayout
-from training import checkpoints as module
-from training.checkpoints import Checkpoints
-from training.trainer import Trainer
+from training.loop import checkpoints as module
+from training.loop.checkpoints import Checkpoints
+from training.loop.trainer import Trainer
 
 pytest.importorskip("accelerate")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.config import EmaSettings
-from training.ema import Ema
+from training.loop.config import EmaSettings
+from training.loop.ema import Ema
 
 
 def test_the_average_is_the_one_of_the_formula():

@@ -6,8 +6,8 @@ import os
 import pytest
 from PIL import Image
 
-from training.manifest import ManifestSource
-from training.sources import FolderSource
+from training.data.manifest import ManifestSource
+from training.data.sources import FolderSource
 
 
 def touch(path):

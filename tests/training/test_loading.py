@@ -10,7 +10,7 @@ from fakes import FakeCache, tiny_config
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.layout import ReferenceLayout
-from training.loading import Loader
+from training.loop.loading import Loader
 
 ALONE, PAIR = ReferenceLayout(1, (2,)), ReferenceLayout(0, (2, 1))
 

@@ -13,11 +13,12 @@ from lumosx_core import LumosXConfig, LumosXError, LumosXModel
 from lumosx_core.checkpoint import load_model, read_state_dict
 from lumosx_core.cli import main
 from lumosx_core.convert import convert
-from training.lora import LoraSettings, add_lora, load_lora, lora_layers, save_lora
-from training.lora_export import export_lora, read_any_lora
-from training.lora_extract import extract_lora, low_rank
-from training.lora_files import LoraFile, LoraLayer, read_lora
-from training.lora_merge import _Merge, merge_lora
+from training.lora import LoraSettings, add_lora, load_lora, save_lora
+from training.lora.export import export_lora, read_any_lora
+from training.lora.extract import extract_lora, low_rank
+from training.lora.files import LoraFile, LoraLayer, read_lora
+from training.lora.layers import lora_layers
+from training.lora.merge import _Merge, merge_lora
 
 CONFIG = LumosXConfig(dim=128, ffn_dim=64, num_heads=1, num_layers=2, text_dim=32)
 

@@ -11,9 +11,9 @@ from fakes import SIZES, FakeCache, tiny_config
 from lumosx_core.errors import LumosXError
 from lumosx_core.layout import ReferenceLayout
 from lumosx_core.tiny import tiny_files
-from training.items import TrainingItem
-from training.run_log import read_log
-from training.trainer import Trainer
+from training.data.items import TrainingItem
+from training.loop.run_log import read_log
+from training.loop.trainer import Trainer
 
 for package in ("accelerate", "av", "diffusers", "sentencepiece", "transformers"):
     pytest.importorskip(package)

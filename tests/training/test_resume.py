@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.layout import ReferenceLayout
-from training.run_log import RunLog, read_log
-from training.trainer import Trainer
+from training.loop.run_log import RunLog, read_log
+from training.loop.trainer import Trainer
 
 pytest.importorskip("accelerate")
 

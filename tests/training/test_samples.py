@@ -24,8 +24,8 @@ from sample_files import (
 
 from lumosx_core.case_folder import Case, read_case, write_case
 from lumosx_core.errors import LumosXError, MissingPackageError
-from training.clips import ClipSettings
-from training.samples import BadSample, RawSample, SampleSettings, read_sample, write_sample
+from training.data.clips import ClipSettings
+from training.data.samples import BadSample, RawSample, SampleSettings, read_sample, write_sample
 
 
 @pytest.fixture

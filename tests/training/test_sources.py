@@ -15,9 +15,9 @@ from lumosx_core.case_folder import Case
 from lumosx_core.errors import LumosXError
 from lumosx_core.phrases import match_phrases_in_text
 from lumosx_core.scene import Reference
-from training.phrase_check import check_phrases
-from training.samples import BadSample
-from training.sources import open_source
+from training.data.phrase_check import check_phrases
+from training.data.samples import BadSample
+from training.data.sources import open_source
 
 
 def loads(source):

@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 from lumosx_core.checkpoint import load_model
 from lumosx_core.errors import LumosXError
 from lumosx_core.layout import ReferenceLayout
-from training.items import TrainingBatch
-from training.loading import NoisyBatch
-from training.run_log import read_log
-from training.trainer import Trainer
+from training.data.items import TrainingBatch
+from training.loop.loading import NoisyBatch
+from training.loop.run_log import read_log
+from training.loop.trainer import Trainer
 
 pytest.importorskip("accelerate")
 

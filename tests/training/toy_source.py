@@ -13,8 +13,8 @@ import torch
 from lumosx_core.case_folder import Case
 from lumosx_core.scene import Reference, Scene, Subject
 from training.cache import CacheSettings
-from training.cache_files import packs_of
-from training.samples import BadSample, RawSample
+from training.cache.files import packs_of
+from training.data.samples import BadSample, RawSample
 
 FRAMES, HEIGHT, WIDTH = 9, 32, 48
 PLAIN = CacheSettings(frames=(FRAMES,), sizes=(), augment="none")

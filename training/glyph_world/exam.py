@@ -18,9 +18,9 @@ from lumosx_core.solver import sample_dpmpp_2m
 from lumosx_core.vae import WanVae
 
 from ..cache import CacheSettings, LatentCache, build_cache
-from ..dropout import ungrouped
-from ..items import TrainingBatch, TrainingItem, collate
-from ..noise import draw_noise
+from ..data.items import TrainingBatch, TrainingItem, collate
+from ..loop.dropout import ungrouped
+from ..loop.noise import draw_noise
 from .casting import Casting
 from .scoring import Verdict, judge, placed_right
 from .source import GlyphSample, GlyphSource

@@ -49,7 +49,7 @@ class GlyphSource:
 
     def load(self, key: str):
         """The clip as training reads it from disk (samples.RawSample)."""
-        from ..samples import RawSample
+        from ..data.samples import RawSample
 
         sample = self.sample(key)
         return RawSample(key, sample.case, sample.clip.frames, FRAMES_A_SECOND)

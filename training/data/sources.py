@@ -114,7 +114,7 @@ def _samples(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
 
 
 def _glyphs(address: str) -> Source:
-    from .glyph_world import GlyphSource
+    from ..glyph_world import GlyphSource
 
     seed, _, rest = address.removeprefix("glyphs:").partition(":")
     count, sized, size = rest.partition(":")

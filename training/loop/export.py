@@ -58,7 +58,7 @@ def export(config: TrainConfig, network: nn.Module, weights: dict[str, Tensor], 
 
 
 def _export_lora(path: Path, config: TrainConfig, network: nn.Module, full: dict[str, Tensor], metadata: dict) -> None:
-    from .lora import save_lora
+    from ..lora import save_lora
 
     if any(is_shared(parameter) for parameter in network.parameters()):
         network = starting_model(config)  # a LoRA is read off a network that is whole

@@ -22,11 +22,11 @@ from lumosx_core.scene import Scene
 from lumosx_core.text_encoder import TextEncoder
 from lumosx_core.vae import WanVae
 
-from .augment import augment, chance_of
-from .cache_files import all_finite
-from .cache_settings import STORED, CacheSettings
-from .clips import fit_clip
-from .samples import RawSample, check_caption
+from ..data.augment import augment, chance_of
+from ..data.clips import fit_clip
+from ..data.samples import RawSample, check_caption
+from .files import all_finite
+from .settings import STORED, CacheSettings
 
 BATCH_PIXELS = 2**18  # encoded at once: 42 pictures of 64 x 96, one of 832 x 480; more no longer fit a CPU's cache
 BATCH_TOKENS = {"cpu": 2**9, "cuda": 2**14}  # the released encoder's weights (11 GB) are read once for each batch

@@ -20,9 +20,9 @@ from lumosx_core.text_encoder import TextEncoder
 from lumosx_core.vae import WanVae
 from lumosx_core.video import write_video
 
+from ..data.items import TrainingBatch
 from .config import TrainConfig
 from .dropout import ungrouped
-from .items import TrainingBatch
 
 FOLDER = "samples"
 

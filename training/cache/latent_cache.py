@@ -1,7 +1,4 @@
-"""Latents and encoded captions on the disk, made once and read many times.
-
-`build_cache` makes a cache (cache_build.py), `LatentCache` reads it. See cache_index.py for the files.
-"""
+"""Reads a cache: training items by number, each checked for damage."""
 
 from __future__ import annotations
 
@@ -14,16 +11,13 @@ from torch import Tensor
 
 from lumosx_core.errors import LumosXError
 
-from .buckets import Bucket
-from .cache_build import CacheReport, build_cache
-from .cache_encoder import text_name
-from .cache_files import all_finite, read_tensors
-from .cache_index import read_clips, read_texts
-from .cache_settings import CacheSettings, read_head
-from .items import TrainingItem
-from .samples import BadSample
-
-__all__ = ["CacheReport", "CacheSettings", "LatentCache", "build_cache"]
+from ..data.buckets import Bucket
+from ..data.items import TrainingItem
+from ..data.samples import BadSample
+from .encoder import text_name
+from .files import all_finite, read_tensors
+from .index import read_clips, read_texts
+from .settings import read_head
 
 
 class LatentCache:

@@ -264,6 +264,6 @@ class Trainer:
 
 
 def open_cache(config: TrainConfig):
-    from .cache import LatentCache
+    from ..cache import LatentCache
 
     return LatentCache(config.data.cache)

@@ -18,7 +18,7 @@ from lumosx_core.checkpoint import open_network
 from lumosx_core.detect import native_names
 from lumosx_core.errors import LumosXError
 
-from .lora_files import LoraFile, check_destination, read_lora
+from .files import LoraFile, check_destination, read_lora
 
 _SCALES = (".scale_weight", ".weight_scale")
 _CHUNK = 2**24  # bytes

@@ -18,11 +18,11 @@ from torch import Tensor
 from lumosx_core.errors import LumosXError, MissingPackageError
 from lumosx_core.model_files import ModelFiles
 
-from .cache_encoder import EncodedSample, PreparedSample, SampleEncoder, text_name
-from .cache_files import all_finite, write_pack
-from .cache_index import CLIPS, TEXTS, read_texts
-from .cache_settings import CacheSettings
-from .samples import BadSample, Source
+from ..data.samples import BadSample, Source
+from .encoder import EncodedSample, PreparedSample, SampleEncoder, text_name
+from .files import all_finite, write_pack
+from .index import CLIPS, TEXTS, read_texts
+from .settings import CacheSettings
 
 PACK_CLIPS, PACK_BYTES, PACK_SECONDS = 128, 2**28, 120
 PENDING_VALUES = 2**23  # of prepared pixels that wait to be encoded together

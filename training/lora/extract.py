@@ -15,7 +15,7 @@ from lumosx_core.checkpoint import open_network
 from lumosx_core.detect import detect_config
 from lumosx_core.errors import LumosXError
 
-from .lora_files import LoraFile, LoraLayer, check_destination
+from .files import LoraFile, LoraLayer, check_destination
 
 
 @dataclass(frozen=True)

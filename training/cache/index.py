@@ -18,7 +18,7 @@ from pathlib import Path
 from lumosx_core.errors import LumosXError
 from lumosx_core.layout import ReferenceLayout
 
-from .cache_files import Pack, StoredSpan, packs_of, read_pack
+from .files import Pack, StoredSpan, packs_of, read_pack
 
 CLIPS, TEXTS = "clips", "texts"
 log = logging.getLogger(__name__)

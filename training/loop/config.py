@@ -13,7 +13,7 @@ from lumosx_core.errors import LumosXError
 from lumosx_core.schedule import flow_sigmas
 from lumosx_core.sizes import check_video_size
 
-from .lora import LoraSettings
+from ..lora import LoraSettings
 from .toml_tables import read_tables, tables_to_dataclass
 
 

@@ -34,7 +34,7 @@ def starting_model(config: TrainConfig) -> LumosXModel:
             model = load_model(settings.file, dtype=getattr(torch, settings.dtype))
             model.config = replace(model.config, **options)  # none of them shows in the weights
         if config.lora is not None:
-            from .lora import add_lora
+            from ..lora import add_lora
 
             add_lora(model, config.lora)
     return model.train()

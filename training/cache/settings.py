@@ -14,7 +14,7 @@ from lumosx_core.atomic_file import atomic_file
 from lumosx_core.errors import LumosXError
 from lumosx_core.model_files import ModelFiles
 
-from .clips import ClipSettings
+from ..data.clips import ClipSettings
 
 FORMAT = 1
 HEAD = "cache.json"

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from lumosx_core import LumosXError, LumosXModel, MissingPackageError
 
-from .lora_files import LoraFile, LoraLayer, read_lora
+from .files import LoraFile, LoraLayer, read_lora
 
 ATTENTION = tuple(f"{attention}.{layer}" for attention in ("self_attn", "cross_attn") for layer in "qkvo")
 FEED_FORWARD = ("ffn.0", "ffn.2")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lumosx_core.layout import ReferenceLayout
 
-from .items import TrainingBatch
+from ..data.items import TrainingBatch
 from .noise import draw_generator
 
 

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from lumosx_core.errors import LumosXError
 
+from ..data.items import TrainingBatch, TrainingItem, collate
+from ..data.samples import BadSample
 from .config import TrainConfig
 from .dropout import ungrouped, without_pictures, without_text
-from .items import TrainingBatch, TrainingItem, collate
 from .noise import draw_noise, draw_seed, draw_share, draw_timesteps
-from .samples import BadSample
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Loader:
     """
 
     def __init__(self, cache, config: TrainConfig, rank: int = 0, processes: int = 1):
-        from .buckets import BucketPlan
+        from ..data.buckets import BucketPlan
 
         loop, data = config.training, config.data
         if loop.batch_size % (processes * loop.accumulate):

@@ -25,11 +25,11 @@ from lumosx_core.errors import LumosXError
 from lumosx_core.model_files import ModelFiles
 from lumosx_core.pipeline import choose_device
 
-from .cache_files import all_finite, packs_of, read_pack, read_tensors
-from .cache_index import CLIPS, TEXTS, read_clips, read_texts
-from .cache_settings import CacheSettings, prepare_head
-from .cache_writer import PACK_CLIPS, CacheWriter, Job
-from .samples import BadSample, Source
+from ..data.samples import BadSample, Source
+from .files import all_finite, packs_of, read_pack, read_tensors
+from .index import CLIPS, TEXTS, read_clips, read_texts
+from .settings import CacheSettings, prepare_head
+from .writer import PACK_CLIPS, CacheWriter, Job
 
 log = logging.getLogger(__name__)
 

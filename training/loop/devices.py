@@ -43,7 +43,7 @@ def place_model(model: LumosXModel, config: TrainConfig, accelerator) -> None:
     loop = config.training
     model.join_text_padding = accelerator.device.type == "cpu"  # where it saves most of a small network's time
     if loop.offload_blocks:
-        from .offload import offload_blocks
+        from ..memory.offload import offload_blocks
 
         # A LoRA is small and stays on the device, where its optimiser is fast.
         offload_blocks(
@@ -53,6 +53,6 @@ def place_model(model: LumosXModel, config: TrainConfig, accelerator) -> None:
     if not accelerator.is_fsdp2:  # which divides the weights first
         model.to(accelerator.device)
     if loop.recompute_blocks:
-        from .gradient_checkpointing import checkpoint_blocks
+        from ..memory.gradient_checkpointing import checkpoint_blocks
 
         checkpoint_blocks(model, inputs_on_cpu=loop.offload_inputs)

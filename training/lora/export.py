@@ -1,6 +1,6 @@
 """Turns a LoRA of any usual kind into ComfyUI's file, or into peft's folder.
 
-Sources: a file of any format of lora_files.py, a folder that peft wrote (adapter_config.json and
+Sources: a file of any format of files.py, a folder that peft wrote (adapter_config.json and
 adapter_model.safetensors), and a checkpoint folder of a LoRA run (run.json; its averaged weights, if there are any).
 """
 
@@ -16,7 +16,7 @@ import torch
 from lumosx_core.atomic_file import atomic_file
 from lumosx_core.errors import LumosXError
 
-from .lora_files import LoraFile, check_destination, read_lora
+from .files import LoraFile, check_destination, read_lora
 
 PEFT_CONFIG, PEFT_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 RUN = "run.json"

@@ -1,0 +1,32 @@
+"""`lumosx glyphs`: clips of the glyph world as sample folders."""
+
+from __future__ import annotations
+
+
+def add_glyphs(commands) -> None:
+    parser = commands.add_parser(
+        "glyphs",
+        help="write clips of the glyph world as sample folders, to try training without data of your own",
+        description="Write clips of the glyph world as sample folders: the world that lumosx-tiny was trained on.",
+    )
+    parser.add_argument("directory", metavar="DIR", help="a new folder")
+    parser.add_argument("--count", type=int, default=10, help="number of clips (default 10)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--people", type=int, choices=(1, 2, 3, 4), help="people in each clip (default: 1 to 3)")
+    parser.add_argument("--new", action="store_true", help="colours and patterns that lumosx-tiny never saw")
+    parser.add_argument("--sashes", action="store_true", help="everybody wears a white sash: something to teach a LoRA")
+    parser.set_defaults(run=_glyphs)
+
+
+def _glyphs(options) -> None:
+    from ..glyph_world import Casting, GlyphSource
+    from ..glyph_world.folders import write_folders
+
+    people = Casting.people
+    if options.people:
+        people = tuple(float(number == options.people) for number in range(1, options.people + 1))
+    source = GlyphSource(
+        options.seed, options.count, casting=Casting(people=people, new=options.new, sashes=options.sashes)
+    )
+    write_folders(source, options.directory)
+    print(f"Wrote {options.count} clips to {options.directory}")
