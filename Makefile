@@ -1,4 +1,4 @@
-# make demo    a video from the example case with the tiny built-in model
+# make demo    a video of two glyph people with the tiny built-in model
 # make test    the whole test suite
 # make lint    what a review would complain about; make format mends most of it
 #
@@ -23,11 +23,11 @@ $(INSTALLED): pyproject.toml Makefile
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet $(TORCH)
 	$(BIN)/python -c "from importlib.metadata import version; print('torch==' + version('torch'))" > $(VENV)/constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint $(VENV)/constraints.txt --editable '.[headless,dev]'
+	$(BIN)/python -m pip install --quiet --constraint $(VENV)/constraints.txt --editable '.[training,dev]'
 	touch $@
 
 demo: $(INSTALLED)
-	$(BIN)/lumosx generate examples/two_people --model tiny --out $(DEMO)
+	$(BIN)/lumosx generate examples/glyph_people --model tiny --out $(DEMO)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest

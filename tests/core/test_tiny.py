@@ -1,78 +1,70 @@
-"""The tiny preset: native formats, the same bytes every time, and weights that compute something."""
+"""lumosx-tiny, the trained miniature: complete, small, in native formats, copied whole."""
 
-import hashlib
+import json
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from lumosx_core import LumosXError, LumosXModel
-from lumosx_core.tiny import TINY_CONFIG, tiny_files, train_tokenizer, write_tiny
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    return write_tiny(tmp_path_factory.mktemp("tiny"))
-
-
-def digest(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+from lumosx_core.text_encoder import TextEncoder
+from lumosx_core.tiny import TINY_CONFIG, TINY_DIRECTORY, tiny_files, write_tiny
 
 
 def every_file(files):
     return files.diffusion_model, files.vae, files.text_encoder
 
 
-def test_writing_twice_gives_the_same_bytes(tiny, tmp_path):
-    again = write_tiny(tmp_path)
-    assert [digest(path) for path in every_file(again)] == [digest(path) for path in every_file(tiny)]
+def test_it_comes_with_the_program():
+    assert all(path.is_file() for path in every_file(tiny_files()))
 
 
-def test_files_lie_as_in_the_models_folder_of_comfyui(tiny, tmp_path):
-    files = tiny_files(tmp_path)
-    assert [str(path.relative_to(tmp_path)) for path in every_file(files)] == [
+def test_copies_are_the_same_bytes_and_lie_as_in_the_models_folder_of_comfyui(tmp_path):
+    copies = write_tiny(tmp_path)
+    assert [str(path.relative_to(tmp_path)) for path in every_file(copies)] == [
         "diffusion_models/lumosx-tiny.safetensors",
         "vae/lumosx-tiny-vae.safetensors",
         "text_encoders/lumosx-tiny-umt5.safetensors",
     ]
-    assert all(path.is_file() for path in every_file(tiny))
+    for copy, own in zip(every_file(copies), every_file(tiny_files()), strict=True):
+        assert copy.read_bytes() == own.read_bytes()
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(every_file(copies))
 
 
-def test_the_preset_stays_small(tiny):
-    assert sum(path.stat().st_size for path in every_file(tiny)) < 25 * 2**20
-    parameters = sum(tensor.numel() for tensor in load_file(tiny.diffusion_model).values())
+def test_it_stays_small():
+    assert sum(path.stat().st_size for path in TINY_DIRECTORY.rglob("*") if path.is_file()) < 25_000_000
+    parameters = sum(tensor.numel() for tensor in load_file(tiny_files().diffusion_model).values())
     assert 3_500_000 < parameters < 4_500_000
 
 
-def test_nothing_but_the_finished_files_is_left(tiny):
-    root = tiny.vae.parent.parent
-    assert sorted(path for path in root.rglob("*") if path.is_file()) == sorted(every_file(tiny))
-
-
-def test_the_diffusion_model_reacts_to_noise_time_and_text(tiny):
+def test_its_network_is_the_one_that_its_config_says():
     model = LumosXModel(TINY_CONFIG)
-    model.load_state_dict({name: tensor.float() for name, tensor in load_file(tiny.diffusion_model).items()})
-    generator = torch.Generator().manual_seed(0)
-    video = torch.randn(1, 16, 2, 8, 8, generator=generator)
-    text = torch.randn(2, 5, 4096, generator=generator)
-    with torch.no_grad():
-        velocity = model(video, torch.tensor([900]), text[:1])
-        other_text = model(video, torch.tensor([900]), text[1:])
-        other_time = model(video, torch.tensor([100]), text[:1])
-    assert velocity.isfinite().all()
-    assert 0.1 < velocity.std() < 10
-    assert (velocity - other_text).abs().mean() > 1e-3
-    assert (velocity - other_time).abs().mean() > 1e-2
+    weights = load_file(tiny_files().diffusion_model)
+    model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+    assert {tensor.dtype for tensor in weights.values()} == {torch.bfloat16}
+    assert model.head.head.weight.abs().mean() > 1e-3  # zero before training
+
+
+def test_its_training_is_told_beside_it():
+    log = [json.loads(line) for line in (TINY_DIRECTORY / "training_log.jsonl").read_text().splitlines()]
+    assert len(log) > 100 and all({"step", "loss"} <= set(line) for line in log)
+    first, last = (sum(line["loss"] for line in part) / len(part) for part in (log[:20], log[-20:]))
+    assert last < first
+    for name in ("README.md", "curve.png"):
+        assert (TINY_DIRECTORY / name).stat().st_size > 0
 
 
 def test_the_tokeniser_has_the_special_ids_of_umt5_and_reads_any_character():
-    sentencepiece = pytest.importorskip("sentencepiece")
-    tokenizer = sentencepiece.SentencePieceProcessor(model_proto=train_tokenizer(), add_eos=True)
-    assert (tokenizer.pad_id(), tokenizer.eos_id(), tokenizer.unk_id(), tokenizer.bos_id()) == (0, 1, 2, -1)
+    encoder = TextEncoder(tiny_files().text_encoder)
     for text in ("A man in a denim jacket", "静态", "Zürich 2024 🙂"):
-        ids = tokenizer.encode(text)
-        assert ids[-1] == 1 and 2 not in ids
-        assert tokenizer.decode(ids[:-1]) == text
+        ids = encoder.tokenize(text)
+        assert ids[-1] == 1 and not {0, 2} & set(ids)
+        assert "".join(encoder.pieces(ids[:1])).startswith("▁")
+
+
+def test_what_comfyui_recognises_the_text_encoder_by_is_there():
+    weights = load_file(tiny_files().text_encoder)
+    assert weights["encoder.block.23.layer.1.DenseReluDense.wi_1.weight"].shape[1] == TINY_CONFIG.text_dim
 
 
 def test_a_directory_that_cannot_be_made_is_named(tmp_path):

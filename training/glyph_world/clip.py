@@ -9,16 +9,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .appearance import Place
+from .appearance import HATS, PROPS, Place, Thing
 from .casting import GlyphPerson, GlyphScene
 from .drawing import FINE, HAT, HEAD, OBJECT, PROP, SHIRT, draw_face, draw_garment, draw_sash, draw_thing, sprite
 
 FRAMES_A_SECOND = 16
 BODY = (22, 57)  # width and height of a person, in pixels
 HEAD_AT, SHIRT_AT, HAT_AT, PROP_AT = (2, 6), (0, 23), (1, 0), (4, 42)  # corners within the body
+GAP = 3  # rows of ground below the feet
+OBJECT_AT = ((BODY[0] - OBJECT[0]) / 2, BODY[1] - OBJECT[1])
 GROUND = 0.72  # the horizon, as a share of the height
 TROUSERS = (52, 56, 70)
-REFERENCE_SCALE = 6  # pixels of a reference picture to a pixel of a clip
+REFERENCE_SCALE = 4  # pixels of a reference picture to a pixel of a clip
 
 Box = tuple[float, float, float, float]
 """left, top, right, bottom in pixels"""
@@ -46,32 +48,39 @@ def film(scene: GlyphScene, frames: int = 9, height: int = 64, width: int = 80) 
     for frame in range(frames):
         picture = backdrop.copy()
         if standing is not None:
-            _paste(picture, standing, scene.thing_x * width - OBJECT[0] / 2, height - 5 - OBJECT[1])
+            _paste(picture, standing, scene.thing_x * width - OBJECT[0] / 2, height - GAP - OBJECT[1])
         regions.append([])
         for person, figure in zip(scene.people, figures, strict=True):
             seconds = frame / FRAMES_A_SECOND
             left = (person.x + person.drift * seconds) * width - BODY[0] / 2
             left = min(max(left, 0), width - BODY[0])
-            top = height - 3 - BODY[1] - 1.2 * abs(np.sin(np.pi * (2 * seconds + person.bounce)))
+            top = height - GAP - BODY[1] - 1.2 * abs(np.sin(np.pi * (2 * seconds + person.bounce)))
             left, top = _paste(picture, figure, left, top)
             regions[-1].append(_regions(person, left, top))
         film_.append(picture)
     return GlyphClip(torch.from_numpy(np.stack(film_)).clamp(0, 1), regions)
 
 
-def face_picture(person: GlyphPerson) -> Tensor:
-    """The reference picture of a face, (H, W, 3) float32 in 0..1, on white."""
-    return _on_white(draw_face(person.face, REFERENCE_SCALE))
+def face_picture(person: GlyphPerson, height: int, width: int) -> Tensor:
+    """The reference picture of a face: cut out on white where it is on a person who stands in the middle.
+
+    Args:
+        height, width: of a clip, in pixels; the picture has their proportions and shows things in the clip's scale.
+
+    Returns: (REFERENCE_SCALE * height, REFERENCE_SCALE * width, 3) float32 in 0..1.
+    """
+    return _in_place(draw_face(person.face, REFERENCE_SCALE), HEAD_AT, height, width)
 
 
-def shirt_picture(person: GlyphPerson) -> Tensor:
-    """The reference picture of a shirt."""
-    return _on_white(draw_garment(person.shirt, REFERENCE_SCALE))
+def shirt_picture(person: GlyphPerson, height: int, width: int) -> Tensor:
+    """The reference picture of a shirt, as of a face."""
+    return _in_place(draw_garment(person.shirt, REFERENCE_SCALE), SHIRT_AT, height, width)
 
 
-def thing_picture(thing) -> Tensor:
-    """The reference picture of a hat, a prop or an object."""
-    return _on_white(draw_thing(thing, REFERENCE_SCALE))
+def thing_picture(thing: Thing, height: int, width: int) -> Tensor:
+    """The reference picture of a hat, a prop or an object, as of a face."""
+    at = HAT_AT if thing.kind in HATS else PROP_AT if thing.kind in PROPS else OBJECT_AT
+    return _in_place(draw_thing(thing, REFERENCE_SCALE), at, height, width)
 
 
 def place_picture(place: Place, height: int, width: int) -> Tensor:
@@ -158,6 +167,9 @@ def _regions(person: GlyphPerson, left: float, top: float) -> dict[str, Box]:
     return regions
 
 
-def _on_white(image: Image.Image) -> Tensor:
-    white = Image.new("RGBA", image.size, "white")
-    return torch.from_numpy(np.asarray(Image.alpha_composite(white, image).convert("RGB"), np.float32) / 255)
+def _in_place(image: Image.Image, at: tuple[float, float], height: int, width: int) -> Tensor:
+    """A drawing on white, at its place on a person in the middle."""
+    white = Image.new("RGBA", (REFERENCE_SCALE * width, REFERENCE_SCALE * height), "white")
+    left, top = width / 2 - BODY[0] / 2 + at[0], height - GAP - BODY[1] + at[1]
+    white.alpha_composite(image, (round(REFERENCE_SCALE * left), round(REFERENCE_SCALE * top)))
+    return torch.from_numpy(np.asarray(white.convert("RGB"), np.float32) / 255)

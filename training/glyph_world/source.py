@@ -71,16 +71,16 @@ class GlyphSource:
 
 
 def scene_of(scene: GlyphScene, caption: GlyphCaption, height: int, width: int) -> Scene:
-    """The reference pictures with their phrases: face first, then what the person wears and holds, by name."""
+    """The reference pictures of a height x width clip: face first, then what the person wears and holds, by name."""
     subjects = []
     for person, phrases in zip(scene.people, caption.people, strict=True):
-        attributes = [Reference(phrases.shirt, shirt_picture(person))]
+        attributes = [Reference(phrases.shirt, shirt_picture(person, height, width))]
         if person.hat:
-            attributes.append(Reference(phrases.hat, thing_picture(person.hat)))
+            attributes.append(Reference(phrases.hat, thing_picture(person.hat, height, width)))
         if person.prop:
-            attributes.append(Reference(phrases.prop, thing_picture(person.prop)))
+            attributes.append(Reference(phrases.prop, thing_picture(person.prop, height, width)))
         attributes.sort(key=lambda reference: reference.phrase)
-        subjects.append(Subject(Reference(phrases.face, face_picture(person)), tuple(attributes)))
-    objects = (Reference(caption.thing, thing_picture(scene.thing)),) if scene.thing else ()
+        subjects.append(Subject(Reference(phrases.face, face_picture(person, height, width)), tuple(attributes)))
+    objects = (Reference(caption.thing, thing_picture(scene.thing, height, width)),) if scene.thing else ()
     background = Reference(caption.place, place_picture(scene.place, height, width)) if scene.place else None
     return Scene(tuple(subjects), objects, background)

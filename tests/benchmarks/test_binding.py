@@ -1,0 +1,52 @@
+"""The binding benchmark at its smallest: it trains, examines and prints what it says it prints."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*arguments):
+    command = [sys.executable, ROOT / "benchmarks" / "binding.py", *arguments]
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_the_true_clips_are_bound_and_every_model_gets_a_line(tmp_path):
+    out = run("score", "--people", 2, "--scenes", 4, "--steps-of-sampling", 2, "--json", tmp_path / "answers.json")
+    header, rebuilt, tiny = out.splitlines()
+    assert header.split() == ["model", "people", "scenes", "|", "bound", "face", "exact", "placed"]
+    assert re.match(r"rebuilt +2 +4 \| +100\.0", rebuilt)
+    assert re.match(r"lumosx-tiny +2 +4 \| +\d+\.\d \[\d+\.\d, \d+\.\d\]", tiny)
+    record = json.loads((tmp_path / "answers.json").read_text())
+    people = [person for answer in record["answers"]["rebuilt"]["2"] for person in answer["people"]]
+    assert len(people) == 8 and all(person["face"] for person in people)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    from lumosx_core.tiny import tiny_files
+    from training.cache import CacheSettings, build_cache
+    from training.glyph_world import Casting, GlyphSource
+
+    directory = tmp_path_factory.mktemp("glyphs") / "cache"
+    settings = CacheSettings(frames=(9,), sizes=((64, 80),), augment="none")
+    build_cache(GlyphSource(1, 6, casting=Casting(people=(0.0, 1.0))), directory, tiny_files(), settings)
+    return directory
+
+
+def test_variants_are_trained_and_compared_with_the_one_without_relations(cache, tmp_path):
+    variants = ("none", "+mcam 0.5")
+    small = ("--people", 2, "--scenes", 3, "--steps-of-sampling", 1)
+    out = run("ablate", "--cache", cache, "--out", tmp_path, "--steps", 2, "--variants", *variants, *small)
+    lines = out.splitlines()
+    assert [line.split("  ")[0] for line in lines[2:4]] == ["none seed 0", "+mcam 0.5 seed 0"]
+    assert "difference to none" in lines[5]
+    assert re.match(r"\+mcam 0\.5 +2 \| [+-]\d+\.\d \[[+-]\d+\.\d, [+-]\d+\.\d\]", lines[6])
+    assert (tmp_path / "none-seed0" / "model.safetensors").is_file()
