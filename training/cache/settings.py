@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ from lumosx_core.errors import LumosXError
 from lumosx_core.model_files import ModelFiles
 
 from ..data.clips import ClipSettings
+from ..file_hash import sha256_of
 
 FORMAT = 1
 HEAD = "cache.json"
@@ -77,8 +77,8 @@ def prepare_head(directory: Path, files: ModelFiles, settings: CacheSettings) ->
             raise LumosXError(f"There is no {kind} at {str(path)!r}. Check the path.")
     wanted = {
         "format": FORMAT,
-        "vae": _sha256(files.vae),
-        "text_encoder": _sha256(files.text_encoder),
+        "vae": sha256_of(files.vae),
+        "text_encoder": sha256_of(files.text_encoder),
         "settings": json.loads(json.dumps(asdict(settings))),
     }
     path = directory / HEAD
@@ -126,15 +126,3 @@ def read_head(directory: Path) -> dict:
     if version != FORMAT:
         raise LumosXError(f"The cache {directory} has format {version}; this version reads {FORMAT}. Make it anew.")
     return head
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
-
-
-def _digest(file) -> str:  # Python 3.10
-    digest = hashlib.sha256()
-    while block := file.read(2**20):
-        digest.update(block)
-    return digest.hexdigest()

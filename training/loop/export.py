@@ -24,12 +24,21 @@ def export_path(config: TrainConfig) -> Path:
     return Path(config.training.output) / ("model.safetensors" if config.lora is None else "lora.safetensors")
 
 
-def export(config: TrainConfig, network: nn.Module, weights: dict[str, Tensor], step: int, *, write: bool) -> Path:
+def export(
+    config: TrainConfig,
+    network: nn.Module,
+    weights: dict[str, Tensor],
+    step: int,
+    *,
+    base_sha256: str | None = None,
+    write: bool,
+) -> Path:
     """Write the finished file; it appears whole or not at all.
 
     Args:
         network: what was trained.
         weights: name -> the value of each trained parameter that the file shall hold.
+        base_sha256: of the file that a LoRA is for.
         write: False for a process that only takes part in gathering shared tensors.
 
     Raises:
@@ -43,6 +52,8 @@ def export(config: TrainConfig, network: nn.Module, weights: dict[str, Tensor], 
     if not write:
         return path
     if config.lora is not None:
+        if base_sha256:
+            metadata["lumosx_base_sha256"] = base_sha256
         _export_lora(path, config, network, full, metadata)
         return path
     tensors = {name: tensor.to(_DTYPES[config.export.precision]).contiguous() for name, tensor in full.items()}

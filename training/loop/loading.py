@@ -78,6 +78,7 @@ class Loader:
         self.alike = defaultdict(list)
         for index, bucket in zip(self.indices, buckets, strict=True):
             self.alike[bucket].append(index)
+        self.keys = [cache.keys[index] for index in self.indices]
         self.bad: dict[tuple[int, int], str] = {}  # (index, variant) of damaged items, and what is wrong with them
         self._memory: dict[tuple[int, int], TrainingItem] = {}
         if data.preload:

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from lumosx_core.errors import LumosXError
 
+from ..file_hash import sha256_of
 from .checkpoints import Checkpoint, Checkpoints
 from .config import TrainConfig
 from .devices import make_accelerator, place_model
@@ -29,6 +30,7 @@ from .noise import draw_seed
 from .optimizer import learning_rate, make_optimizer, set_learning_rate
 from .optimizer_state import load_optimizer_tensors, optimizer_tensors
 from .progress import Progress
+from .run_facts import changes, run_facts
 from .run_log import RunLog
 from .sharding import as_number, fill, whole
 from .starting_model import starting_model
@@ -77,6 +79,7 @@ class Trainer:
         )
         self.preview = self._make_preview()
         network = starting_model(config)
+        self.facts = run_facts(config, self.loader.keys, self._base_sha256())
         place_model(network, config, self.accelerator)
         self.model, self.optimizer = self.accelerator.prepare(
             network, make_optimizer(network, config.optimizer), device_placement=[False, False]
@@ -198,14 +201,16 @@ class Trainer:
         }
         if self.ema is not None:
             parts["ema"] = lambda: {name: whole(average) for name, average in self.ema.averages.items()}
-        self.saved = self.checkpoints.save(self.done, {"config": asdict(self.config)}, parts, write=self.main)
+        self.saved = self.checkpoints.save(self.done, self.facts, parts, write=self.main)
         self.accelerator.wait_for_everyone()
 
     def export(self) -> Path:
         """Write the model or the LoRA as it stands: `OUTPUT/model.safetensors` or `OUTPUT/lora.safetensors`."""
         averaged = self.ema is not None and self.config.export.weights == "ema"
         weights = self.ema.averages if averaged else self.parameters
-        path = export(self.config, self.network, weights, self.done, write=self.main)
+        path = export(
+            self.config, self.network, weights, self.done, base_sha256=self.facts["base_sha256"], write=self.main
+        )
         self.accelerator.wait_for_everyone()
         if self.main:
             self.say(f"The {'model' if self.config.lora is None else 'LoRA'} is {path.resolve()}")
@@ -233,6 +238,11 @@ class Trainer:
         checkpoint = self.checkpoints.latest()
         if checkpoint is None:
             return
+        if checkpoint.step > self.config.training.steps:
+            raise LumosXError(
+                f"training.steps is {self.config.training.steps}, but {checkpoint.path} has more steps already. Set "
+                f"training.steps to {checkpoint.step} or more, or choose another training.output."
+            )
         self._fill(self.parameters, checkpoint, "model")
         if self.ema is not None:
             # A run that averages from here on begins with the weights as they are.
@@ -241,6 +251,14 @@ class Trainer:
         self.done, self.saved = checkpoint.step, checkpoint.path
         if self.main:
             self.say(f"Continuing after step {self.done} from {checkpoint.path}")
+            if changed := changes(checkpoint.facts, self.facts):
+                self.say(f"Changed since that checkpoint, and used from here on: {', '.join(changed)}")
+
+    def _base_sha256(self) -> str | None:
+        """The hash of the file that a LoRA is for; asked once, as that file may be replaced during the run."""
+        if self.config.lora is None or not self.main or not Path(self.config.model.file).is_file():
+            return None
+        return sha256_of(self.config.model.file)
 
     def _fill(self, tensors: dict[str, Tensor], checkpoint: Checkpoint, part: str) -> None:
         found = checkpoint.load(part)

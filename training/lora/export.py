@@ -76,13 +76,16 @@ def _read_peft(source: Path) -> LoraFile:
 
 
 def _read_checkpoint(source: Path) -> LoraFile:
-    config = _read_json(source / RUN).get("config") or {}
+    facts = _read_json(source / RUN)
+    config = facts.get("config") or {}
     if not config.get("lora"):
         raise LumosXError(f"{source} is a checkpoint of a run that trained the whole model: it has no LoRA.")
     weights = next((path for name in ("ema", "model") if (path := source / f"{name}.safetensors").is_file()), None)
     if weights is None:
         raise LumosXError(f"{source} has neither ema.safetensors nor model.safetensors. It is no whole checkpoint.")
     file = read_lora(weights)
+    if base := facts.get("base_sha256"):
+        file = replace(file, metadata={**file.metadata, "lumosx_base_sha256": base})
     return _with_alphas(file, dict.fromkeys(file.layers, config["lora"]["alpha"]))
 
 

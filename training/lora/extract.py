@@ -15,6 +15,7 @@ from lumosx_core.checkpoint import open_network
 from lumosx_core.detect import detect_config
 from lumosx_core.errors import LumosXError
 
+from ..file_hash import sha256_of
 from .files import LoraFile, LoraLayer, check_destination
 
 
@@ -84,7 +85,10 @@ def extract_lora(
             differences[name] = change.cpu()
     if not layers and not differences:
         raise LumosXError(f"{base} and {tuned} hold the same weights: there is nothing to extract.")
-    LoraFile(layers, differences).write(out, {"lumosx_extracted_from": Path(tuned).name}, dtype)
+    metadata = {"lumosx_extracted_from": Path(tuned).name}
+    if Path(base).is_file():
+        metadata["lumosx_base_sha256"] = sha256_of(base)
+    LoraFile(layers, differences).write(out, metadata, dtype)
     whole = sum(norm**2 for _, norm in losses.values()) ** 0.5
     parts = {layer: lost / norm for layer, (lost, norm) in losses.items()}
     worst = max(parts.items(), key=lambda part: part[1], default=("", 0.0))
