@@ -1,6 +1,7 @@
 """The glyph world: clips that are always the same, words that name what is there, and a judge that cannot be fooled."""
 
 import colorsys
+import hashlib
 import re
 from dataclasses import replace
 
@@ -12,9 +13,11 @@ from lumosx_core.phrases import phrase_mask
 from lumosx_core.scene import Reference, Scene, Subject
 from lumosx_core.text_encoder import TextEncoder
 from lumosx_core.tiny import tiny_files
+from training.cache import CacheSettings, build_cache
 from training.glyph_world import Casting, GlyphSource
 from training.glyph_world.appearance import NEW_HUES, NEW_PATTERNS
 from training.glyph_world.scoring import judge, placed_right
+from training.glyph_world.source import WORLD_VERSION
 
 
 def only(people: int, **options) -> Casting:
@@ -198,3 +201,35 @@ def test_training_reads_a_clip_as_it_reads_a_folder():
     assert raw.video.shape[0] == 9 and isinstance(raw.case.scene, Scene)
     assert all(isinstance(each, Subject) for each in raw.case.scene.subjects)
     assert all(isinstance(each, Reference) for each in raw.case.scene.references)
+
+
+def test_a_fingerprint_tells_what_a_clip_is_made_from_and_not_how_many_there_are():
+    source = GlyphSource(3, 2)
+    known = source.fingerprint("glyphs-3-0")
+    assert known == replace(source, count=9).fingerprint("glyphs-3-0")
+    others = [replace(source, casting=Casting(sashes=True)), replace(source, height=80), replace(source, placed=True)]
+    assert len({known, *(other.fingerprint("glyphs-3-0") for other in others)}) == 4
+    assert known != source.fingerprint("glyphs-3-1")
+
+
+def test_a_clip_of_another_casting_takes_the_place_of_the_cached_one(tmp_path):
+    settings = CacheSettings(frames=(5,), sizes=(), augment="none")
+    source = GlyphSource(3, 1, frames=5, casting=only(1))
+    written = [
+        build_cache(each, tmp_path / "cache", tiny_files(), settings, device="cpu").written
+        for each in (source, source, replace(source, casting=only(1, sashes=True)))
+    ]
+    assert written == [1, 0, 1]
+
+
+def test_the_world_is_the_one_of_its_version():
+    """If this fails because the world was changed on purpose, raise WORLD_VERSION: caches hold clips of the old one."""
+    shown = samples(12, Casting(sashes=True))
+    told = hashlib.sha256(repr([(sample.scene, sample.caption) for sample in shown]).encode()).hexdigest()
+    colours = [sample.clip.frames.mean((0, 1, 2)).tolist() for sample in shown[:3]]
+    pictures = [sum(float(r.image.mean()) for r in sample.case.scene.references) for sample in shown[:3]]
+    assert (WORLD_VERSION, told[:16]) == (1, "5370278e4ea1e621")
+    assert colours[0] == pytest.approx([0.724, 0.703, 0.722], abs=2e-3)
+    assert colours[1] == pytest.approx([0.712, 0.759, 0.740], abs=2e-3)
+    assert colours[2] == pytest.approx([0.785, 0.765, 0.761], abs=2e-3)
+    assert pictures == pytest.approx([4.848, 3.877, 1.940], abs=5e-3)

@@ -9,9 +9,13 @@ from lumosx_core.case_folder import Case
 from lumosx_core.errors import LumosXError
 from lumosx_core.scene import Reference, Scene, Subject
 
+from ..data.fingerprints import fingerprint_of
 from .caption import GlyphCaption, describe
 from .casting import Casting, GlyphScene
 from .clip import FRAMES_A_SECOND, GlyphClip, face_picture, film, place_picture, shirt_picture, thing_picture
+
+WORLD_VERSION = 1
+"""Counts up with every change that makes clips, pictures or captions differ, so that caches make theirs anew."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +50,11 @@ class GlyphSource:
 
     def keys(self) -> list[str]:
         return [f"glyphs-{self.seed}-{index}" for index in range(self.count)]
+
+    def fingerprint(self, key: str) -> str:
+        """A text that changes when the world or what this source asks of it does; the number of clips is no matter."""
+        made_from = (key, self.frames, self.height, self.width, self.casting, self.placed)
+        return fingerprint_of((), "glyph world", WORLD_VERSION, *made_from)
 
     def load(self, key: str):
         """The clip as training reads it from disk (samples.RawSample)."""
