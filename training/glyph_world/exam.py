@@ -19,7 +19,7 @@ from lumosx_core.vae import WanVae
 
 from ..cache import CacheSettings, LatentCache, build_cache
 from ..data.items import TrainingBatch, TrainingItem, collate
-from ..loop.dropout import ungrouped
+from ..loop.dropout import ungrouped, without_text
 from ..loop.noise import draw_noise
 from .casting import Casting
 from .scoring import Verdict, judge, placed_right
@@ -140,12 +140,15 @@ def generate(
     timesteps = flow_timesteps(sampling.steps, sampling.shift)
     noise = draw_noise(batch.video.shape[1:], sampling.seed, 0, list(places))
     scene = (batch.references, batch.layout, batch.phrase_mask)
+    if sampling.cfg != 1:
+        # As long as the captions: the network takes it that no phrase names what lies behind the text.
+        silence = without_text(batch, range(len(batch.keys)), empty_text).text
 
     def predict_clean(latents: Tensor, sigma: Tensor, step: int) -> Tensor:
         now = timesteps[step].expand(len(latents))
         velocity = model(latents, now, batch.text, *scene)
         if sampling.cfg != 1:
-            without = model(latents, now, empty_text[None].expand(len(latents), -1, -1), *scene)
+            without = model(latents, now, silence, *scene)
             velocity = without + sampling.cfg * (velocity - without)
         return latents - sigma.item() * velocity
 

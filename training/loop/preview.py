@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from lumosx_core import LumosXModel
 from lumosx_core.case_folder import read_case
@@ -96,6 +97,8 @@ class Preview:
             phrase_mask(ids, case.scene, encoder.tokenize, text_len=text_len, prompt=prompt)
             for case, prompt, (ids, _) in zip(cases.values(), prompts, encoded, strict=False)
         ]
+        # All as long as the longest: the network takes it that no phrase names what lies behind the text.
+        texts = pad_sequence([text for _, text in encoded], batch_first=True)[:, None]
         del encoder
         vae = WanVae.load(samples.vae, device=self.device)
         shots = []
@@ -106,13 +109,13 @@ class Preview:
                 (name,),
                 references[:, :, :0],
                 references,
-                encoded[place][1][None],
+                texts[place],
                 case.scene.layout,
                 masks[place][None],
             )
             if self.config.model.shuffle_pictures:
                 batch = ungrouped(batch, samples.seed)
-            shots.append(Shot(name, batch.to("cpu"), encoded[-1][1][None].cpu()))
+            shots.append(Shot(name, batch.to("cpu"), texts[-1].cpu()))
         del vae
         _free()
         return shots
