@@ -155,6 +155,7 @@ def test_a_killed_worker_ends_the_run_with_its_reason(files, tmp_path):
 
 CLIPS = 40  # more than two workers do until they are stopped
 RUN = """
+import signal
 import sys
 from pathlib import Path
 from toy_source import ToySource
@@ -164,6 +165,7 @@ from training.cache import CacheSettings, build_cache
 if __name__ == "__main__":
     directory, models, clips = sys.argv[1:]
     settings = CacheSettings(frames=(9,), sizes=(), augment="none")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     build_cache(ToySource(int(clips), slow=0.2), directory, tiny_files(Path(models)), settings, 2)
 """
 
