@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from lumosx_core.case_folder import Case, read_case, write_case
 from lumosx_core.cli import main
 from training.data.check_data import DataReport, check_data
 from training.data.samples import RawSample
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "two_people"
 
 
 @pytest.fixture
@@ -154,7 +157,7 @@ def test_packing_reports_the_same_and_makes_shards_of_the_good(data, tmp_path, c
 
 
 def test_an_example_of_the_repository_becomes_a_sample_that_passes(tmp_path, capsys):
-    shutil.copytree("examples/two_people", tmp_path / "data" / "two_people")
+    shutil.copytree(EXAMPLE, tmp_path / "data" / "two_people")
     make_video(tmp_path / "data/two_people/video.mp4", ramp(5))
     write_case(tmp_path / "data" / "again", read_case(tmp_path / "data/two_people"))
     shutil.copy(tmp_path / "data/two_people/video.mp4", tmp_path / "data/again")

@@ -5,6 +5,7 @@ import pickle
 import re
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -26,6 +27,8 @@ from lumosx_core.case_folder import Case, read_case, write_case
 from lumosx_core.errors import LumosXError, MissingPackageError
 from training.data.clips import ClipSettings
 from training.data.samples import BadSample, RawSample, SampleSettings, read_sample, write_sample
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "two_people"
 
 
 @pytest.fixture
@@ -51,7 +54,7 @@ def test_a_case_becomes_a_sample_by_its_video_and_stays_a_case(tmp_path):
 
 
 def test_the_examples_of_the_repository_are_samples_but_for_their_video(tmp_path):
-    shutil.copytree("examples/two_people", tmp_path / "two_people")
+    shutil.copytree(EXAMPLE, tmp_path / "two_people")
     make_video(tmp_path / "two_people" / "video.mp4", ramp(5))
     assert len(read_sample(tmp_path / "two_people", SHORT).case.scene.subjects) == 2
 
