@@ -83,9 +83,8 @@ def test_files_a_directory_and_the_preset_give_the_same_video(plain_video, tiny_
     [
         ("--seed", 3),
         ("--cfg", 2),
-        ("--shift", 3),
+        ("--shift", 8),
         ("--steps", 3),
-        ("--negative", "dark"),
         ("--dtype", "bfloat16"),
     ],
     ids=lambda options: options[0],
@@ -93,6 +92,12 @@ def test_files_a_directory_and_the_preset_give_the_same_video(plain_video, tiny_
 def test_each_option_reaches_the_video(cache, plain_video, tmp_path, options):
     assert run("generate", CASE, "--out", tmp_path / "changed.mp4", *SMALL, *options, "--device", "cpu") == 0
     assert (tmp_path / "changed.mp4").read_bytes() != plain_video.read_bytes()
+
+
+def test_the_negative_prompt_reaches_the_video_with_guidance(cache, tmp_path):
+    for name, negative in (("one", "dark"), ("other", "a man on the left")):
+        assert run("generate", CASE, "--out", tmp_path / f"{name}.mp4", *SMALL, "--cfg", 4, "--negative", negative) == 0
+    assert (tmp_path / "one.mp4").read_bytes() != (tmp_path / "other.mp4").read_bytes()
 
 
 def test_several_videos_get_numbered_names(cache, tmp_path):

@@ -1,5 +1,7 @@
 """The UMT5 encoder: sizes from the file, float32 numbers for any storage, one block in memory at a time."""
 
+import re
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -56,7 +58,8 @@ def test_a_prompt_is_read_the_same_next_to_a_longer_one(encoder):
 
 
 def test_the_pieces_of_a_prompt_spell_it(encoder):
-    assert "".join(encoder.pieces(encoder.tokenize(PROMPT)[:-1])).replace("▁", " ").strip() == PROMPT
+    spelt = "".join(encoder.pieces(encoder.tokenize(PROMPT)[:-1])).replace("▁", " ").strip()
+    assert re.sub(r"<0x(..)>", lambda byte: chr(int(byte[1], 16)), spelt) == PROMPT  # rare letters come as bytes
 
 
 def test_more_than_512_tokens_are_refused_and_exactly_512_are_read(encoder):
