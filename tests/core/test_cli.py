@@ -149,7 +149,10 @@ def test_a_size_that_is_none_is_refused_with_the_way_to_write_it(size, capsys):
 
 
 def test_ctrl_c_while_sampling_leaves_no_file_and_no_traceback(cache, tmp_path):
-    command = [sys.executable, "-m", "lumosx_core", "generate", CASE, "--out", tmp_path / "video.mp4"]
+    # A test run in a shell's background has Ctrl-C switched off, and hands that on.
+    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import sys; "
+    program += "from lumosx_core.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", program, "generate", CASE, "--out", tmp_path / "video.mp4"]
     options = ["--size", "64x48", "--frames", "5", "--steps", "100000"]
     process = subprocess.Popen(
         [*map(str, command), *options], cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
