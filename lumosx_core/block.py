@@ -44,6 +44,14 @@ class Relations:
     attention: AttentionFunction = scaled_dot_product_attention
     text_bias: Tensor | None = None
 
+    @property
+    def picture_tokens(self) -> int:
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def video_tokens(self) -> int:
+        return self.cos.shape[0] - self.layout.pictures * self.picture_tokens
+
     @classmethod
     def build(
         cls,
@@ -63,7 +71,9 @@ class Relations:
         return cls(layout, grid, cos, sin, words, **options)
 
 
-def relational_block(block: nn.Module, x: Tensor, modulation: Tensor, text: Tensor, relations: Relations) -> Tensor:
+def relational_block(
+    block: nn.Module, x: Tensor, modulation: Tensor, text: Tensor, relations: Relations, *, video_only: bool = False
+) -> Tensor:
     """Run one Wan2.1 block with CSAM in its self-attention and MCAM in its cross-attention.
 
     Args:
@@ -71,41 +81,52 @@ def relational_block(block: nn.Module, x: Tensor, modulation: Tensor, text: Tens
         x: (B, L, D).
         modulation: (B, 1, 6, D), the projected time embedding.
         text: (B, J, D).
+        video_only: return the video's tokens alone, for the last block: what pictures only ask for is not computed.
 
     Returns:
-        (B, L, D) in the dtype of x.
+        (B, L, D) in the dtype of x; with video_only (B, V, D), V the number of tokens of the video.
     """
     table = block.modulation.to(device=modulation.device, dtype=modulation.dtype)
     shift_attn, scale_attn, gate_attn, shift_ffn, scale_ffn, gate_ffn = (table + modulation).unbind(dim=2)
-    x = x + self_attention(block.self_attn, block.norm1(x) * (1 + scale_attn) + shift_attn, relations) * gate_attn
+    attended = block.norm1(x) * (1 + scale_attn) + shift_attn
+    if video_only:
+        x = x[:, : relations.video_tokens]
+    x = x + self_attention(block.self_attn, attended, relations, video_only=video_only) * gate_attn
     x = x + cross_attention(block.cross_attn, block.norm3(x), text, relations)
     return x + block.ffn(block.norm2(x) * (1 + scale_ffn) + shift_ffn) * gate_ffn
 
 
-def self_attention(module: nn.Module, x: Tensor, relations: Relations) -> Tensor:
-    """Self-attention with R2PE positions and CSAM ranges, after its output projection: (B, L, D)."""
+def self_attention(module: nn.Module, x: Tensor, relations: Relations, *, video_only: bool = False) -> Tensor:
+    """Self-attention with R2PE positions and CSAM ranges, after its output projection: (B, L, D), or (B, V, D)."""
+    asking = relations.video_tokens if video_only else x.shape[1]
     # One after the other, so that only one of them is in memory more than once.
     v = _heads(module, module.v(x))
-    q = rotate(_heads(module, module.norm_q(module.q(x))), relations.cos, relations.sin).to(v.dtype)
+    q = _heads(module, module.norm_q(module.q(x[:, :asking])))
+    q = rotate(q, relations.cos[:asking], relations.sin[:asking]).to(v.dtype)
     k = rotate(_heads(module, module.norm_k(module.k(x))), relations.cos, relations.sin).to(v.dtype)
     q, k, v = (part.transpose(1, 2) for part in (q, k, v))
-    if relations.csam:
-        picture_tokens = relations.grid[0] * relations.grid[1]
-        out = grouped_self_attention(q, k, v, relations.layout, picture_tokens, relations.attention)
+    if relations.csam and not video_only:  # the video sees everything with CSAM, too
+        out = grouped_self_attention(q, k, v, relations.layout, relations.picture_tokens, relations.attention)
     else:
         out = relations.attention(q, k, v)
     return module.o(out.transpose(1, 2).flatten(2))
 
 
 def cross_attention(module: nn.Module, x: Tensor, text: Tensor, relations: Relations) -> Tensor:
-    """Cross-attention over the text with the bias of MCAM, after its output projection: (B, L, D)."""
+    """Cross-attention over the text with the bias of MCAM, after its output projection, in the shape of x.
+
+    Args:
+        x: (B, L, D), or (B, V, D) for the video alone, which has no bias.
+    """
+    with_pictures = x.shape[1] > relations.video_tokens
     v = _heads(module, module.v(text))
     # Under autocast a norm with float32 weights returns float32; attention functions want one dtype.
     q = _heads(module, module.norm_q(module.q(x)).to(v.dtype))
     k = _heads(module, module.norm_k(module.k(text)).to(v.dtype))
     q, k, v = (part.transpose(1, 2) for part in (q, k, v))
+    words = relations.words if with_pictures else relations.words[..., :0, :]
     out = biased_cross_attention(
-        q, k, v, relations.words, relations.grid, relations.mcam_ratio, relations.attention, relations.text_bias
+        q, k, v, words, relations.grid, relations.mcam_ratio, relations.attention, relations.text_bias
     )
     return module.o(out.transpose(1, 2).flatten(2))
 

@@ -110,6 +110,9 @@ def biased_cross_attention(
     columns = -(-grid[1] // CELL)
     rows = -(-picture_tokens // (columns * CELL * CELL))
     bias = bias[:, :, : rows * columns]
+    if rows * columns == 1:  # pictures of one cell: a mask row for each query is small, and filling up cells is not
+        bias = rearrange(bias, "b r 1 n j -> b n r 1 j").expand(-1, -1, -1, picture_tokens, -1).flatten(2, 3)
+        return torch.cat([video, attention(q, k, v, attn_mask=bias)], dim=2)
     q = rearrange(q, "b n (r p) d -> b r n p d", p=picture_tokens)
     q = F.pad(q, (0, 0, 0, rows * columns * CELL * CELL - picture_tokens))
     q = rearrange(q, "b r n (y cy x cx) d -> b (r y x) n (cy cx) d", cy=CELL, cx=CELL, x=columns)

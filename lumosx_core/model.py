@@ -118,8 +118,10 @@ class Block(nn.Module):
         )
         self.modulation = nn.Parameter(torch.empty(1, 6, config.dim, **factory))
 
-    def forward(self, x: Tensor, modulation: Tensor, text: Tensor, relations: Relations) -> Tensor:
-        return relational_block(self, x, modulation, text, relations)
+    def forward(
+        self, x: Tensor, modulation: Tensor, text: Tensor, relations: Relations, video_only: bool = False
+    ) -> Tensor:
+        return relational_block(self, x, modulation, text, relations, video_only=video_only)
 
 
 class Head(nn.Module):
@@ -251,8 +253,9 @@ class LumosXModel(nn.Module):
             attention=self.attention,
             text_bias=text_bias,
         )
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             tokens = block(tokens, modulation, text, relations)
+        tokens = self.blocks[-1](tokens, modulation, text, relations, not include_references)
 
         # 5. Back to latents, without the padding and, unless wanted, without the pictures.
         kept = frames + (layout.pictures if include_references else 0)

@@ -4,14 +4,16 @@ Counted are the matrix products, a multiplication and an addition as two; everyt
 computed again under checkpointing is not counted: utilisation is work that was needed over what the device could do.
 
 Notation: D = dim, F = ffn_dim, J = text_len, P tokens a frame, V = frames * P video tokens, R pictures of P tokens in
-groups of g_1, g_2, ..., L = V + R * P tokens, n layers. A forward pass is, to the leading terms,
+groups of g_1, g_2, ..., L = V + R * P tokens, n layers. A forward pass is, to the leading terms (in the last layer the
+pictures need only keys and values),
 
     self-attention, projections   n * 8 L D^2
     self-attention, core          n * 4 D (V L + P^2 (g_1^2 + g_2^2 + ...))     the video sees all, a group itself
     cross-attention               n * (4 L D^2 + 4 J D^2 + 4 L J D)
     feed-forward                  n * 4 L D F
 
-which is 399.7 TFLOP for the released model at 81x480x832 with two subjects of three pictures, background and object.
+which is 398.5 TFLOP for the released model at 81x480x832 with two subjects of three pictures, background and object
+(399.7 if the last layer computed everything for the pictures, too).
 """
 
 from __future__ import annotations
@@ -118,14 +120,17 @@ def _products(config: LumosXConfig, layout: ReferenceLayout, frames: int, grid: 
     else:
         pairs = tokens**2
     cells = math.prod(-(-size // CELL) for size in grid) if config.mcam_ratio else 0
-    for block in (f"blocks.{index}" for index in range(config.num_layers)):
-        for name in "qkvo":
-            yield linear("self-attention projections", f"{block}.self_attn.{name}", tokens, dim, dim)
+    for index in range(config.num_layers):
+        block, asking, biased = f"blocks.{index}", tokens, pictures
+        if index == config.num_layers - 1:  # the last block computes nothing for the pictures but keys and values
+            asking, biased, pairs = video, 0, video * tokens
+        for name, count in (("q", asking), ("k", tokens), ("v", tokens), ("o", asking)):
+            yield linear("self-attention projections", f"{block}.self_attn.{name}", count, dim, dim)
         yield Product("self-attention core", 4.0 * pairs * dim)
-        for name, count in (("q", tokens), ("k", words), ("v", words), ("o", tokens)):
+        for name, count in (("q", asking), ("k", words), ("v", words), ("o", asking)):
             yield linear("cross-attention", f"{block}.cross_attn.{name}", count, dim, dim)
-        yield Product("cross-attention", 4.0 * tokens * words * dim)
-        yield Product("cross-attention", 2.0 * pictures * cells * words * dim)  # the bias of MCAM
-        yield linear("feed-forward", f"{block}.ffn.0", tokens, dim, config.ffn_dim)
-        yield linear("feed-forward", f"{block}.ffn.2", tokens, config.ffn_dim, dim)
+        yield Product("cross-attention", 4.0 * asking * words * dim)
+        yield Product("cross-attention", 2.0 * biased * cells * words * dim)  # the bias of MCAM
+        yield linear("feed-forward", f"{block}.ffn.0", asking, dim, config.ffn_dim)
+        yield linear("feed-forward", f"{block}.ffn.2", asking, config.ffn_dim, dim)
     yield linear("head", "head.head", video, dim, config.out_dim * patch)

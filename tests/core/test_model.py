@@ -213,8 +213,9 @@ def test_another_attention_function_is_used_for_every_call_and_changes_nothing(m
     assert used == [*[True] * 4, True, False, False] * 2
 
 
-@pytest.mark.parametrize("size", [(16, 16), (18, 22), (34, 6)], ids=str)
+@pytest.mark.parametrize("size", [(18, 16), (18, 22), (34, 10)], ids=str)
 def test_no_call_gets_a_mask_of_tokens_by_text_and_the_video_gets_none(model, monkeypatch, size):
+    """Pictures of a single cell, at most 64 tokens, are left out: their mask is small."""
     calls = []
 
     def spy(q, k, v, attn_mask=None):
@@ -223,7 +224,7 @@ def test_no_call_gets_a_mask_of_tokens_by_text_and_the_video_gets_none(model, mo
 
     monkeypatch.setattr(model, "attention", spy)
     frames = 5
-    model(**inputs(2, frames, *size))
+    model(**inputs(2, frames, *size), include_references=True)
     video_tokens = frames * -(-size[0] // 2) * -(-size[1] // 2)
     assert [mask for queries, mask in calls if queries == video_tokens] == [None] * 4  # self and cross, 2 blocks
     masks = [mask for _, mask in calls if mask is not None]
@@ -232,6 +233,22 @@ def test_no_call_gets_a_mask_of_tokens_by_text_and_the_video_gets_none(model, mo
         assert mask[2:] == (1, CONFIG.text_len)  # one row for a whole cell of tokens
     biggest = max(mask.numel() for mask in masks)
     assert biggest < video_tokens * CONFIG.text_len
+
+
+def test_the_last_block_asks_nothing_for_pictures_that_nobody_wants(model, monkeypatch):
+    queries = []
+
+    def spy(q, k, v, attn_mask=None):
+        queries.append(q.shape[2])
+        return scaled_dot_product_attention(q, k, v, attn_mask)
+
+    monkeypatch.setattr(model, "attention", spy)
+    call = inputs(frames=5)
+    model(**call)
+    assert queries[-2:] == [5 * 90] * 2  # the video's own attention, to itself and to the text, ends it
+    last = len(queries)
+    model(**call, include_references=True)
+    assert len(queries) > 2 * last
 
 
 # Training

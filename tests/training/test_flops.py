@@ -54,13 +54,17 @@ def test_a_step_on_a_lora_is_counted_as_torch_counts_it(targets, most):
     assert step_flops(CONFIG, LAYOUT, FRAMES, GRID, rank=4, targets=targets) == pytest.approx(both, rel=most)
 
 
-def test_the_released_model_at_its_released_size_needs_400_teraflop_a_forward_pass():
+def test_the_released_model_at_its_released_size_needs_398_teraflop_a_forward_pass():
     parts = forward_flops(LumosXConfig(), ReferenceLayout(2, (3, 3)), 21, (30, 52))
+    # What all 30 layers would need for everything; in the last one, eight of 29 frames only give keys and values.
     known = {
         "self-attention core": 282.1,
         "self-attention projections": 25.6,
         "cross-attention": 17.2,
         "feed-forward": 74.7,
     }
-    assert {name: flops / 1e12 for name, flops in parts.items() if name in known} == pytest.approx(known, abs=0.06)
-    assert sum(parts.values()) / 1e12 == pytest.approx(399.7, abs=0.3)
+    saved = {"self-attention core": 0.0, "self-attention projections": 0.5, "cross-attention": 0.5, "feed-forward": 1.0}
+    expected = {name: flops * (1 - saved[name] * 8 / 29 / 30) for name, flops in known.items()}
+    expected["self-attention core"] = known["self-attention core"] - 0.21  # 2 groups of 3 pictures and 2 alone
+    assert {name: flops / 1e12 for name, flops in parts.items() if name in known} == pytest.approx(expected, abs=0.06)
+    assert sum(parts.values()) / 1e12 == pytest.approx(398.5, abs=0.3)
