@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -37,11 +36,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
+from torch import Tensor
 
 from lumosx_core.checkpoint import load_model
 from lumosx_core.model_files import ModelFiles
 from lumosx_core.text_encoder import TextEncoder
-from lumosx_core.tiny import TINY_DIRECTORY, tiny_files
+from lumosx_core.tiny import tiny_files
 from lumosx_core.vae import WanVae
 from training.glyph_world.exam import Answer, Question, Sampling, examine, make_questions, rebuild
 from training.loop.config import TrainConfig, read_config
@@ -82,7 +82,7 @@ def main() -> None:
         command.add_argument("--seed", type=int, default=0, help="of the noise")
         command.add_argument("--json", type=Path, help="also write every answer there")
     options = parser.parse_args()
-    exam = Exam(tiny_files(TINY_DIRECTORY), options)
+    exam = Exam(tiny_files(), options)
     if options.command == "score":
         exam.score("rebuilt", lambda questions: rebuild(exam.vae, questions))
         exam.score_model(options.model.stem, options.model)
@@ -185,38 +185,33 @@ def shares(answers: Sequence[Answer]) -> dict[str, list[list[bool]]]:
 
 
 def interval(rows: Sequence[Sequence[bool]]) -> str:
-    if not rows:
-        return "-"
-    low, high = bootstrap([(sum(row), len(row)) for row in rows])
-    return f"{percent(rows):.1f} [{low:.1f}, {high:.1f}]"
-
-
-def percent(rows: Sequence[Sequence[bool]]) -> float:
-    return 100 * sum(map(sum, rows)) / sum(map(len, rows))
+    """The share in percent, with its 95 % interval over scenes."""
+    return spread([(sum(row), len(row)) for row in rows], percent, ".1f") if rows else "-"
 
 
 def difference(base: Sequence[Sequence[Answer]], runs: Sequence[Sequence[Answer]]) -> str:
-    """Of the share of bound people, over all seeds of both; scenes are resampled as wholes."""
-    halves = [zip(*(shares(run)["bound"] for run in half), strict=True) for half in (base, runs)]
-    scenes = list(zip(*halves, strict=True))
-
-    def points(chosen: Sequence) -> float:
-        theirs, mine = ([sum(part, []) for part in parts] for parts in zip(*chosen, strict=True))
-        return percent(mine) - percent(theirs)
-
-    chance = random.Random(0)
-    resampled = sorted(points(chance.choices(scenes, k=len(scenes))) for _ in range(RESAMPLES))
-    low, high = resampled[round(0.025 * RESAMPLES)], resampled[round(0.975 * RESAMPLES) - 1]
-    return f"{points(scenes):+.1f} [{low:+.1f}, {high:+.1f}]"
+    """The difference in the share of bound people, over all seeds of both, with its 95 % interval over scenes."""
+    counts = []
+    for scenes in (base, runs):
+        by_scene = zip(*(shares(run)["bound"] for run in scenes), strict=True)
+        people = [sum(rows, []) for rows in by_scene]
+        counts.append([(sum(each), len(each)) for each in people])
+    pairs = [theirs + mine for theirs, mine in zip(*counts, strict=True)]
+    return spread(pairs, lambda sums: percent(sums[..., 2:]) - percent(sums[..., :2]), "+.1f")
 
 
-def bootstrap(scenes: Sequence[tuple[int, int]]) -> tuple[float, float]:
-    """95 % interval of the share, in percent, of (hits, people) pairs resampled over scenes."""
-    chance = torch.Generator().manual_seed(0)
+def percent(sums: Tensor) -> Tensor:
+    """(..., 2) hits and people -> (...)."""
+    return 100 * sums[..., 0] / sums[..., 1]
+
+
+def spread(scenes: Sequence[tuple[int, ...]], statistic: Callable[[Tensor], Tensor], form: str) -> str:
+    """A statistic of the counts summed over scenes, with its 95 % bootstrap interval over whole scenes."""
     table = torch.tensor(scenes, dtype=torch.float64)
-    chosen = table[torch.randint(len(table), (RESAMPLES, len(table)), generator=chance)].sum(1)
-    values = (100 * chosen[:, 0] / chosen[:, 1]).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
-    return tuple(values.tolist())
+    chance = torch.Generator().manual_seed(0)
+    resampled = table[torch.randint(len(table), (RESAMPLES, len(table)), generator=chance)].sum(1)
+    low, high = statistic(resampled).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    return f"{statistic(table.sum(0)).item():{form}} [{low:{form}}, {high:{form}}]"
 
 
 if __name__ == "__main__":

@@ -17,14 +17,14 @@ from torch import Tensor
 
 from .checkpoint import load_model, open_network
 from .errors import LumosXError
+from .guidance import sample_guided
 from .layout import ReferenceLayout
 from .model_files import ModelFiles, find_model_files
 from .phrases import check_prompt_length, clean_prompt, phrase_mask
 from .pictures import fit_on_canvas
 from .scene import Scene
-from .schedule import flow_sigmas, flow_timesteps
+from .schedule import flow_sigmas
 from .sizes import check_video_size
-from .solver import sample_dpmpp_2m
 from .text_encoder import TextEncoder
 from .vae import WanVae
 
@@ -156,8 +156,7 @@ class LumosXPipeline:
         videos = []
         for video in latents.split(1):
             progress("decoding", len(videos), settings.batch)
-            pixels = vae.decode(video).movedim(1, -1)
-            videos.append(((pixels / 2 + 0.5).clamp(0, 1) * 255).round().to("cpu", torch.uint8))
+            videos.append((vae.decode_frames(video) * 255).round().to("cpu", torch.uint8))
         progress("decoding", settings.batch, settings.batch)
         return torch.stack(videos)
 
@@ -197,30 +196,25 @@ class LumosXPipeline:
         progress = progress or (lambda stage, done, total: None)
         progress("sampling", 0, settings.steps)
         model = load_model(self.files.diffusion_model, device=self.device, dtype=self.dtype)
-        timesteps = flow_timesteps(settings.steps, settings.shift).to(self.device)
+        texts = {False: conditions.text, True: conditions.negative_text}
 
-        def velocity(latents: Tensor, step: int, text: Tensor) -> Tensor:
+        def velocity(latents: Tensor, timestep: Tensor, negative: bool) -> Tensor:
             return model(
                 latents,
-                timesteps[step].expand(settings.batch),
-                text.to(self.device).expand(settings.batch, -1, -1),
+                timestep,
+                texts[negative].to(self.device).expand(settings.batch, -1, -1),
                 conditions.references.to(self.device),
                 conditions.layout,
                 conditions.phrase_mask.to(self.device),
             )
 
-        def predict_clean(latents: Tensor, sigma: Tensor, step: int) -> Tensor:
-            guided = velocity(latents, step, conditions.text)
-            if settings.cfg != 1:
-                negative = velocity(latents, step, conditions.negative_text)
-                guided = negative + settings.cfg * (guided - negative)
-            return latents - sigma.item() * guided
-
-        return sample_dpmpp_2m(
-            predict_clean,
+        return sample_guided(
+            velocity,
             start_noise(settings).to(self.device),
-            flow_sigmas(settings.steps, settings.shift),
-            lambda step, clean, latents: progress("sampling", step + 1, settings.steps),
+            steps=settings.steps,
+            shift=settings.shift,
+            cfg=settings.cfg,
+            callback=lambda step, clean, latents: progress("sampling", step + 1, settings.steps),
         )
 
 

@@ -135,6 +135,10 @@ class WanVae:
             )
         return self._in_tiles_if_needed(self._decode, latents)[0].movedim(1, 0)
 
+    def decode_frames(self, latents: Tensor) -> Tensor:
+        """Decode one video, as `decode` does, to frames as they are shown: (4 * T - 3, H, W, 3) in 0..1."""
+        return (self.decode(latents).movedim(1, -1) / 2 + 0.5).clamp(0, 1)
+
     def _encode(self, video: Tensor) -> Tensor:
         video = video.to(self.device, self.dtype, memory_format=self._layout)
         mean = self.network.encode(video).latent_dist.mode()

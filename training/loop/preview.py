@@ -12,11 +12,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 from lumosx_core import LumosXModel
 from lumosx_core.case_folder import read_case
+from lumosx_core.guidance import sample_guided
 from lumosx_core.phrases import clean_prompt, phrase_mask
 from lumosx_core.pictures import fit_on_canvas
 from lumosx_core.pipeline import NEGATIVE_PROMPT, Settings, start_noise
-from lumosx_core.schedule import flow_sigmas, flow_timesteps
-from lumosx_core.solver import sample_dpmpp_2m
 from lumosx_core.text_encoder import TextEncoder
 from lumosx_core.vae import WanVae
 from lumosx_core.video import write_video
@@ -81,8 +80,8 @@ class Preview:
         vae = WanVae.load(self.config.samples.vae, device=self.device)
         paths = []
         for shot, each in zip(self.shots, latents, strict=True):
-            frames = (vae.decode(each).movedim(1, -1) / 2 + 0.5).clamp(0, 1)
-            paths.append(write_video(directory / f"step-{step:08d}-{shot.name}.mp4", frames))
+            path = directory / f"step-{step:08d}-{shot.name}.mp4"
+            paths.append(write_video(path, vae.decode_frames(each)))
         del vae
         _free()
         return paths
@@ -124,20 +123,15 @@ class Preview:
     def _sample(self, network: LumosXModel, shot: Shot) -> Tensor:
         settings, batch = self.settings, shot.conditions.to(self.device)
         negative_text = shot.negative_text.to(self.device)
-        timesteps = flow_timesteps(settings.steps, settings.shift).to(self.device)
         scene = (batch.references, batch.layout, batch.phrase_mask)
         bf16 = self.config.training.precision == "bf16"
 
-        def predict_clean(latents: Tensor, sigma: Tensor, step: int) -> Tensor:
+        def velocity(latents: Tensor, timestep: Tensor, negative: bool) -> Tensor:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-                guided = network(latents, timesteps[step : step + 1], batch.text, *scene)
-                if settings.cfg != 1:
-                    negative = network(latents, timesteps[step : step + 1], negative_text, *scene)
-                    guided = negative + settings.cfg * (guided - negative)
-            return latents - sigma.item() * guided
+                return network(latents, timestep, negative_text if negative else batch.text, *scene)
 
         noise = start_noise(settings).to(self.device)
-        return sample_dpmpp_2m(predict_clean, noise, flow_sigmas(settings.steps, settings.shift))
+        return sample_guided(velocity, noise, steps=settings.steps, shift=settings.shift, cfg=settings.cfg)
 
 
 def _free() -> None:

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import argparse
 import io
-import math
 import random
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from lumosx_core.atomic_file import atomic_file
 from ..glyph_world.caption import describe
 from ..glyph_world.casting import Casting
 from .corpus import caption_sentences
+from .steps import take_steps
 
 VOCABULARY, WIDTH, LAYERS, HEADS, FFN_DIM = 512, 4096, 2, 2, 32  # the released width: it is what loaders expect
 WHERE = ("", "on the left", "in the middle", "on the right")
@@ -37,8 +36,8 @@ MASK_ID = 2  # the tokeniser's unknown piece, which captions never need: what it
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=1100)
+    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     tokenizer_model = train_tokenizer(options.seed)
@@ -47,10 +46,10 @@ def main() -> None:
     print(f"{options.out.stat().st_size} bytes")
 
 
-def glyph_captions(seed: int, **casting) -> Iterator[str]:
+def glyph_captions(seed: int) -> Iterator[str]:
     """Captions of the glyph world without end."""
     chance = random.Random(f"captions {seed}")
-    casting = Casting(**casting)
+    casting = Casting()
     while True:
         yield describe(casting.scene(chance), chance).text
 
@@ -141,25 +140,15 @@ def train(tokenizer_model: bytes, steps: int, batch: int, seed: int) -> nn.Modul
         for fan_in in [max(parameter.shape[-1], 128)]
     ]
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1, (step + 1) / 50) * (0.02 + 0.49 * (1 + math.cos(math.pi * step / steps)))
-    )
     glyphs, others = glyph_captions(seed + 1), caption_sentences(10**9, seed + 1)
     chance = torch.Generator().manual_seed(seed)
-    started, recent = time.time(), []
-    for step in range(steps):
+
+    def compute() -> tuple[Tensor, list[float]]:
         texts = [next(others if i % 8 == 0 else glyphs) for i in range(batch)]
-        rows = [labelled(text, tokenizer) for text in texts]
-        losses = loss(tagger, rows, chance)
-        optimizer.zero_grad()
-        sum(losses).backward()
-        torch.nn.utils.clip_grad_norm_(tagger.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        recent.append([value.item() for value in losses])
-        if (step + 1) % 50 == 0:
-            means = torch.tensor(recent[-50:]).mean(0).tolist()
-            print(step + 1, f"{time.time() - started:.0f} s", " ".join(f"{v:.4f}" for v in means), flush=True)
+        losses = loss(tagger, [labelled(text, tokenizer) for text in texts], chance)
+        return sum(losses), [value.item() for value in losses]
+
+    take_steps(tagger.parameters(), optimizer, steps, compute)
     return tagger.encoder.eval()
 
 

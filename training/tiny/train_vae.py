@@ -1,6 +1,6 @@
 """Trains the VAE of lumosx-tiny: Wan 2.1's architecture at width 8, on glyph clips and their reference pictures.
 
-    python -m training.tiny.train_vae vae.safetensors --steps 2500
+    python -m training.tiny.train_vae vae.safetensors
 
 It first learns to rebuild its input, then, with noise on its latents, to do so from latents that are not exact: what a
 transformer writes never is.
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import time
 from pathlib import Path
 
 import torch
@@ -26,6 +25,7 @@ from lumosx_core.pictures import fit_on_canvas
 from lumosx_core.vae import WanVae
 
 from ..glyph_world import Casting, GlyphSource
+from .steps import take_steps
 from .vae_shapes import vae_shapes
 
 WIDTH = 8  # channels of the outermost layers; the released VAE has 96
@@ -37,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--noisy-steps", type=int, default=800)
+    parser.add_argument("--noisy-steps", type=int, default=1500)
     parser.add_argument("--start", type=Path, help="a file of the first part: do the second part only")
     parser.add_argument("--clips", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
@@ -103,23 +103,13 @@ def train(network, videos: Tensor, pictures: Tensor, steps: int, *, learning_rat
     network.train()
     chance = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, betas=(0.9, 0.95), weight_decay=1e-4)
-    warmup = 50
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1, (step + 1) / warmup) * (0.02 + 0.49 * (1 + math.cos(math.pi * step / steps)))
-    )
-    started, recent = time.time(), []
-    for step in range(steps):
+
+    def compute() -> tuple[Tensor, list[float]]:
         clips = crops(videos[:, :, : chance_frames(chance)], 2, chance)
         parts = [loss(network, batch, noise) for batch in (clips, crops(pictures, 6, chance))]
-        optimizer.zero_grad()
-        sum(part[0] for part in parts).backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        recent.append([value for part in parts for value in part[1:]])
-        if (step + 1) % 50 == 0:
-            means = torch.tensor(recent[-50:]).mean(0).tolist()
-            print(step + 1, f"{time.time() - started:.0f} s", " ".join(f"{value:.4f}" for value in means), flush=True)
+        return sum(part[0] for part in parts), [value for part in parts for value in part[1:]]
+
+    take_steps(network.parameters(), optimizer, steps, compute)
     network.eval()
 
 
