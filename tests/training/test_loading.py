@@ -104,6 +104,15 @@ def test_only_clips_with_so_many_people_are_used(tmp_path):
         loader(tmp_path, cache, data={"min_subjects": 3})
 
 
+def test_a_text_may_be_padded_to_fewer_tokens_than_the_cache_was_made_for(tmp_path):
+    cache = FakeCache([PAIR] * 4)  # captions of 3, 4, 5 and 6 tokens, masks of 12
+    batches = loader(tmp_path, cache, model={"text_len": 5}, training={"batch_size": 4})
+    [part] = batches.step(0)
+    assert part.batch.phrase_mask.shape[-1] == 5 and part.batch.text.shape[1] <= 5
+    [reason] = batches.bad.values()
+    assert "6 tokens, and model.text_len is 5" in reason
+
+
 def test_preload_reads_everything_once(tmp_path):
     cache = FakeCache([ALONE] * 6, damaged=[2])
     batches = loader(tmp_path, cache, data={"preload": True})

@@ -9,6 +9,7 @@ from golden_cases import largest_difference, read_golden_case, relative_norm
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from lumosx_core import LumosXModel
 from lumosx_core.checkpoint import load_model
 from lumosx_core.errors import LumosXError
 from lumosx_core.layout import ReferenceLayout
@@ -122,6 +123,21 @@ def test_the_last_weights_can_be_exported_instead(tmp_path):
     run = trainer(tmp_path, export={"weights": "last", "precision": "fp32"})
     exported = load_file(run.run().file)
     assert all(torch.equal(exported[name], parameter) for name, parameter in run.parameters.items())
+
+
+def test_the_ratio_of_mcam_falls_by_the_same_factor_each_step_also_after_a_new_start(tmp_path, monkeypatch):
+    used = []
+    forward = LumosXModel.forward
+
+    def spy(model, *arguments, **options):
+        used.append(model.config.mcam_ratio)
+        return forward(model, *arguments, **options)
+
+    monkeypatch.setattr(LumosXModel, "forward", spy)
+    falling = {"mcam_ratio_start": 8.0, "mcam_ratio": 0.5, "mcam_ratio_steps": 4}
+    for steps in (3, 6):
+        trainer(tmp_path, model=falling, training={"steps": steps}).run()
+    assert used == pytest.approx([8, 4, 2, 1, 0.5, 0.5])
 
 
 def test_the_log_has_a_line_for_each_step(tmp_path):

@@ -44,8 +44,12 @@ class ModelSettings:
     Args:
         file: a LumosX or Wan2.1 text-to-video checkpoint; without it `sizes` must be there.
         sizes: start from nothing.
-        text_len: tokens the text is padded to.
+        text_len: tokens the text is padded to. A network that learns from nothing finds the words sooner among little
+            padding than among the released 512 tokens, nearly all of them padding; it needs 512 in the end.
         mcam_ratio, r2pe, csam: the relational parts, as in LumosXConfig.
+        mcam_ratio_start, mcam_ratio_steps: begin with this ratio, and fall from it, by the same factor each step, to
+            mcam_ratio in so many steps. MCAM's bias is proportional to attention that a network which learns from
+            nothing does not pay to words yet: with a strong start it finds them.
         shuffle_pictures: show the pictures one by one in random order, so that the order tells nothing about who owns
             what; only without r2pe, for ablations.
         dtype: of frozen weights; bfloat16 halves their memory when a LoRA is trained.
@@ -55,6 +59,8 @@ class ModelSettings:
     sizes: SizeSettings | None = None
     text_len: int = 512
     mcam_ratio: float = 0.5
+    mcam_ratio_start: float | None = None
+    mcam_ratio_steps: int = 0
     r2pe: bool = True
     csam: bool = True
     shuffle_pictures: bool = False
@@ -62,9 +68,19 @@ class ModelSettings:
 
     def __post_init__(self):
         _require((self.file is None) != (self.sizes is None), "model", self, "either model.file or [model.sizes]")
+        if self.mcam_ratio_start is not None or self.mcam_ratio_steps:
+            for name in ("mcam_ratio_start", "mcam_ratio", "mcam_ratio_steps"):
+                value = getattr(self, name)
+                _require(value is not None and value > 0, f"model.{name}", value, "more than 0 where the ratio falls")
         _require(
             not (self.shuffle_pictures and self.r2pe), "model.shuffle_pictures", True, "model.r2pe = false with it"
         )
+
+    def mcam_ratio_at(self, step: int) -> float:
+        """The ratio in a step (0, 1, ...)."""
+        if self.mcam_ratio_start is None or step >= self.mcam_ratio_steps:
+            return self.mcam_ratio
+        return self.mcam_ratio_start * (self.mcam_ratio / self.mcam_ratio_start) ** (step / self.mcam_ratio_steps)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, Full, Queue
 
 import torch
@@ -191,11 +191,20 @@ class Loader:
         if (index, variant) in self._memory:
             return self._memory[index, variant]
         try:
-            return self.cache.item(index, variant)
+            return self._shortened(self.cache.item(index, variant))
         except BadSample as error:
             self.bad[index, variant] = str(error)
             log.warning("Left out, another clip takes its place: %s", error)
             return None
+
+    def _shortened(self, item: TrainingItem) -> TrainingItem:
+        """Caches are made for texts padded to 512 tokens; a run may pad to fewer."""
+        length = self.config.model.text_len
+        if len(item.text) > length:
+            raise BadSample(
+                item.key, f"Its caption has {len(item.text)} tokens, and model.text_len is {length}. Raise it."
+            )
+        return replace(item, phrase_mask=item.phrase_mask[:, :length])
 
     def _read_everything(self) -> None:
         for index in self.indices:

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -160,6 +160,8 @@ class Trainer:
             torch.manual_seed(
                 draw_seed("dropout", self.config.training.seed, self.done, self.accelerator.process_index)
             )
+        ratio = self.config.model.mcam_ratio_at(self.done)
+        self.network.config = replace(self.network.config, mcam_ratio=ratio)
         loss = self.backward(parts)
         norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.config.optimizer.clip or math.inf)
         (loss, stop), norm = self._agree(loss, interrupts), as_number(norm)
