@@ -97,8 +97,20 @@ def test_the_glyph_world_opens_by_seed_and_count():
     assert source.load(source.keys()[0]).video.shape == (5, 32, 48, 3)
 
 
+def test_the_glyph_world_opens_with_a_casting_by_name():
+    plain, all_ = (open_source(f"glyphs:3:20:5x32x48{casting}") for casting in (":plain", ""))
+    layouts = [{source.sample(key).case.scene.layout for key in source.keys()} for source in (plain, all_)]  # noqa: SIM118
+    assert {subject for layout in layouts[0] for subject in layout.subjects} == {2}  # a face and a shirt
+    assert {subject for layout in layouts[1] for subject in layout.subjects} > {2}
+    assert open_source("glyphs:3:4:plain").casting == plain.casting
+
+
 @pytest.mark.parametrize(
-    "address", ["glyphs:", "glyphs:1", "glyphs:1:x", "glyphs:-1:5", "glyphs:1:5:9", "glyphs:1:5:9x64"]
+    "address",
+    [
+        *("glyphs:", "glyphs:1", "glyphs:1:x", "glyphs:-1:5", "glyphs:1:5:9x", "glyphs:1:5:9x64"),
+        *("glyphs:1:5:fancy", "glyphs:1:5:plain:9x64x80", "glyphs:1:5:9x64x80:9x64x80"),
+    ],
 )
 def test_a_glyph_world_without_its_numbers_says_how_to_write_them(address):
     with pytest.raises(LumosXError, match="Write glyphs:SEED:COUNT"):

@@ -20,11 +20,10 @@ def add_glyphs(commands) -> None:
 
 def _glyphs(options) -> None:
     from ..glyph_world import Casting, GlyphSource
+    from ..glyph_world.casting import only
     from ..glyph_world.folders import write_folders
 
-    people = Casting.people
-    if options.people:
-        people = tuple(float(number == options.people) for number in range(1, options.people + 1))
+    people = only(options.people) if options.people else Casting.people
     source = GlyphSource(
         options.seed, options.count, casting=Casting(people=people, new=options.new, sashes=options.sashes)
     )

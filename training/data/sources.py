@@ -13,7 +13,7 @@ from .samples import VIDEO, BadSample, RawSample, SampleSettings, Source, printa
 _CASE_PARTS = ("caption.txt", VIDEO, "subjects", "objects", "background")
 _KINDS = (
     "a folder of sample folders, a manifest (.jsonl), WebDataset shards (.tar, also as clips-{000..127}.tar or "
-    "clips-*.tar), a research table (.csv, .parquet) or glyphs:SEED:COUNT[:FRAMESxHEIGHTxWIDTH]"
+    "clips-*.tar), a research table (.csv, .parquet) or glyphs:SEED:COUNT[:FRAMESxHEIGHTxWIDTH][:CASTING]"
 )
 
 
@@ -23,7 +23,8 @@ def open_source(address: str, settings: SampleSettings | None = None) -> Source:
     Args:
         address: a folder of sample folders, a `.jsonl` manifest, `.tar` shards (a pattern with {000..127}, *, ? or
             [...] means several), a `.csv` or `.parquet` table of the research format, or
-            `glyphs:SEED:COUNT[:FRAMESxHEIGHTxWIDTH]`.
+            `glyphs:SEED:COUNT[:FRAMESxHEIGHTxWIDTH][:CASTING]`, CASTING being one of
+            `glyph_world.CASTINGS`.
         settings: how files are read; the glyph world makes its clips as they are and takes none.
 
     Raises:
@@ -114,14 +115,15 @@ def _samples(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
 
 
 def _glyphs(address: str) -> Source:
-    from ..glyph_world import GlyphSource
+    from ..glyph_world import CASTINGS, GlyphSource
 
-    seed, _, rest = address.removeprefix("glyphs:").partition(":")
-    count, sized, size = rest.partition(":")
-    numbers = [seed, count, *(size.split("x") if sized else ())]
-    if len(numbers) not in (2, 5) or not all(number.isdecimal() and number.isascii() for number in numbers):
+    parts = address.removeprefix("glyphs:").split(":")
+    casting = parts.pop() if len(parts) > 2 and "x" not in parts[-1] else "all"
+    numbers = [*parts[:2], *(number for size in parts[2:] for number in size.split("x"))]
+    readable = all(number.isdecimal() and number.isascii() for number in numbers)
+    if len(numbers) not in (2, 5) or len(parts) > 3 or not readable or casting not in CASTINGS:
         raise LumosXError(
-            f"{address!r} is no glyph world. Write glyphs:SEED:COUNT, or glyphs:SEED:COUNT:FRAMESxHEIGHTxWIDTH, in "
-            f"whole numbers, such as glyphs:0:4000:9x64x80."
+            f"{address!r} is no glyph world. Write glyphs:SEED:COUNT in whole numbers, and if need be "
+            f":FRAMESxHEIGHTxWIDTH and one of {', '.join(CASTINGS)}, such as glyphs:0:4000:9x64x80:plain."
         )
-    return GlyphSource(*map(int, numbers))
+    return GlyphSource(*map(int, numbers), casting=CASTINGS[casting])

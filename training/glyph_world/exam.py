@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from lumosx_core import LumosXModel
+from lumosx_core.guidance import sample_guided
 from lumosx_core.model_files import ModelFiles
-from lumosx_core.schedule import flow_sigmas, flow_timesteps
-from lumosx_core.solver import sample_dpmpp_2m
 from lumosx_core.vae import WanVae
 
 from ..cache import CacheSettings, LatentCache, build_cache
 from ..data.items import TrainingBatch, TrainingItem, collate
 from ..loop.dropout import ungrouped, without_text
 from ..loop.noise import draw_noise
-from .casting import Casting
+from .casting import CASTINGS, Casting, only
 from .scoring import Verdict, judge, placed_right
 from .source import GlyphSample, GlyphSource
 
@@ -61,15 +60,13 @@ class Answer:
     placed: bool | None
 
 
-def make_questions(files: ModelFiles, people: int, count: int, *, casting: Casting | None = None) -> list[Question]:
+def make_questions(files: ModelFiles, people: int, count: int, casting: Casting = CASTINGS["all"]) -> list[Question]:
     """Scenes of `people` people in colours and patterns that training never shows, encoded.
 
     Args:
-        casting: how the scenes are made up, instead; its number of people is overridden.
+        casting: how they are made up otherwise.
     """
-    from dataclasses import replace
-
-    casting = replace(casting or Casting(new=True), people=tuple(float(n == people) for n in range(1, people + 1)))
+    casting = replace(casting, people=only(people), new=True)
     source = GlyphSource(EXAM_SEED + people, count, casting=casting)
     with tempfile.TemporaryDirectory() as directory:
         settings = CacheSettings(
@@ -88,14 +85,12 @@ def examine(
     *,
     empty_text: Tensor | None = None,
     shuffle_pictures: bool = False,
-    keep: Callable[[Question, Tensor], None] | None = None,
 ) -> list[Answer]:
     """Generate every scene and judge it.
 
     Args:
         empty_text: (J, text_dim), for guidance (sampling.cfg other than 1).
         shuffle_pictures: show the pictures one by one in random order, as the model was trained.
-        keep: gets each clip, (F, H, W, 3).
     """
     by_layout = defaultdict(list)
     for question in questions:
@@ -110,20 +105,18 @@ def examine(
                 batch = ungrouped(batch, sampling.seed, places)
             latents = generate(model, batch, sampling, places, empty_text)
             for question, each in zip(part, latents, strict=True):
-                answers.append(answer(question, decode(vae, each), keep))
+                answers.append(answer(question, vae.decode_frames(each[None])))
     return answers
 
 
 def rebuild(vae: WanVae, questions: Sequence[Question]) -> list[Answer]:
     """Judge the true clips as the VAE gives them back: the most that any model can reach."""
-    return [answer(question, decode(vae, question.item.video)) for question in questions]
+    return [answer(question, vae.decode_frames(question.item.video[None].float())) for question in questions]
 
 
-def answer(question: Question, frames: Tensor, keep=None) -> Answer:
+def answer(question: Question, frames: Tensor) -> Answer:
     scene = question.sample.scene
     verdicts = judge(frames, scene)
-    if keep is not None:
-        keep(question, frames)
     placed = placed_right(verdicts, scene) if question.sample.caption.placed else None
     return Answer(question.sample.key, tuple(verdicts), placed)
 
@@ -137,27 +130,17 @@ def generate(
     empty_text: Tensor | None = None,
 ) -> Tensor:
     """Latents of a batch, (B, 16, T, h, w); clip i starts from the noise of (sampling.seed, places[i])."""
-    timesteps = flow_timesteps(sampling.steps, sampling.shift)
     noise = draw_noise(batch.video.shape[1:], sampling.seed, 0, list(places))
     scene = (batch.references, batch.layout, batch.phrase_mask)
+    silence = batch.text
     if sampling.cfg != 1:
         # As long as the captions: the network takes it that no phrase names what lies behind the text.
         silence = without_text(batch, range(len(batch.keys)), empty_text).text
 
-    def predict_clean(latents: Tensor, sigma: Tensor, step: int) -> Tensor:
-        now = timesteps[step].expand(len(latents))
-        velocity = model(latents, now, batch.text, *scene)
-        if sampling.cfg != 1:
-            without = model(latents, now, silence, *scene)
-            velocity = without + sampling.cfg * (velocity - without)
-        return latents - sigma.item() * velocity
+    def velocity(latents: Tensor, timestep: Tensor, negative: bool) -> Tensor:
+        return model(latents, timestep, silence if negative else batch.text, *scene)
 
-    return sample_dpmpp_2m(predict_clean, noise, flow_sigmas(sampling.steps, sampling.shift))
-
-
-def decode(vae: WanVae, latents: Tensor) -> Tensor:
-    """(16, T, h, w) -> frames (F, H, W, 3) in 0..1."""
-    return (vae.decode(latents[None].float()).movedim(1, -1) / 2 + 0.5).clamp(0, 1)
+    return sample_guided(velocity, noise, steps=sampling.steps, shift=sampling.shift, cfg=sampling.cfg)
 
 
 def _number(question: Question) -> int:
