@@ -1,7 +1,7 @@
 """Binding accuracy: does everybody wear what is theirs? On glyph scenes in colours and patterns never trained.
 
     python benchmarks/binding.py score                       # lumosx-tiny, 1 to 4 people
-    python benchmarks/binding.py ablate --steps 1500 --seeds 0 1 --cache data/glyphs --out results
+    python benchmarks/binding.py ablate --cache data/glyphs-plain --casting plain --steps 5000 --seeds 0 1 --out results
 
 `score` examines one model file. `ablate` first trains, with an equal budget from the same start and in the same order
 of clips, a model without the relational parts and models with one part more each, as in the paper's table:
@@ -9,7 +9,7 @@ of clips, a model without the relational parts and models with one part more eac
     none        pictures one by one in random order, plain attention
     +r2pe       one place in time for each subject's pictures
     +csam       and groups that see only themselves
-    +mcam R     and words bound to groups, with ratio R
+    +mcam R     and words bound to groups, with a ratio that falls to R in the first two thirds of the steps
 
 What is counted, in shares of people:
 
@@ -43,11 +43,12 @@ from lumosx_core.model_files import ModelFiles
 from lumosx_core.text_encoder import TextEncoder
 from lumosx_core.tiny import tiny_files
 from lumosx_core.vae import WanVae
+from training.glyph_world import CASTINGS
 from training.glyph_world.exam import Answer, Question, Sampling, examine, make_questions, rebuild
 from training.loop.config import TrainConfig, read_config
 from training.loop.trainer import Trainer
 
-RECIPE = Path(__file__).resolve().parent.parent / "training" / "tiny" / "phase2.toml"
+RECIPE = Path(__file__).resolve().parent.parent / "training" / "tiny" / "phase1.toml"
 VARIANTS = {
     "none": {"r2pe": False, "csam": False, "mcam_ratio": 0.0, "shuffle_pictures": True},
     "+r2pe": {"r2pe": True, "csam": False, "mcam_ratio": 0.0},
@@ -56,6 +57,7 @@ VARIANTS = {
     "+mcam 0.5": {"r2pe": True, "csam": True, "mcam_ratio": 0.5},
     "+mcam 1.0": {"r2pe": True, "csam": True, "mcam_ratio": 1.0},
 }
+NO_FALL = {"mcam_ratio_start": None, "mcam_ratio_steps": 0}
 RESAMPLES = 2000
 HEADER = f"{'model':<22} {'people':>6} {'scenes':>6} | {'bound':>20} {'face':>20} {'exact':>20} {'placed':>20}"
 
@@ -77,6 +79,7 @@ def main() -> None:
     for command in (score, ablate):
         command.add_argument("--people", type=int, nargs="+", default=[1, 2, 3, 4])
         command.add_argument("--scenes", type=int, default=100, help="of each number of people")
+        command.add_argument("--casting", choices=CASTINGS, default="all", help="how scenes are made up")
         command.add_argument("--steps-of-sampling", type=int, default=16)
         command.add_argument("--cfg", type=float, default=1.0)
         command.add_argument("--seed", type=int, default=0, help="of the noise")
@@ -99,7 +102,10 @@ class Exam:
         self.sampling = Sampling(steps=options.steps_of_sampling, cfg=options.cfg, seed=options.seed)
         self.vae = WanVae.load(files.vae)
         self.empty_text = TextEncoder(files.text_encoder).encode("")[1]
-        self.questions = {people: make_questions(files, people, options.scenes) for people in options.people}
+        self.questions = {
+            people: make_questions(files, people, options.scenes, CASTINGS[options.casting])
+            for people in options.people
+        }
         self.record: dict = {"sampling": asdict(self.sampling), "answers": {}}
         print(HEADER)
 
@@ -149,17 +155,16 @@ def compare(exam: Exam, options: argparse.Namespace) -> None:
 
 def variant_config(name: str, folder: Path, seed: int, options: argparse.Namespace) -> TrainConfig:
     config = read_config(str(RECIPE))
-    start = {"file": str(options.start)} if options.start else {"file": None, "sizes": tiny_sizes()}
+    model = dict(VARIANTS[name])
+    if options.start:
+        model |= {"file": str(options.start), "sizes": None}
+    falls = {"mcam_ratio_steps": max(1, 2 * options.steps // 3)} if model["mcam_ratio"] else NO_FALL
     return replace(
         config,
-        model=replace(config.model, **start, **VARIANTS[name]),
+        model=replace(config.model, **model, **falls),
         data=replace(config.data, cache=str(options.cache)),
         training=replace(config.training, output=str(folder), steps=options.steps, seed=seed, save_every=500, keep=1),
     )
-
-
-def tiny_sizes():
-    return read_config(str(RECIPE.with_name("phase1.toml"))).model.sizes
 
 
 def train(config: TrainConfig) -> Path:

@@ -13,6 +13,7 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 
 from .errors import LumosXError, MissingPackageError
+from .sizes import parse_size
 
 RELEASED = {"size": (832, 480), "frames": 81, "steps": 50, "shift": 8.0, "cfg": 6.0}
 TINY = {"size": (80, 64), "frames": 9, "steps": 16, "shift": 3.0, "cfg": 1.0}  # as it was trained
@@ -198,10 +199,10 @@ def _tiny(options: argparse.Namespace) -> None:
 
 
 def _size(text: str) -> tuple[int, int]:
-    width, separator, height = text.lower().partition("x")
-    if not (separator and width.isdecimal() and height.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size. Write WIDTHxHEIGHT, such as 832x480.")
-    return int(width), int(height)
+    try:
+        return parse_size(text)
+    except LumosXError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 @contextmanager

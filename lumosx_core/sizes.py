@@ -1,8 +1,22 @@
-"""Which video sizes fit the network: Wan's VAE and patches divide width and height by 16, and time by 4."""
+"""Video sizes in words, and which of them fit the network: Wan's VAE and patches divide width and height by 16, and
+time by 4.
+"""
 
 from __future__ import annotations
 
 from .errors import LumosXError
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(width, height) of a text such as 832x480.
+
+    Raises:
+        LumosXError: the text is something else.
+    """
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise LumosXError(f"{text!r} is no size. Write WIDTHxHEIGHT, such as 832x480.")
+    return int(width), int(height)
 
 
 def check_video_size(width: int, height: int, frames: int) -> None:

@@ -108,7 +108,10 @@ def test_a_lora_needs_the_model_it_is_for(tmp_path):
         tiny_config(tmp_path, lora={"rank": 2})
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+SHIPPED = sorted([*CONFIGS.glob("*.toml"), *(CONFIGS.parent / "tiny").glob("*.toml")])
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_config_can_be_read(path):
     read_config(str(path))
 

@@ -13,6 +13,7 @@ from lumosx_core import LumosXConfig, LumosXError, LumosXModel
 from lumosx_core.checkpoint import load_model, read_state_dict
 from lumosx_core.cli import main
 from lumosx_core.convert import convert
+from training.file_hash import sha256_of
 from training.lora import LoraSettings, add_lora, load_lora, save_lora
 from training.lora.export import export_lora, read_any_lora
 from training.lora.extract import extract_lora, low_rank
@@ -85,6 +86,15 @@ def test_strength_0_writes_the_bases_bytes(base, file, tmp_path):
     out = tmp_path / "out.safetensors"
     merge_lora(base, file, out, 0.0)
     assert all(torch.equal(tensor, load_file(out)[name]) for name, tensor in load_file(base).items())
+
+
+def test_a_lora_of_another_base_is_merged_with_a_warning(base, tmp_path, caplog):
+    paths = [tmp_path / name for name in ("own.safetensors", "others.safetensors", "silent.safetensors")]
+    for path, sha256 in zip(paths, (sha256_of(base), "0123456789abcdef" * 4, None), strict=True):
+        lora().write(path, {"lumosx_base_sha256": sha256} if sha256 else {})
+    assert merge_lora(base, paths, tmp_path / "out.safetensors").is_file()
+    [warning] = caplog.messages
+    assert "others.safetensors was trained on another file" in warning and "0123456789ab..." in warning
 
 
 def test_several_loras_add_up_each_with_its_strength(base, file, tmp_path):

@@ -104,17 +104,9 @@ def _encoders(options):
 
 def _sizes(texts) -> tuple[tuple[int, int], ...]:
     """(height, width) of each WIDTHxHEIGHT; none for "own"."""
-    from lumosx_core.errors import LumosXError
+    from lumosx_core.sizes import parse_size
 
-    if list(texts) == ["own"]:
-        return ()
-    sizes = []
-    for text in texts:
-        width, _, height = text.lower().partition("x")
-        if not (width.isdecimal() and height.isdecimal()):
-            raise LumosXError(f"{text!r} is no size. Write WIDTHxHEIGHT, such as 832x480, or own alone.")
-        sizes.append((int(height), int(width)))
-    return tuple(sizes)
+    return () if list(texts) == ["own"] else tuple(parse_size(text)[::-1] for text in texts)
 
 
 def _shard(text: str) -> tuple[int, int]:

@@ -6,6 +6,7 @@ Tensors are read, changed and written one by one, so that memory holds the LoRAs
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,8 +19,11 @@ from lumosx_core.checkpoint import open_network
 from lumosx_core.detect import native_names
 from lumosx_core.errors import LumosXError
 
+from ..file_hash import sha256_of
 from .files import LoraFile, check_destination, read_lora
 
+log = logging.getLogger(__name__)
+_BASE = "lumosx_base_sha256"
 _SCALES = (".scale_weight", ".weight_scale")
 _CHUNK = 2**24  # bytes
 
@@ -64,9 +68,25 @@ def merge_lora(
     added = [(read_lora(path), each) for path, each in zip(paths, strengths, strict=True)]
     for lora, _ in added:
         lora.check(shapes)
+    _warn_of_other_bases(base, [lora for lora, _ in added])
     metadata = {"lumosx_merged": json.dumps({Path(p).name: s for p, s in zip(paths, strengths, strict=True)})}
     _rewrite(base, out, _Merge(base, added).changes(), metadata)
     return out
+
+
+def _warn_of_other_bases(base: Path, loras: Sequence[LoraFile]) -> None:
+    """Say which LoRAs were trained on another file: right for a quantised copy, and hardly for anything else."""
+    made_for = {lora.source: lora.metadata[_BASE] for lora in loras if _BASE in lora.metadata}
+    own = sha256_of(base) if made_for else None
+    for source, sha256 in made_for.items():
+        if sha256 != own:
+            log.warning(
+                "%s was trained on another file than %s (SHA-256 %s...). If that is not the same model in another "
+                "precision, merge it into the one it was trained on.",
+                source,
+                base,
+                sha256[:12],
+            )
 
 
 class _Merge:

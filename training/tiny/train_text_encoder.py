@@ -27,7 +27,8 @@ from ..glyph_world.casting import Casting
 from .corpus import caption_sentences
 from .steps import take_steps
 
-VOCABULARY, WIDTH, LAYERS, HEADS, FFN_DIM = 512, 4096, 2, 2, 32  # the released width: it is what loaders expect
+VOCABULARY, LAYERS, HEADS, FFN_DIM = 512, 2, 2, 32
+WIDTH, TRAINED_WIDTH = 4096, 256  # the released width, which loaders expect; and that of training, which is far faster
 WHERE = ("", "on the left", "in the middle", "on the right")
 CLAUSES = 6  # the people of the first sentence, one number each, then everything else
 MASK_ID = 2  # the tokeniser's unknown piece, which captions never need: what it lacks it spells in bytes
@@ -36,8 +37,8 @@ MASK_ID = 2  # the tokeniser's unknown piece, which captions never need: what it
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=1100)
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     tokenizer_model = train_tokenizer(options.seed)
@@ -87,7 +88,7 @@ class Tagger(nn.Module):
         self.encoder = UMT5EncoderModel(
             UMT5Config(
                 vocab_size=VOCABULARY,
-                d_model=WIDTH,
+                d_model=TRAINED_WIDTH,
                 d_kv=64,
                 num_heads=HEADS,
                 d_ff=FFN_DIM,
@@ -97,14 +98,8 @@ class Tagger(nn.Module):
                 dropout_rate=0.0,
             )
         )
-        for name, parameter in self.encoder.named_parameters():
-            if parameter.ndim == 2 and min(parameter.shape) > 2:
-                nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
-            if name.endswith("SelfAttention.q.weight"):
-                parameter.data /= 8  # T5 does not divide its attention logits by sqrt(64)
-        nn.init.normal_(self.encoder.shared.weight, std=0.5)
         self.words, self.where, self.clause = (
-            nn.Linear(WIDTH, outputs) for outputs in (VOCABULARY, len(WHERE), CLAUSES)
+            nn.Linear(TRAINED_WIDTH, outputs) for outputs in (VOCABULARY, len(WHERE), CLAUSES)
         )
 
 
@@ -133,12 +128,12 @@ def train(tokenizer_model: bytes, steps: int, batch: int, seed: int) -> nn.Modul
     tokenizer = sentencepiece.SentencePieceProcessor(model_proto=tokenizer_model)
     torch.manual_seed(seed)
     tagger = Tagger()
-    # Each weight of a wide input moves less: a step would otherwise shift the sum of 4096 of them too far.
-    groups = [
-        {"params": [parameter], "lr": 2e-3 if name.endswith(("shared.weight", "norm.weight")) else 0.3 / fan_in}
-        for name, parameter in tagger.named_parameters()
-        for fan_in in [max(parameter.shape[-1], 128)]
-    ]
+    # What T5 learns of positions, a few numbers added to attention logits, has a longer way to go than a weight.
+    positions = [p for name, p in tagger.named_parameters() if name.endswith("relative_attention_bias.weight")]
+    others = [p for name, p in tagger.named_parameters() if not name.endswith("relative_attention_bias.weight")]
+    for bias in positions:
+        nn.init.normal_(bias, std=2.0)
+    groups = [{"params": positions, "lr": 3e-2}, {"params": others, "lr": 3e-3}]
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0)
     glyphs, others = glyph_captions(seed + 1), caption_sentences(10**9, seed + 1)
     chance = torch.Generator().manual_seed(seed)
@@ -168,13 +163,29 @@ def loss(tagger: Tagger, rows, chance: torch.Generator) -> tuple[Tensor, Tensor,
     )
 
 
+def widened(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same encoder at the released width: further channels that are always zero.
+
+    A root mean square over them all is smaller by a known factor, which the norms' weights take back; but for the last
+    norm, whose outputs keep the root mean square of a full width, as the transformer's small start weights need it.
+    """
+    wide = {}
+    for name, tensor in weights.items():
+        if name.endswith("layer_norm.weight") and "final" not in name:
+            tensor = tensor * (TRAINED_WIDTH / WIDTH) ** 0.5
+        shape = [WIDTH if side == TRAINED_WIDTH else side for side in tensor.shape]
+        wide[name] = tensor.new_zeros(shape)
+        wide[name][tuple(map(slice, tensor.shape))] = tensor
+    return wide
+
+
 def save(network: nn.Module, tokenizer_model: bytes, path: Path) -> None:
     """Write the encoder as ComfyUI's single file: Hugging Face's names, and the tokeniser as `spiece_model`."""
     from safetensors.torch import save
 
     weights = {
         name: tensor.to(torch.bfloat16).contiguous()
-        for name, tensor in network.state_dict().items()
+        for name, tensor in widened(network.state_dict()).items()
         if name != "encoder.embed_tokens.weight"
     }
     # ComfyUI recognises a T5-XXL by this tensor of its last layer.
