@@ -13,8 +13,9 @@ of clips, a model without the relational parts and models with one part more eac
 
 What is counted, in shares of people:
 
-    bound       the face is there, and each garment, hat and prop at its place is the person's own rather than that of
-                anybody else in the scene (chance: 1 of n for n people)
+    paired      the person's own face, garments, hat and prop are together: at one place each fits better than anybody
+                else's in the scene (chance: at most 1 of n for n people)
+    bound       and all of them are clearly there: they fit nearly as well as in the true clip
     face        the face is the person's own rather than that of anybody else in the scene
     exact       bound, and face and garments also fit better than eight strangers' each (chance: below 1 of 80)
     placed      in shares of scenes whose caption says who stands where: everybody stands there
@@ -59,7 +60,8 @@ VARIANTS = {
 }
 NO_FALL = {"mcam_ratio_start": None, "mcam_ratio_steps": 0}
 RESAMPLES = 2000
-HEADER = f"{'model':<22} {'people':>6} {'scenes':>6} | {'bound':>20} {'face':>20} {'exact':>20} {'placed':>20}"
+COLUMNS = "".join(f"{name:>21}" for name in ("paired", "bound", "face", "exact", "placed"))
+HEADER = f"{'model':<22} {'people':>6} {'scenes':>6} |{COLUMNS}"
 
 
 def main() -> None:
@@ -147,10 +149,12 @@ def compare(exam: Exam, options: argparse.Namespace) -> None:
     base = results.pop("none", None)
     if base is None:
         return
-    print("\nbound, difference to none in points, with 95 % interval over scenes (the same scenes and noise for both)")
+    print("\ndifference to none in points, with 95 % interval over scenes (the same scenes and noise for both)")
+    print(f"{'model':<22} {'people':>6} | {'paired':>22} {'bound':>22}")
     for name, by_people in results.items():
         for people, runs in by_people.items():
-            print(f"{name:<22} {people:>6} | {difference(base[people], runs)}", flush=True)
+            paired, bound = (difference(base[people], runs, column) for column in ("paired", "bound"))
+            print(f"{name:<22} {people:>6} | {paired:>22} {bound:>22}", flush=True)
 
 
 def variant_config(name: str, folder: Path, seed: int, options: argparse.Namespace) -> TrainConfig:
@@ -179,6 +183,7 @@ def train(config: TrainConfig) -> Path:
 def shares(answers: Sequence[Answer]) -> dict[str, list[list[bool]]]:
     """For each column, what was seen in each scene: a list of people, or of the one scene."""
     return {
+        "paired": [[person.paired for person in answer.people] for answer in answers if len(answer.people) > 1],
         "bound": [[person.bound for person in answer.people] for answer in answers],
         "face": [[person.face for person in answer.people] for answer in answers],
         "exact": [
@@ -194,15 +199,15 @@ def interval(rows: Sequence[Sequence[bool]]) -> str:
     return spread([(sum(row), len(row)) for row in rows], percent, ".1f") if rows else "-"
 
 
-def difference(base: Sequence[Sequence[Answer]], runs: Sequence[Sequence[Answer]]) -> str:
-    """The difference in the share of bound people, over all seeds of both, with its 95 % interval over scenes."""
+def difference(base: Sequence[Sequence[Answer]], runs: Sequence[Sequence[Answer]], column: str) -> str:
+    """The difference in a share of people, over all seeds of both, with its 95 % interval over scenes."""
     counts = []
     for scenes in (base, runs):
-        by_scene = zip(*(shares(run)["bound"] for run in scenes), strict=True)
+        by_scene = zip(*(shares(run)[column] for run in scenes), strict=True)
         people = [sum(rows, []) for rows in by_scene]
         counts.append([(sum(each), len(each)) for each in people])
     pairs = [theirs + mine for theirs, mine in zip(*counts, strict=True)]
-    return spread(pairs, lambda sums: percent(sums[..., 2:]) - percent(sums[..., :2]), "+.1f")
+    return "-" if not pairs else spread(pairs, lambda sums: percent(sums[..., 2:]) - percent(sums[..., :2]), "+.1f")
 
 
 def percent(sums: Tensor) -> Tensor:

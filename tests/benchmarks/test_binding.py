@@ -21,7 +21,7 @@ def run(*arguments):
 def test_the_true_clips_are_bound_and_every_model_gets_a_line(tmp_path):
     out = run("score", "--people", 2, "--scenes", 4, "--steps-of-sampling", 2, "--json", tmp_path / "answers.json")
     header, rebuilt, tiny = out.splitlines()
-    assert header.split() == ["model", "people", "scenes", "|", "bound", "face", "exact", "placed"]
+    assert header.split() == ["model", "people", "scenes", "|", "paired", "bound", "face", "exact", "placed"]
     assert re.match(r"rebuilt +2 +4 \| +100\.0", rebuilt)
     assert re.match(r"lumosx-tiny +2 +4 \| +\d+\.\d \[\d+\.\d, \d+\.\d\]", tiny)
     record = json.loads((tmp_path / "answers.json").read_text())
@@ -48,5 +48,5 @@ def test_variants_are_trained_and_compared_with_the_one_without_relations(cache,
     lines = out.splitlines()
     assert [line.split("  ")[0] for line in lines[2:4]] == ["none seed 0", "+mcam 0.5 seed 0"]
     assert "difference to none" in lines[5]
-    assert re.match(r"\+mcam 0\.5 +2 \| [+-]\d+\.\d \[[+-]\d+\.\d, [+-]\d+\.\d\]", lines[6])
+    assert re.match(r"\+mcam 0\.5 +2 \|( +[+-]\d+\.\d \[[+-]\d+\.\d, [+-]\d+\.\d\]){2}$", lines[7])
     assert (tmp_path / "none-seed0" / "model.safetensors").is_file()

@@ -173,6 +173,7 @@ def test_a_garment_on_the_wrong_person_is_seen(kind):
         )
         verdicts = judge(sample.clip.frames, replace(sample.scene, people=swapped))
         assert all(verdict.face and not verdict.bound and not verdict.worn[kind] for verdict in verdicts)
+        assert not any(verdict.paired for verdict in verdicts)
 
 
 def test_the_same_face_twice_is_seen():
@@ -185,6 +186,16 @@ def test_the_same_face_twice_is_seen():
         verdicts = judge(film(twins).frames, sample.scene)
         both.append(all(verdict.bound for verdict in verdicts))
     assert sum(both) == 0
+
+
+def test_who_is_blurred_is_paired_sooner_than_bound():
+    verdicts = []
+    for sample in samples(10, only(2, hat=0, prop=0)):
+        frames = sample.clip.frames.permute(0, 3, 1, 2)
+        blurred = torch.nn.functional.avg_pool2d(frames, 13, 1, 6, count_include_pad=False)
+        verdicts += judge(blurred.permute(0, 2, 3, 1), sample.scene)
+    assert all(verdict.paired for verdict in verdicts if verdict.bound)
+    assert sum(verdict.paired for verdict in verdicts) > sum(verdict.bound for verdict in verdicts) + 2
 
 
 def test_nobody_there_is_nobody_bound_exactly():

@@ -36,6 +36,8 @@ class Verdict:
 
     Args:
         x, y: corner of the head, pixels.
+        paired: at one place, the person's own face fits best among all faces of the scene, and of garments of each kind
+            the person's own; chance is 1 of n for n people.
         face: the person's own face is there, and fits best among all faces of the scene.
         known: it also fits better than STRANGERS other faces of the same noun.
         worn: for "shirt", "hat" and "prop", those the person has: it is there, and fits better than those of others.
@@ -44,6 +46,7 @@ class Verdict:
 
     x: float
     y: float
+    paired: bool
     face: bool
     known: bool
     worn: dict[str, bool]
@@ -74,7 +77,8 @@ def judge(frames: Tensor, scene: GlyphScene) -> list[Verdict]:
         strangers = [wardrobe.face(person.noun) for _ in range(STRANGERS)]
         rivals = [maps[other][y, x].item() for other in range(len(maps)) if other != index]
         mine = maps[index][y, x].item()
-        face = mine < FACE_FITS and all(mine < rival for rival in rivals)
+        paired = all(mine < rival for rival in rivals)
+        face = paired and mine < FACE_FITS
         known = face and all(mine < _distances(still, _face(other))[y, x].item() for other in strangers)
         worn, own = {}, {}
         for kind in ("shirt", "hat", "prop"):
@@ -83,12 +87,12 @@ def judge(frames: Tensor, scene: GlyphScene) -> list[Verdict]:
                 continue
             others = [other for other in scene.people if other is not person and getattr(other, kind) is not None]
             error = _at(still, kind, thing, y, x)
-            worn[kind] = error < GARMENT_FITS and all(
-                error < _at(still, kind, getattr(other, kind), y, x) for other in others
-            )
+            own_fits_best = all(error < _at(still, kind, getattr(other, kind), y, x) for other in others)
+            paired = paired and own_fits_best
+            worn[kind] = own_fits_best and error < GARMENT_FITS
             strange = [_stranger(wardrobe, kind, thing) for _ in range(STRANGERS)]
             own[kind] = worn[kind] and all(error < _at(still, kind, other, y, x) for other in strange)
-        verdicts.append(Verdict(x, y - HIDDEN, face, known, worn, own))
+        verdicts.append(Verdict(x, y - HIDDEN, paired, face, known, worn, own))
     return verdicts
 
 
