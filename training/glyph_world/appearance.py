@@ -22,6 +22,7 @@ EYES = ("dots", "wide", "glasses")
 MOUTHS = ("smile", "flat", "open")
 PATTERNS = ("plain", "striped", "banded", "dotted", "checked", "halved")
 NEW_PATTERNS = ("diagonal", "framed")  # kept out of training
+PATCHWORK, PATCHES = "patchwork", (2, 3)  # no two alike, so that a pattern must be copied; columns and rows of patches
 HATS = ("cap", "top hat", "crown", "beanie")
 PROPS = ("ball", "book", "cup", "bag")
 OBJECTS = ("tree", "lamp", "ladder")
@@ -43,11 +44,16 @@ class Face:
 
 @dataclass(frozen=True)
 class Garment:
-    """A shirt."""
+    """A shirt.
+
+    Args:
+        patches: of a patchwork, which of its patches, row by row, have the second colour.
+    """
 
     pattern: str
     colour: Colour
     second: Colour
+    patches: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,9 +97,14 @@ class Wardrobe:
         )
 
     def garment(self) -> Garment:
-        patterns = NEW_PATTERNS if self.new and self.chance.random() < 0.5 else PATTERNS
-        pattern = self.chance.choice(patterns)
         first, second = self.two_colours()
+        if self.new and self.chance.random() < 0.5:
+            return Garment(self.chance.choice(NEW_PATTERNS), first, second)
+        if self.chance.random() < 0.5:
+            number = PATCHES[0] * PATCHES[1]
+            patches = self.chance.sample(range(number), self.chance.randint(2, number - 2))
+            return Garment(PATCHWORK, first, second, tuple(sorted(patches)))
+        pattern = self.chance.choice(PATTERNS)
         return Garment(pattern, first, first if pattern == "plain" else second)
 
     def thing(self, kinds: tuple[str, ...]) -> Thing:

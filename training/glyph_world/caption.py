@@ -6,7 +6,7 @@ import random
 import re
 from dataclasses import dataclass
 
-from .appearance import NEW_PATTERNS
+from .appearance import PATTERNS
 from .casting import GlyphPerson, GlyphScene
 
 PLACES_OF = {1: ("",), 2: ("on the left", "on the right"), 3: ("on the left", "in the middle", "on the right")}
@@ -40,8 +40,9 @@ class GlyphCaption:
 def describe(scene: GlyphScene, chance: random.Random, *, placed: bool | None = None) -> GlyphCaption:
     """Write a caption.
 
-    Where people or garments share a noun, a phrase names its occurrence ("man#2"). The order of the sentences is not
-    the order of the people in the scene.
+    Where people or garments share a noun, a phrase names its occurrence ("man#2"). The order of the clauses is not
+    the order of the people in the scene: it is any order where the caption says who stands where, and else that from
+    left to right, as one describes a picture.
 
     Args:
         placed: say where people are; None: in two of three captions.
@@ -50,15 +51,16 @@ def describe(scene: GlyphScene, chance: random.Random, *, placed: bool | None = 
     if placed is None:
         placed = chance.random() < 0.67
     placed = placed and 1 < count <= 3
-    order = list(range(count))
-    chance.shuffle(order)
+    order = list(scene.left_to_right)
+    if placed:
+        chance.shuffle(order)
     # Some captions name the pattern, others only the shirt; where all are alike, no word may tell people apart.
     patterned = not scene.alike and chance.random() < 0.5
     where = dict(zip(scene.left_to_right, PLACES_OF.get(count, ("",) * count), strict=True))
     clauses, words = [], {}
     for index in order:
         person = scene.people[index]
-        shirt = f"{person.shirt.pattern} shirt" if patterned and person.shirt.pattern not in NEW_PATTERNS else "shirt"
+        shirt = f"{person.shirt.pattern} shirt" if patterned and person.shirt.pattern in PATTERNS else "shirt"
         hat, prop = (thing.kind if thing else "" for thing in (person.hat, person.prop))
         words[index] = (person.noun, shirt, hat, prop)
         clauses.append(_clause(person, shirt, where[index] if placed else "", chance))
@@ -102,16 +104,17 @@ def _join(clauses: list[str], placed: bool, chance: random.Random) -> str:
 
 def _numbered(text: str, rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
     """The phrases of each person, in the order of the sentence, with the number of their occurrence where needed."""
-    used: dict[str, int] = {}
-    numbered = []
+    numbered, read = [], 0  # characters
     for row in rows:
         phrases = []
         for phrase in row:
             if not phrase:
                 phrases.append("")
                 continue
-            occurrences = len(re.findall(rf"(?<!\w){re.escape(phrase)}(?!\w)", text))
-            used[phrase] = used.get(phrase, 0) + 1
-            phrases.append(f"{phrase}#{used[phrase]}" if occurrences > 1 else phrase)
+            starts = [match.start() for match in re.finditer(rf"(?<!\w){re.escape(phrase)}(?!\w)", text)]
+            # "shirt" stands in an earlier "striped shirt", too: what counts is where the person is spoken of.
+            number = next(number for number, start in enumerate(starts, 1) if start >= read)
+            read = starts[number - 1] + len(phrase)
+            phrases.append(f"{phrase}#{number}" if len(starts) > 1 else phrase)
         numbered.append(tuple(phrases))
     return numbered

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .appearance import Colour, Face, Garment, Thing
+from .appearance import PATCHES, PATCHWORK, Colour, Face, Garment, Thing
 
 FINE = 4  # sprite pixels to a clip pixel
 INK = (25, 25, 30)
@@ -102,6 +102,11 @@ def draw_garment(garment: Garment, scale: float = FINE) -> Image.Image:
         pen.box(3, 11, 19, 22, second, 1)
     elif garment.pattern == "diagonal":
         pen.polygon([(3, 22), (19, 0), (19, 22)], second)
+    elif garment.pattern == PATCHWORK:
+        columns, rows = PATCHES
+        for row, column in (divmod(patch, columns) for patch in garment.patches):
+            left, top = 3 + 16 / columns * column, 22 / rows * row
+            pen.box(left, top, left + 16 / columns, top + 22 / rows, second)
     elif garment.pattern == "framed":
         pen.box(7, 4, 15, 18, second)
     return pen.image

@@ -14,7 +14,7 @@ from .caption import GlyphCaption, describe
 from .casting import Casting, GlyphScene
 from .clip import FRAMES_A_SECOND, GlyphClip, face_picture, film, place_picture, shirt_picture, thing_picture
 
-WORLD_VERSION = 2
+WORLD_VERSION = 3
 """Counts up with every change that makes clips, pictures or captions differ, so that caches make theirs anew."""
 
 
