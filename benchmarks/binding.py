@@ -9,12 +9,13 @@ of clips, a model without the relational parts and models with one part more eac
     none        pictures one by one in random order, plain attention
     +r2pe       one place in time for each subject's pictures
     +csam       and groups that see only themselves
-    +mcam R     and words bound to groups, with a ratio that falls to R in the first two thirds of the steps
+    +mcam R     and words bound to groups, with ratio R; from nothing, with a ratio that falls to R in the first two
+                thirds of the steps
 
 What is counted, in shares of people:
 
     paired      the person's own face, garments, hat and prop are together: at one place each fits better than anybody
-                else's in the scene (chance: at most 1 of n for n people)
+                else's in the scene (chance: at most 1 of n for n people; nothing to tell of one)
     bound       and all of them are clearly there: they fit nearly as well as in the true clip
     face        the face is the person's own rather than that of anybody else in the scene
     exact       bound, and face and garments also fit better than eight strangers' each (chance: below 1 of 80)
@@ -46,6 +47,7 @@ from lumosx_core.tiny import tiny_files
 from lumosx_core.vae import WanVae
 from training.glyph_world import CASTINGS
 from training.glyph_world.exam import Answer, Question, Sampling, examine, make_questions, rebuild
+from training.glyph_world.source import WORLD_VERSION
 from training.loop.config import TrainConfig, read_config
 from training.loop.trainer import Trainer
 
@@ -108,7 +110,12 @@ class Exam:
             people: make_questions(files, people, options.scenes, CASTINGS[options.casting])
             for people in options.people
         }
-        self.record: dict = {"sampling": asdict(self.sampling), "answers": {}}
+        self.record: dict = {
+            "world": WORLD_VERSION,
+            "casting": options.casting,
+            "sampling": asdict(self.sampling),
+            "answers": {},
+        }
         print(HEADER)
 
     def score_model(self, name: str, path: Path, **switches) -> dict[int, list[Answer]]:
@@ -162,10 +169,12 @@ def variant_config(name: str, folder: Path, seed: int, options: argparse.Namespa
     model = dict(VARIANTS[name])
     if options.start:
         model |= {"file": str(options.start), "sizes": None}
-    falls = {"mcam_ratio_steps": max(1, 2 * options.steps // 3)} if model["mcam_ratio"] else NO_FALL
+    # A start that has learnt to read words would be thrown off by the strong bias of a run from nothing.
+    falls = model["mcam_ratio"] and not options.start
+    model |= {"mcam_ratio_steps": max(1, 2 * options.steps // 3)} if falls else NO_FALL
     return replace(
         config,
-        model=replace(config.model, **model, **falls),
+        model=replace(config.model, **model),
         data=replace(config.data, cache=str(options.cache)),
         training=replace(config.training, output=str(folder), steps=options.steps, seed=seed, save_every=500, keep=1),
     )

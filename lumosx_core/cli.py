@@ -16,7 +16,7 @@ from .errors import LumosXError, MissingPackageError
 from .sizes import parse_size
 
 RELEASED = {"size": (832, 480), "frames": 81, "steps": 50, "shift": 8.0, "cfg": 6.0}
-TINY = {"size": (80, 64), "frames": 9, "steps": 16, "shift": 3.0, "cfg": 1.0}  # as it was trained
+TINY = {"size": (80, 64), "frames": 9, "steps": 16, "shift": 3.0, "cfg": 1.0}  # size and length as it was trained
 MISTAKE, INTERRUPTED = 2, 130
 
 

@@ -26,7 +26,8 @@ def test_the_true_clips_are_bound_and_every_model_gets_a_line(tmp_path):
     assert re.match(r"lumosx-tiny +2 +4 \| +\d+\.\d \[\d+\.\d, \d+\.\d\]", tiny)
     record = json.loads((tmp_path / "answers.json").read_text())
     people = [person for answer in record["answers"]["rebuilt"]["2"] for person in answer["people"]]
-    assert len(people) == 8 and all(person["face"] for person in people)
+    assert len(people) == 8 and all(person["face"] and all(person["worn"].values()) for person in people)
+    assert record["casting"] == "all"
 
 
 @pytest.fixture(scope="module")

@@ -235,6 +235,14 @@ def test_no_call_gets_a_mask_of_tokens_by_text_and_the_video_gets_none(model, mo
     assert biggest < video_tokens * CONFIG.text_len
 
 
+@pytest.mark.parametrize("csam", [True, False])
+def test_the_last_block_gives_the_video_the_same_with_and_without_pictures(model, csam):
+    same = LumosXModel(replace(model.config, csam=csam))
+    same.load_state_dict(model.state_dict())
+    call = inputs(2, frames=3)
+    assert largest_difference(same(**call), same(**call, include_references=True)[:, :, :3]) <= ROUNDING
+
+
 def test_the_last_block_asks_nothing_for_pictures_that_nobody_wants(model, monkeypatch):
     queries = []
 
@@ -373,11 +381,12 @@ def test_a_batch_of_scenes_with_words_of_their_own_equals_the_scenes_one_by_one(
         assert largest_difference(model(**alone, layout=LAYOUT), both[i : i + 1]) <= ROUNDING
 
 
+@pytest.mark.parametrize("size", [(18, 20), (8, 10), (34, 6)], ids=str)  # several cells, one, one of several rows
 @pytest.mark.parametrize("ratio", [0.0, 0.5])
-def test_joining_the_text_padding_gives_the_same_numbers(model, ratio):
+def test_joining_the_text_padding_gives_the_same_numbers(model, ratio, size):
     same = LumosXModel(replace(model.config, mcam_ratio=ratio))
     same.load_state_dict(model.state_dict())
-    call = inputs(2, words=13)
+    call = inputs(2, height=size[0], width=size[1], words=13)
     call["phrase_mask"][:, 13:] = False  # no phrase names the padding
     expected = same(**call, include_references=True)
     rows = []

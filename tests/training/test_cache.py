@@ -342,6 +342,7 @@ def test_the_command_caches_a_folder_and_reports_what_is_bad(files, tmp_path, ca
     [
         ([], "No weights are named"),
         (["--models", "tiny", "--size", "big"], "'big' is no size"),
+        (["--models", "tiny", "--size", "own", "80x64"], "--size own stands alone"),
         (["--models", "tiny", "--shard", "3/2"], "'3/2' is no shard"),
         (["--vae", "missing", "--text-encoder", "missing"], "no VAE at 'missing'"),
     ],

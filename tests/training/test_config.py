@@ -68,6 +68,7 @@ def test_a_lora_table_makes_it_a_lora(config):
         ("data.max_subjects=-1", "data.max_subjects is -1"),
         ("model.sizes.dim=1536", "either model.file or [model.sizes]"),
         ("model.shuffle_pictures=true", "model.r2pe = false"),
+        ("model.text_len=600", "model.text_len is 600, expected 1 to 512"),
         ("model.mcam_ratio_start=20", "model.mcam_ratio_steps is 0, expected more than 0"),
         ("model.mcam_ratio_steps=20", "model.mcam_ratio_start is None, expected more than 0"),
         ("model.dtype=bfloat16", "model.dtype is 'bfloat16', expected float32"),

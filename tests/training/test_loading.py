@@ -59,7 +59,7 @@ def test_a_thread_gives_the_batches_that_would_come_without_it(tmp_path):
 
 def test_what_goes_wrong_in_the_thread_is_raised_where_the_batch_is_wanted(tmp_path):
     cache = FakeCache([ALONE] * 2, damaged=range(2))
-    with pytest.raises(LumosXError, match="Every item in in memory is damaged"):
+    with pytest.raises(LumosXError, match="No clip in in memory can be used"):
         next(loader(tmp_path, cache, data={"prefetch": 2}).steps(0, 5))
 
 

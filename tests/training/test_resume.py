@@ -24,6 +24,7 @@ EVERYTHING = {
     "data": {"text_dropout": 0.3, "reference_dropout": 0.2, "picture_dropout": 0.2},
     "optimizer": {"learning_rate": 3e-3, "schedule": "cosine", "warmup": 3, "weight_decay": 0.1},
     "timesteps": {"sampling": "logit_normal", "shift": 2.0},
+    "model": {"mcam_ratio_start": 8.0, "mcam_ratio": 0.5, "mcam_ratio_steps": 6},
 }
 
 

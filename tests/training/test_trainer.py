@@ -135,9 +135,11 @@ def test_the_ratio_of_mcam_falls_by_the_same_factor_each_step_also_after_a_new_s
 
     monkeypatch.setattr(LumosXModel, "forward", spy)
     falling = {"mcam_ratio_start": 8.0, "mcam_ratio": 0.5, "mcam_ratio_steps": 4}
-    for steps in (3, 6):
+    for steps in (4, 6):  # begun anew where it had ended
         trainer(tmp_path, model=falling, training={"steps": steps}).run()
     assert used == pytest.approx([8, 4, 2, 1, 0.5, 0.5])
+    with pytest.raises(LumosXError, match=r"mcam_ratio_steps is 4, expected at most training.steps \(3\)"):
+        trainer(tmp_path, model=falling, training={"steps": 3})
 
 
 def test_the_log_has_a_line_for_each_step(tmp_path):

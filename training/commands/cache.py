@@ -104,8 +104,11 @@ def _encoders(options):
 
 def _sizes(texts) -> tuple[tuple[int, int], ...]:
     """(height, width) of each WIDTHxHEIGHT; none for "own"."""
+    from lumosx_core.errors import LumosXError
     from lumosx_core.sizes import parse_size
 
+    if "own" in texts and len(texts) > 1:
+        raise LumosXError(f"--size own stands alone, but came with {len(texts) - 1} more. Give own or sizes, not both.")
     return () if list(texts) == ["own"] else tuple(parse_size(text)[::-1] for text in texts)
 
 

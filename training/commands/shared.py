@@ -11,7 +11,7 @@ def add_source(parser) -> None:
         "source",
         metavar="SOURCE",
         help="a folder of sample folders, a manifest.jsonl, shards such as clips-{000..127}.tar, a research table "
-        "(.csv, .parquet), or glyphs:SEED:COUNT[:CASTING]",
+        "(.csv, .parquet), or the glyph world, glyphs:SEED:COUNT",
     )
     parser.add_argument("--allow-faceless", action="store_true", help="a subject without a face is no mistake")
 

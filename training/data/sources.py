@@ -118,10 +118,10 @@ def _glyphs(address: str) -> Source:
     from ..glyph_world import CASTINGS, GlyphSource
 
     parts = address.removeprefix("glyphs:").split(":")
-    casting = parts.pop() if len(parts) > 2 and "x" not in parts[-1] else "all"
+    casting = parts.pop() if parts[-1] in CASTINGS else "all"
     numbers = [*parts[:2], *(number for size in parts[2:] for number in size.split("x"))]
     readable = all(number.isdecimal() and number.isascii() for number in numbers)
-    if len(numbers) not in (2, 5) or len(parts) > 3 or not readable or casting not in CASTINGS:
+    if len(numbers) not in (2, 5) or len(parts) > 3 or not readable:
         raise LumosXError(
             f"{address!r} is no glyph world. Write glyphs:SEED:COUNT in whole numbers, and if need be "
             f":FRAMESxHEIGHTxWIDTH and one of {', '.join(CASTINGS)}, such as glyphs:0:4000:9x64x80:plain."

@@ -22,7 +22,8 @@ EYES = ("dots", "wide", "glasses")
 MOUTHS = ("smile", "flat", "open")
 PATTERNS = ("plain", "striped", "banded", "dotted", "checked", "halved")
 NEW_PATTERNS = ("diagonal", "framed")  # kept out of training
-PATCHWORK, PATCHES = "patchwork", (2, 3)  # no two alike, so that a pattern must be copied; columns and rows of patches
+PATCHWORK, PATCHES = "patchwork", (2, 3)  # columns and rows of patches
+"""50 arrangements in any two colours: too many to learn by heart, so that patterns are copied."""
 HATS = ("cap", "top hat", "crown", "beanie")
 PROPS = ("ball", "book", "cup", "bag")
 OBJECTS = ("tree", "lamp", "ladder")

@@ -16,6 +16,7 @@ their pictures show them: it shall learn to bind, not to shift pictures by parts
 """
 MARKS_ALONE = (0.3, 0.5, 0.7)
 JITTER, DRIFT = 0.02, 0.08  # of the place at the start, and of its change in a second for one person
+CROWDED_JITTER = 0.0075  # for four and more, whose shoulders fill the frame
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,8 @@ class Casting:
         thing = wardrobe.thing(OBJECTS) if count < 3 and chance.random() < self.thing else None
         places = count + (thing is not None)
         marks = [chance.choice(MARKS_ALONE)] if places == 1 else MARKS.get(places) or _even(places)
-        xs = [mark + chance.uniform(-JITTER, JITTER) for mark in marks]
+        jitter = JITTER if places < 4 else CROWDED_JITTER
+        xs = [mark + chance.uniform(-jitter, jitter) for mark in marks]
         chance.shuffle(xs)
         hat_kind, prop_kind = chance.choice(HATS), chance.choice(PROPS)
         people = tuple(

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .appearance import Thing, Wardrobe
-from .casting import GlyphPerson, GlyphScene
+from .casting import GlyphScene
 from .clip import HAT_AT, HEAD_AT, PROP_AT, SHIRT_AT
 from .drawing import FINE, draw_face, draw_garment, draw_thing, sprite
 
@@ -37,7 +37,7 @@ class Verdict:
     Args:
         x, y: corner of the head, pixels.
         paired: at one place, the person's own face fits best among all faces of the scene, and of garments of each kind
-            the person's own; chance is 1 of n for n people.
+            the person's own; chance is at most 1 of n for n people.
         face: the person's own face is there, and fits best among all faces of the scene.
         known: it also fits better than STRANGERS other faces of the same noun.
         worn: for "shirt", "hat" and "prop", those the person has: it is there, and fits better than those of others.
@@ -163,8 +163,3 @@ def _at(still: Tensor, kind: str, thing, y: int, x: int) -> float:
     rows = slice(top + margin - SLACK, top + margin + SLACK + drawing.shape[0])
     columns = slice(left + margin - SLACK, left + margin + SLACK + drawing.shape[1])
     return _distances(bordered[:, rows, columns], drawing).min().item()
-
-
-def has_rivals(person: GlyphPerson, scene: GlyphScene, kind: str) -> bool:
-    """Whether somebody else has a garment of this kind: only then can it be mistaken."""
-    return any(other is not person and getattr(other, kind) is not None for other in scene.people)

@@ -68,6 +68,7 @@ class ModelSettings:
 
     def __post_init__(self):
         _require((self.file is None) != (self.sizes is None), "model", self, "either model.file or [model.sizes]")
+        _require(1 <= self.text_len <= 512, "model.text_len", self.text_len, "1 to 512")
         if self.mcam_ratio_start is not None or self.mcam_ratio_steps:
             for name in ("mcam_ratio_start", "mcam_ratio", "mcam_ratio_steps"):
                 value = getattr(self, name)
@@ -286,6 +287,10 @@ class TrainConfig:
     export: ExportSettings = field(default_factory=ExportSettings)
 
     def __post_init__(self):
+        fall, steps = self.model.mcam_ratio_steps, self.training.steps
+        _require(
+            fall <= steps, "model.mcam_ratio_steps", fall, f"at most training.steps ({steps}), to end at mcam_ratio"
+        )
         if self.lora is not None:
             _require(self.model.file, "model.file", self.model.file, "the model that the LoRA is for")
         else:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lumosx_core.atomic_file import atomic_path
 from lumosx_core.errors import LumosXError
 
+from ..lora.files import BASE_SHA256
 from .config import TrainConfig
 from .sharding import fill, is_shared, whole
 from .starting_model import starting_model
@@ -46,14 +47,15 @@ def export(
     """
     path = export_path(config)
     model = config.model
-    facts = {"steps": step, "mcam_ratio": model.mcam_ratio, "r2pe": model.r2pe, "csam": model.csam}
+    relations = {name: getattr(model, name) for name in ("mcam_ratio", "r2pe", "csam", "text_len")}
+    facts = {"steps": step, **relations}
     metadata = {"lumosx_training": json.dumps(facts)}
     full = {name: whole(tensor) for name, tensor in weights.items()}
     if not write:
         return path
     if config.lora is not None:
         if base_sha256:
-            metadata["lumosx_base_sha256"] = base_sha256
+            metadata[BASE_SHA256] = base_sha256
         _export_lora(path, config, network, full, metadata)
         return path
     tensors = {name: tensor.to(_DTYPES[config.export.precision]).contiguous() for name, tensor in full.items()}

@@ -165,8 +165,7 @@ class Loader:
             else:
                 return items
         raise LumosXError(
-            f"Every item in {self.config.data.cache} is damaged, last: {next(reversed(self.bad.values()))} Build the "
-            f"cache again: lumosx cache."
+            f"No clip in {self.config.data.cache} can be used. The last one: {next(reversed(self.bad.values()))}"
         )
 
     def _first_good(self, step: int, position: int, alike: list[int], planned: int | None) -> TrainingItem | None:

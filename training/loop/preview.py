@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from lumosx_core import LumosXModel
 from lumosx_core.case_folder import read_case
 from lumosx_core.guidance import sample_guided
-from lumosx_core.phrases import clean_prompt, phrase_mask
+from lumosx_core.phrases import check_prompt_length, clean_prompt, phrase_mask
 from lumosx_core.pictures import fit_on_canvas
 from lumosx_core.pipeline import NEGATIVE_PROMPT, Settings, start_noise
 from lumosx_core.text_encoder import TextEncoder
@@ -91,7 +91,9 @@ class Preview:
         cases = {Path(path).resolve().name: read_case(path) for path in samples.cases}
         encoder = TextEncoder(samples.text_encoder, device=self.device)
         prompts = [clean_prompt(case.prompt) for case in cases.values()]
-        encoded = encoder.encode_all([*prompts, clean_prompt(self.settings.negative_prompt)])
+        negative = clean_prompt(self.settings.negative_prompt) if self.settings.cfg != 1 else ""
+        check_prompt_length(encoder.tokenize(negative), text_len, negative=True)
+        encoded = encoder.encode_all([*prompts, negative])
         masks = [
             phrase_mask(ids, case.scene, encoder.tokenize, text_len=text_len, prompt=prompt)
             for case, prompt, (ids, _) in zip(cases.values(), prompts, encoded, strict=False)

@@ -46,7 +46,7 @@ class Outcome:
         step: steps that are done.
         stopped_by: the signal that ended it early, or None.
         file: the finished model or LoRA, or None if the run is not finished.
-        bad_items: number of damaged items that were left out since the start of this program.
+        bad_items: number of items that could not be used and were left out since the start of this program.
     """
 
     step: int

@@ -16,7 +16,7 @@ import torch
 from lumosx_core.atomic_file import atomic_file
 from lumosx_core.errors import LumosXError
 
-from .files import LoraFile, check_destination, read_lora
+from .files import BASE_SHA256, LoraFile, check_destination, read_lora
 
 PEFT_CONFIG, PEFT_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 RUN = "run.json"
@@ -85,7 +85,7 @@ def _read_checkpoint(source: Path) -> LoraFile:
         raise LumosXError(f"{source} has neither ema.safetensors nor model.safetensors. It is no whole checkpoint.")
     file = read_lora(weights)
     if base := facts.get("base_sha256"):
-        file = replace(file, metadata={**file.metadata, "lumosx_base_sha256": base})
+        file = replace(file, metadata={**file.metadata, BASE_SHA256: base})
     return _with_alphas(file, dict.fromkeys(file.layers, config["lora"]["alpha"]))
 
 

@@ -16,7 +16,7 @@ from lumosx_core.detect import detect_config
 from lumosx_core.errors import LumosXError
 
 from ..file_hash import sha256_of
-from .files import LoraFile, LoraLayer, check_destination
+from .files import BASE_SHA256, LoraFile, LoraLayer, check_destination
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def extract_lora(
         raise LumosXError(f"{base} and {tuned} hold the same weights: there is nothing to extract.")
     metadata = {"lumosx_extracted_from": Path(tuned).name}
     if Path(base).is_file():
-        metadata["lumosx_base_sha256"] = sha256_of(base)
+        metadata[BASE_SHA256] = sha256_of(base)
     LoraFile(layers, differences).write(out, metadata, dtype)
     whole = sum(norm**2 for _, norm in losses.values()) ** 0.5
     parts = {layer: lost / norm for layer, (lost, norm) in losses.items()}

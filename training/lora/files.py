@@ -26,6 +26,7 @@ from lumosx_core.atomic_file import atomic_file
 from lumosx_core.errors import LumosXError
 
 PREFIX = "diffusion_model."
+BASE_SHA256 = "lumosx_base_sha256"  # in the metadata: the hash of the model file that a LoRA was trained on
 _PREFIXES = ("base_model.model.", "diffusion_model.", "transformer.")
 _PARTS = {
     "down": (".lora_A.weight", ".lora_A.default.weight", ".lora_down.weight", ".lora.down.weight"),

@@ -20,10 +20,9 @@ from lumosx_core.detect import native_names
 from lumosx_core.errors import LumosXError
 
 from ..file_hash import sha256_of
-from .files import LoraFile, check_destination, read_lora
+from .files import BASE_SHA256, LoraFile, check_destination, read_lora
 
 log = logging.getLogger(__name__)
-_BASE = "lumosx_base_sha256"
 _SCALES = (".scale_weight", ".weight_scale")
 _CHUNK = 2**24  # bytes
 
@@ -39,7 +38,8 @@ def merge_lora(
     """Write the base model with the LoRAs added to its weights.
 
     Everything the LoRAs do not change is copied byte by byte, and what they change keeps its dtype: the sum is made in
-    float32 and rounded once. Scaled fp8 weights get a new scale. The file appears whole or not at all.
+    float32 and rounded once. Scaled fp8 weights get a new scale. The file appears whole or not at all. A warning is
+    logged for a LoRA that names the SHA-256 of another base.
 
     Args:
         base: a safetensors file with a LumosX or Wan2.1 network.
@@ -75,14 +75,14 @@ def merge_lora(
 
 
 def _warn_of_other_bases(base: Path, loras: Sequence[LoraFile]) -> None:
-    """Say which LoRAs were trained on another file: right for a quantised copy, and hardly for anything else."""
-    made_for = {lora.source: lora.metadata[_BASE] for lora in loras if _BASE in lora.metadata}
+    """Say which LoRAs were trained on another file."""
+    made_for = {lora.source: lora.metadata[BASE_SHA256] for lora in loras if BASE_SHA256 in lora.metadata}
     own = sha256_of(base) if made_for else None
     for source, sha256 in made_for.items():
         if sha256 != own:
             log.warning(
-                "%s was trained on another file than %s (SHA-256 %s...). If that is not the same model in another "
-                "precision, merge it into the one it was trained on.",
+                "%s was trained on another file than %s (SHA-256 %s...). Unless that is the same model in another "
+                "precision or format, or with another LoRA in it, merge it into the one it was trained on.",
                 source,
                 base,
                 sha256[:12],

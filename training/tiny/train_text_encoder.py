@@ -130,10 +130,10 @@ def train(tokenizer_model: bytes, steps: int, batch: int, seed: int) -> nn.Modul
     tagger = Tagger()
     # What T5 learns of positions, a few numbers added to attention logits, has a longer way to go than a weight.
     positions = [p for name, p in tagger.named_parameters() if name.endswith("relative_attention_bias.weight")]
-    others = [p for name, p in tagger.named_parameters() if not name.endswith("relative_attention_bias.weight")]
+    weights = [p for name, p in tagger.named_parameters() if not name.endswith("relative_attention_bias.weight")]
     for bias in positions:
         nn.init.normal_(bias, std=2.0)
-    groups = [{"params": positions, "lr": 3e-2}, {"params": others, "lr": 3e-3}]
+    groups = [{"params": positions, "lr": 3e-2}, {"params": weights, "lr": 3e-3}]
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0)
     glyphs, others = glyph_captions(seed + 1), caption_sentences(10**9, seed + 1)
     chance = torch.Generator().manual_seed(seed)
