@@ -211,8 +211,8 @@ def interval(rows: Sequence[Sequence[bool]]) -> str:
 def difference(base: Sequence[Sequence[Answer]], runs: Sequence[Sequence[Answer]], column: str) -> str:
     """The difference in a share of people, over all seeds of both, with its 95 % interval over scenes."""
     counts = []
-    for scenes in (base, runs):
-        by_scene = zip(*(shares(run)[column] for run in scenes), strict=True)
+    for seeds in (base, runs):
+        by_scene = zip(*(shares(answers)[column] for answers in seeds), strict=True)
         people = [sum(rows, []) for rows in by_scene]
         counts.append([(sum(each), len(each)) for each in people])
     pairs = [theirs + mine for theirs, mine in zip(*counts, strict=True)]

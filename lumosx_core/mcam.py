@@ -82,10 +82,9 @@ def biased_cross_attention(
     """Cross-attention of video and picture tokens over the text, with the bias of MCAM on the pictures' part.
 
     The bias is constant in a cell, so cells stand in the batch dimension and, unless a picture is a single cell,
-    nothing is expanded per token. The
-    released code looks the cell of token p up on the padded grid as if p counted padded columns, too; that puts a
-    token into another cell than the one it was pooled into wherever w is not a multiple of 8. Padding the row of
-    tokens at its end, and not each line, reproduces it.
+    nothing is expanded per token. The released code looks the cell of token p up on the padded grid as if p counted
+    padded columns, too; that puts a token into another cell than the one it was pooled into wherever w is not a
+    multiple of 8. Padding the row of tokens at its end, and not each line, reproduces it.
 
     Args:
         q: (B, N, V + R*P, d).

@@ -125,6 +125,11 @@ def sample(server, graph) -> torch.Tensor:
     return latents(server, server.run(graph))
 
 
+def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
+    """How far two tensors are apart, as a share of the expected one's norm."""
+    return ((found - expected).norm() / expected.norm()).item()
+
+
 def uncached(graph) -> dict:
     """The same graph in other words: ComfyUI would answer an equal one from its cache and compute nothing."""
     spaces = " " * next(RUNS)  # cleaned away before the prompt is tokenised

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 import torch
+from graphs import relative
 from safetensors.torch import load_file, save_file
 
 from lumosx_core import LumosXConfig, LumosXModel
@@ -72,15 +73,11 @@ def outputs(comfyui, tmp_path_factory):
     return ours, load_file(folder / "outputs.safetensors"), json.loads((folder / "kinds.json").read_text())
 
 
-def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
-    return ((found - expected).norm() / expected.norm()).item()
-
-
 @pytest.mark.parametrize("name", ["source", "bf16", "fp16", "fp8_e4m3fn"])
 def test_the_stock_loader_reads_the_same_values_as_we_do(outputs, name):
     ours, found, kinds = outputs
     assert kinds[name][0] == "WAN21"
-    error = relative_error(found[name], ours[name])
+    error = relative(found[name], ours[name])
     assert error < 1e-5, f"relative error {error:.2e}"  # measured 5.5e-7
 
 
@@ -95,7 +92,7 @@ def test_the_stock_loader_reads_the_same_values_as_we_do(outputs, name):
     ],
 )
 def test_the_stock_loader_computes_what_the_float32_source_does(outputs, name, bound):
-    error = relative_error(outputs[1][name], outputs[1]["source"])
+    error = relative(outputs[1][name], outputs[1]["source"])
     assert error < bound, f"relative error {error:.2e}"
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from graphs import STEPS, frames, node, sample, sampled, saved, scene_graph
+from graphs import STEPS, frames, node, relative, sample, sampled, saved, scene_graph
 
 TINY = "lumosx-tiny.safetensors"
 
@@ -18,10 +18,6 @@ def two_scenes() -> dict:
     graph["other_scene"] = node("LumosXScene", **{**graph["scene"]["inputs"], **people})
     graph["other"] = node("LumosXSceneToVideo", **{**graph["video"]["inputs"], "scene": ["other_scene", 0]})
     return graph
-
-
-def relative(a: torch.Tensor, b: torch.Tensor) -> float:
-    return ((a - b).norm() / b.norm()).item()
 
 
 @pytest.fixture(scope="module")

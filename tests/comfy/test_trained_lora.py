@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from graphs import node, sample, sampled, scene_graph
+from graphs import node, relative, sample, sampled, scene_graph
 from safetensors.torch import load_file, save_file
 
 from lumosx_core import ReferenceLayout
@@ -79,10 +79,6 @@ def in_comfyui(run_in_comfyui, base, path, tmp_path, strength=1.0) -> tuple[dict
     weights = tmp_path / "patched.safetensors"
     found = run_in_comfyui(PATCHED, model=str(base), lora=str(path), strength=strength, weights=str(weights))
     return found, load_model(weights, dtype=torch.float32)
-
-
-def relative(a: torch.Tensor, b: torch.Tensor) -> float:
-    return ((a - b).norm() / b.norm()).item()
 
 
 def test_the_stock_loader_takes_every_key_and_makes_the_same_network(run_in_comfyui, base, trained, tmp_path):

@@ -107,9 +107,11 @@ def _sizes(texts) -> tuple[tuple[int, int], ...]:
     from lumosx_core.errors import LumosXError
     from lumosx_core.sizes import parse_size
 
-    if "own" in texts and len(texts) > 1:
+    if "own" not in texts:
+        return tuple(parse_size(text)[::-1] for text in texts)
+    if len(texts) > 1:
         raise LumosXError(f"--size own stands alone, but came with {len(texts) - 1} more. Give own or sizes, not both.")
-    return () if list(texts) == ["own"] else tuple(parse_size(text)[::-1] for text in texts)
+    return ()
 
 
 def _shard(text: str) -> tuple[int, int]:

@@ -23,8 +23,7 @@ def open_source(address: str, settings: SampleSettings | None = None) -> Source:
     Args:
         address: a folder of sample folders, a `.jsonl` manifest, `.tar` shards (a pattern with {000..127}, *, ? or
             [...] means several), a `.csv` or `.parquet` table of the research format, or
-            `glyphs:SEED:COUNT[:FRAMESxHEIGHTxWIDTH][:CASTING]`, CASTING being one of
-            `glyph_world.CASTINGS`.
+            `glyphs:SEED:COUNT[:FRAMESxHEIGHTxWIDTH][:CASTING]`, CASTING being one of `glyph_world.CASTINGS`.
         settings: how files are read; the glyph world makes its clips as they are and takes none.
 
     Raises:

@@ -98,8 +98,12 @@ class Casting:
         shirts = _distinct(lambda i: wardrobe.garment(), count, lambda shirt: (shirt.colour, shirt.second))
         thing = wardrobe.thing(OBJECTS) if count < 3 and chance.random() < self.thing else None
         places = count + (thing is not None)
-        marks = [chance.choice(MARKS_ALONE)] if places == 1 else MARKS.get(places) or _even(places)
-        jitter = JITTER if places < 4 else CROWDED_JITTER
+        if places == 1:
+            marks, jitter = (chance.choice(MARKS_ALONE),), JITTER
+        elif places in MARKS:
+            marks, jitter = MARKS[places], JITTER
+        else:
+            marks, jitter = _even(places), CROWDED_JITTER
         xs = [mark + chance.uniform(-jitter, jitter) for mark in marks]
         chance.shuffle(xs)
         hat_kind, prop_kind = chance.choice(HATS), chance.choice(PROPS)
