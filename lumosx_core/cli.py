@@ -1,4 +1,4 @@
-"""The command line: `lumosx generate | convert | download | tiny`, and what other rooms add to it.
+"""The command line: `lumosx scene | generate | convert | download | tiny`, and what other rooms add to it.
 
 Heavy imports stand in the commands that need them: converting a file needs no transformers.
 """
@@ -13,6 +13,8 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 
 from .errors import LumosXError, MissingPackageError
+from .photographs.commands import add_scene
+from .photographs.known_models import DEFAULTS, PHOTO_MODELS
 from .sizes import parse_size
 
 RELEASED = {"size": (832, 480), "frames": 81, "steps": 50, "shift": 8.0, "cfg": 6.0}
@@ -39,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="lumosx", description="Photographs of people and what they wear, and a prompt, become a video."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_scene(commands)
     _add_generate(commands)
     _add_convert(commands)
     _add_download(commands)
@@ -100,13 +103,28 @@ def _add_convert(commands) -> None:
 
 def _add_download(commands) -> None:
     parser = commands.add_parser(
-        "download", help="fetch the released weights from the hub", description="Fetch LumosX, the Wan VAE and UMT5."
+        "download",
+        help="fetch the released weights from the hub",
+        description="Fetch LumosX, the Wan VAE and UMT5; or, instead, the models that photographs are read with.",
     )
     parser.add_argument("directory", metavar="DIR", nargs="?", help="takes the place of ComfyUI's models folder")
     parser.add_argument("--comfyui", metavar="DIR", help="a ComfyUI folder, instead of DIR")
-    parser.add_argument("--dtype", choices=["bf16", "fp16", "fp8_e4m3fn"], default="bf16", help="default bf16")
-    parser.add_argument("--text-encoder", choices=["fp8", "fp16"], default="fp8", help="default fp8 (6.7 GB)")
+    parser.add_argument("--dtype", choices=["bf16", "fp16", "fp8_e4m3fn"], help="of LumosX (default bf16)")
+    parser.add_argument("--text-encoder", choices=["fp8", "fp16"], help="default fp8 (6.7 GB)")
     parser.add_argument("--file", help="which checkpoint of the LumosX repository, if it holds several")
+    parser.add_argument(
+        "--photographs",
+        action="store_true",
+        help="fetch what photographs are read with, instead: a face detector, Grounding DINO and SAM",
+    )
+    parser.add_argument(
+        "--photo-model",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="fetch this one, instead or with --photographs; may be repeated: "
+        + ", ".join(model.name for model in PHOTO_MODELS),
+    )
     parser.add_argument("--cache", metavar="DIR", help="for unfinished downloads (default ~/.cache/lumosx)")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     parser.set_defaults(run=_download)
@@ -178,17 +196,23 @@ def _convert(options: argparse.Namespace) -> None:
 
 
 def _download(options: argparse.Namespace) -> None:
-    from .download import download
+    place = {"comfyui": options.comfyui, "cache": options.cache, "overwrite": options.overwrite}
+    of_weights = {name: getattr(options, name) for name in ("dtype", "text_encoder", "file")}
+    of_weights = {name: value for name, value in of_weights.items() if value is not None}
+    names = [*(DEFAULTS if options.photographs else ()), *options.photo_model]
+    if not names:
+        from .download import download
 
-    download(
-        options.directory,
-        comfyui=options.comfyui,
-        dtype=options.dtype,
-        text_encoder=options.text_encoder,
-        file=options.file,
-        cache=options.cache,
-        overwrite=options.overwrite,
-    )
+        download(options.directory, **place, **of_weights)
+        return
+    if of_weights:
+        raise LumosXError(
+            f"--{next(iter(of_weights)).replace('_', '-')} is for the weights of LumosX, which are not fetched with "
+            f"--photographs and --photo-model. Leave it out, or fetch the weights by a download of their own."
+        )
+    from .photographs.download import download_photo_models
+
+    download_photo_models(names, options.directory, **place)
 
 
 def _tiny(options: argparse.Namespace) -> None:

@@ -107,7 +107,7 @@ def phrase_mask(
             mistakes.append(_missing(words, label, prompt, cut=_length(prompt_ids) >= text_len))
         rows.append(_mask_of(starts, len(ids), text_len))
     if mistakes:
-        raise LumosXError(" ".join(mistakes) + f' The prompt is: "{_shortened(prompt)}"')
+        raise LumosXError(" ".join(mistakes) + f' The prompt is: "{shortened(prompt)}"')
     return torch.stack(rows) if rows else torch.zeros(0, text_len, dtype=torch.bool)
 
 
@@ -115,6 +115,24 @@ def split_number(phrase: str) -> tuple[str, int | None]:
     """Divide "man#2" into ("man", 2); a phrase without a number gives (phrase, None)."""
     match = re.fullmatch(r"(.*\S)\s*#([0-9]+)", phrase)
     return (match[1], int(match[2])) if match else (phrase, None)
+
+
+def phrase_mistake(phrase: str, label: str, prompt: str) -> str | None:
+    """Why a phrase cannot be found in the text of a prompt by whole words, as sentences; None if it can, or is empty.
+
+    What can be said without a text encoder; `phrase_mask` asks the tokens.
+
+    Args:
+        label: whose phrase it is, for the message: "object 1", "attribute 2 of person 1".
+    """
+    prompt, phrase = clean_prompt(prompt), clean_prompt(phrase)
+    if not phrase or words_meant(phrase, prompt):
+        return None
+    words, number = split_number(phrase)
+    count = len(whole_words(words, prompt))
+    if number is not None and count:
+        return _no_such_number(phrase, words, number, count, label)
+    return _missing(words, label, prompt, cut=False)
 
 
 # What the preview shows
@@ -164,19 +182,19 @@ def match_phrases_in_text(prompt: str, scene: Scene) -> list[PromptSpan]:
     references = scene.references
     for index, group in enumerate(scene.layout.groups):
         for position in group:
-            for start, end in _words_meant(references[position].phrase, prompt):
+            for start, end in words_meant(references[position].phrase, prompt):
                 for owner in owners[start:end]:
                     owner.add(index)
     return _joined([(character, tuple(sorted(owner))) for character, owner in zip(prompt, owners, strict=True)])
 
 
-def _words_meant(phrase: str, prompt: str) -> list[tuple[int, int]]:
+def words_meant(phrase: str, prompt: str) -> list[tuple[int, int]]:
     """Start and end of each whole-word occurrence of a phrase (of the one its number names) in a cleaned prompt."""
     phrase = clean_prompt(phrase)
-    found = _whole_words(phrase, prompt)
+    found = whole_words(phrase, prompt)
     words, number = split_number(phrase)
     if number is not None and not found:
-        found = _whole_words(words, prompt)[number - 1 : number] if number else []
+        found = whole_words(words, prompt)[number - 1 : number] if number else []
     return found
 
 
@@ -226,7 +244,8 @@ def _mask_of(starts: list[int], length: int, text_len: int) -> Tensor:
     return mask
 
 
-def _whole_words(phrase: str, prompt: str, flags: int = 0) -> list[tuple[int, int]]:
+def whole_words(phrase: str, prompt: str, flags: int = 0) -> list[tuple[int, int]]:
+    """Start and end of each occurrence of a phrase in a text by whole words, overlapping ones included."""
     if not phrase:
         return []
     # A boundary is asked for only where the phrase itself has a letter or digit: "player (red)" ends in a bracket.
@@ -250,12 +269,12 @@ def _missing(phrase: str, label: str, prompt: str, *, cut: bool) -> str:
     message = f'Phrase "{phrase}" of {_owner(label)} does not occur in the prompt.'
     prompt = clean_prompt(prompt)
     inside = re.search(rf"\w*{re.escape(phrase)}\w*", prompt)
-    if _whole_words(phrase, prompt):
+    if whole_words(phrase, prompt):
         if cut:
             message += " It stands so late in the prompt that it is cut off: shorten the prompt."
         else:
             message += " It is there, but joined to what stands before or behind it: put a space between them."
-    elif other := _whole_words(phrase, prompt, re.IGNORECASE):
+    elif other := whole_words(phrase, prompt, re.IGNORECASE):
         start, end = other[0]
         message += f' The prompt writes it "{prompt[start:end]}".'
     elif inside:
@@ -273,5 +292,6 @@ def _no_such_number(phrase: str, words: str, number: int, count: int, label: str
     )
 
 
-def _shortened(prompt: str, limit: int = 600) -> str:
-    return prompt if len(prompt) <= limit else prompt[:limit].rstrip() + " ..."
+def shortened(text: str, limit: int = 600) -> str:
+    """A text that is short enough for a message."""
+    return text if len(text) <= limit else text[:limit].rstrip() + " ..."

@@ -1,12 +1,16 @@
-"""The LumosX nodes, in the order of the artist's work: load, describe the scene, turn it into a video, sample."""
+"""The LumosX nodes, in the order of the artist's work: load, read photographs, describe the scene, turn it into a video,
+sample."""
 
 from comfy_api.latest import ComfyExtension, io
 
+from .auto_scene import LumosXAutoScene
+from .faces import LumosXFaces
 from .load import LumosXApply, LumosXLoadModel, LumosXLoadTextEncoder
 from .preview import LumosXPreviewScene
 from .sampling import LumosXSampler, LumosXSigmas
 from .scene import LumosXScene, LumosXSceneFromFolder, LumosXSubject
 from .scene_to_video import LumosXSceneToVideo
+from .segment import LumosXSegment
 
 
 class LumosXExtension(ComfyExtension):
@@ -15,6 +19,9 @@ class LumosXExtension(ComfyExtension):
             LumosXLoadModel,
             LumosXLoadTextEncoder,
             LumosXApply,
+            LumosXFaces,
+            LumosXSegment,
+            LumosXAutoScene,
             LumosXSubject,
             LumosXScene,
             LumosXSceneFromFolder,

@@ -12,11 +12,11 @@ from ..lumosx_core.case_folder import read_case
 from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.pictures import cut_out
 from ..lumosx_core.scene import Reference, Scene, Subject
+from .growing import connected, growing
 
 SceneType = io.Custom("LUMOSX_SCENE")
 
 PICTURES = 3  # attributes of a subject, objects of a scene; the most that were trained
-MOST_SCENES = 20  # in one growing list
 PHRASE_HELP = (
     "The words of the prompt that name it, exactly as written there. Every occurrence is meant; man#2 means the second "
     "one only. Empty: bound to no words."
@@ -42,7 +42,8 @@ class LumosXSubject(io.ComfyNode):
             inputs=[
                 *_picture("face", "A picture of the face."),
                 *_pictures("attribute", "A picture of a garment or another thing of this person."),
-                _growing(
+                growing(
+                    SceneType,
                     "more",
                     "more_attributes",
                     "Another LumosX Subject without a face: its attributes belong to this person, too. Up to 3 "
@@ -55,7 +56,7 @@ class LumosXSubject(io.ComfyNode):
     @classmethod
     def execute(cls, face=None, face_phrase="", face_mask=None, more=None, **attributes) -> io.NodeOutput:
         attributes = _references("attribute", attributes)
-        for part in _connected(more):
+        for part in connected(more):
             if part.background or part.objects or any(subject.face for subject in part.subjects):
                 raise LumosXError(
                     "The scene connected to more_attributes has a face, an object or a background, expected attributes "
@@ -84,7 +85,8 @@ class LumosXScene(io.ComfyNode):
                 io.Image.Input("background", optional=True, tooltip="A picture of the place, without people."),
                 io.String.Input("background_phrase", default="", optional=True, tooltip=PHRASE_HELP),
                 *_pictures("object", "A picture of an object."),
-                _growing(
+                growing(
+                    SceneType,
                     "subjects",
                     "subject",
                     "A LumosX Subject, or another LumosX Scene, for example with more objects. Up to 3 subjects were "
@@ -96,7 +98,7 @@ class LumosXScene(io.ComfyNode):
 
     @classmethod
     def execute(cls, subjects=None, background=None, background_phrase="", **objects) -> io.NodeOutput:
-        parts = _connected(subjects)
+        parts = connected(subjects)
         backgrounds = [part.background for part in parts if part.background is not None]
         background = _reference("The background", background, background_phrase)
         if background is not None:
@@ -165,29 +167,6 @@ class LumosXSceneFromFolder(io.ComfyNode):
         return io.NodeOutput(case.scene, case.prompt)
 
 
-class _OptionalNames(io.Autogrow.TemplateNames):
-    """Names of a growing list that shows its first slot and may stay empty.
-
-    The page shows no slot to grow from if the least number is 0; newer hosts refuse an empty list if it is 1, unless
-    the slots are optional; and ComfyUI 0.8.0 fails on optional slots if the empty dict of required ones is there, too.
-    """
-
-    def as_dict(self) -> dict:
-        names = super().as_dict()
-        return {**names, "input": {"optional": names["input"]["optional"]}}
-
-
-def _growing(name: str, slot: str, tooltip: str) -> io.Autogrow.Input:
-    """A list of scenes with one more slot as soon as the last one is connected.
-
-    The last input of its node: the page puts grown slots at the end when it loads a workflow.
-    """
-    template = _OptionalNames(
-        SceneType.Input(slot, optional=True, tooltip=tooltip), [f"{slot}_{i}" for i in range(1, MOST_SCENES + 1)], min=1
-    )
-    return io.Autogrow.Input(name, template=template, optional=True, tooltip=tooltip)
-
-
 def _picture(name: str, tooltip: str) -> list[io.Input]:
     return [
         io.Image.Input(name, optional=True, tooltip=tooltip),
@@ -202,12 +181,6 @@ def _pictures(kind: str, tooltip: str) -> list[io.Input]:
     Always there: in ComfyUI's page a DynamicCombo of their number empties all phrases whenever the number changes.
     """
     return [slot for i in range(1, PICTURES + 1) for slot in _picture(f"{kind}_{i}", tooltip)]
-
-
-def _connected(slots: dict | None) -> list[Scene]:
-    """The scenes of a growing list, in the order of its slots."""
-    numbered = sorted((slots or {}).items(), key=lambda slot: int(slot[0].rpartition("_")[2]))
-    return [scene for _, scene in numbered if scene is not None]
 
 
 def _references(kind: str, inputs: dict) -> tuple[Reference, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,3 +117,13 @@ def comfyui() -> ComfyUI:
     python = Path(os.environ.get("COMFYUI_PYTHON", path / ".venv" / "bin" / "python"))
     existing(python, "the Python that runs ComfyUI", "Set COMFYUI_PYTHON to it.")
     return ComfyUI(path, python)
+
+
+@pytest.fixture(scope="session")
+def comfyui_reads_photographs(comfyui) -> ComfyUI:
+    """That ComfyUI, with the packages that photographs are read with."""
+    for package in ("insightface", "segment_anything"):
+        found = subprocess.run([comfyui.python, "-c", f"import {package}"], capture_output=True)
+        if found.returncode:
+            missing(f"{package} is not installed for {comfyui.python}")
+    return comfyui

@@ -1,5 +1,7 @@
 """The binding benchmark at its smallest: it trains, examines and prints what it says it prints."""
 
+import argparse
+import importlib.util
 import json
 import re
 import subprocess
@@ -51,3 +53,37 @@ def test_variants_are_trained_and_compared_with_the_one_without_relations(cache,
     assert "difference to none" in lines[5]
     assert re.match(r"\+mcam 0\.5 +2 \|( +[+-]\d+\.\d \[[+-]\d+\.\d, [+-]\d+\.\d\]){2}$", lines[7])
     assert (tmp_path / "none-seed0" / "model.safetensors").is_file()
+
+
+@pytest.fixture(scope="module")
+def binding():
+    """The script as a module."""
+    spec = importlib.util.spec_from_file_location("binding", ROOT / "benchmarks" / "binding.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def configured(binding, name, start=None, steps=90):
+    options = argparse.Namespace(cache=Path("cache"), start=start, steps=steps)
+    return binding.variant_config(name, Path("out"), 5, options)
+
+
+def test_variants_differ_in_their_relational_parts_alone(binding):
+    configs = {name: configured(binding, name) for name in binding.VARIANTS}
+    assert {(config.training, config.data, config.optimizer, config.timesteps) for config in configs.values()} == {
+        (configs["none"].training, configs["none"].data, configs["none"].optimizer, configs["none"].timesteps)
+    }
+    switches = {name: (c.model.r2pe, c.model.csam, c.model.mcam_ratio) for name, c in configs.items()}
+    assert switches["none"] == (False, False, 0.0) and switches["+csam"] == (True, True, 0.0)
+    assert [switches[f"+mcam {ratio}"] for ratio in (0.1, 0.5, 1.0)] == [(True, True, r) for r in (0.1, 0.5, 1.0)]
+    assert configs["none"].model.shuffle_pictures and not configs["+r2pe"].model.shuffle_pictures
+
+
+def test_the_ratio_falls_in_two_thirds_of_the_steps_from_nothing_and_not_at_all_from_a_file(binding):
+    model = configured(binding, "+mcam 0.1").model
+    assert (model.mcam_ratio, model.mcam_ratio_start, model.mcam_ratio_steps) == (0.1, 20.0, 60)
+    assert configured(binding, "+csam").model.mcam_ratio_start is None
+    model = configured(binding, "+mcam 0.5", start=Path("start.safetensors")).model
+    assert (model.file, model.sizes) == ("start.safetensors", None)
+    assert (model.mcam_ratio_start, model.mcam_ratio_steps) == (None, 0)

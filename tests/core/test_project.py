@@ -22,7 +22,8 @@ COMFYUI = {
     *("node_helpers", "nodes", "server"),
 }
 ON_DEMAND = (
-    *("accelerate", "av", "diffusers", "ftfy", "huggingface_hub", "peft", "sentencepiece", "tqdm", "transformers"),
+    *("accelerate", "av", "diffusers", "ftfy", "huggingface_hub", "insightface", "onnxruntime", "peft", "scipy"),
+    *("segment_anything", "sentencepiece", "torchvision", "tqdm", "transformers"),
 )
 
 
@@ -109,7 +110,11 @@ def test_the_nodes_download_nothing_and_start_no_program():
     """The registry flags packs that do."""
     forbidden = {"huggingface_hub", "pip", "requests", "socket", "subprocess", "urllib"}
     found = all_imports("nodes", "__init__.py")
-    assert [f for f in found if f.package in forbidden or f.module.startswith("lumosx_core.download")] == []
+    assert [
+        f
+        for f in found
+        if f.package in forbidden or re.match(r"lumosx_core\.(download|hub|photographs\.download)\b", f.module)
+    ] == []
 
 
 def test_every_module_of_the_core_imports_without_the_optional_packages():

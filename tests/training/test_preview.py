@@ -85,3 +85,13 @@ def test_shuffled_pictures_are_shown_shuffled(tmp_path, tiny_models):
     shown = run(tmp_path, tiny_models, model={"r2pe": False, "shuffle_pictures": True})
     [shot] = shown.preview.shots
     assert shot.conditions.layout == ReferenceLayout(shot.conditions.references.shape[2])
+
+
+def test_a_short_text_length_holds_for_samples_too(tmp_path, tiny_models):
+    with pytest.raises(LumosXError, match="negative prompt is too long.*reads 192"):
+        run(tmp_path, tiny_models, model={"text_len": 192})
+    shown = run(tmp_path, tiny_models, model={"text_len": 192}, negative_prompt="blurry")
+    [shot] = shown.preview.shots
+    assert shot.conditions.phrase_mask.shape[-1] == 192
+    assert shown.run().step == 4
+    assert len(list((tmp_path / "samples").iterdir())) == 2

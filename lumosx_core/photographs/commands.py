@@ -1,0 +1,177 @@
+"""`lumosx scene`: photographs and a prompt become a case folder."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from ..errors import LumosXError
+
+READERS = ("rules", "language-model")
+
+
+def add_scene(commands) -> None:
+    parser = commands.add_parser(
+        "scene",
+        help="make a case folder of photographs and a prompt",
+        description="Find the people of photographs, what each of them wears, objects and the background; cut them out "
+        "and write a case folder for lumosx generate. Look at the preview before a long run.",
+    )
+    parser.add_argument("photographs", metavar="PHOTO", nargs="+")
+    parser.add_argument("--prompt", required=True, metavar="TEXT", help="of the video")
+    parser.add_argument("--out", required=True, metavar="CASE_DIR", help="a new folder")
+    parser.add_argument(
+        "--plan",
+        metavar="TEXT",
+        help='who wears what: "man: denim jacket, white shirt | woman: sweater || lamp || cozy room" (default: read '
+        "from the prompt)",
+    )
+    parser.add_argument("--read-prompt-by", choices=READERS, default="rules", help="without --plan (default rules)")
+    parser.add_argument("--plan-only", action="store_true", help="print the plan and stop, to correct it")
+    parser.add_argument("--name", help="of the case (default: none)")
+    parser.add_argument(
+        "--background",
+        default="fill",
+        metavar="fill|none|FILE",
+        help="filled in, left out, or a picture (default fill)",
+    )
+    parser.add_argument("--leave-out-missing", action="store_true", help="go on without what is not found")
+    parser.add_argument("--face-threshold", type=float, default=0.5, help="default 0.5")
+    parser.add_argument("--box-threshold", type=float, default=0.3, help="default 0.3")
+    parser.add_argument("--feather", type=float, default=1.5, help="pixels over which edges fade (default 1.5)")
+    parser.add_argument("--preview", metavar="FILE.png", help="what was found, drawn; several become FILE_0.png, ...")
+    parser.add_argument(
+        "--models", metavar="DIR", default="models", help="laid out as ComfyUI's models folder (default models)"
+    )
+    for kind, text in (
+        ("face", "insightface detector"),
+        ("box", "GroundingDINO"),
+        ("mask", "Segment Anything"),
+        ("language", "vision-language model"),
+    ):
+        parser.add_argument(
+            f"--{kind}-model", metavar="NAME", help=f"{text}: a name or path (default: the first found)"
+        )
+    parser.add_argument("--device", help="cpu, cuda or mps (default: the best there is)")
+    parser.set_defaults(run=_scene)
+
+
+def _scene(options: argparse.Namespace) -> None:
+    from ..case_folder import Case, write_case
+    from ..phrases import clean_prompt
+    from ..pictures import read_picture
+    from ..scene import Reference, Scene
+    from .auto_scene import AutoSettings, build_scene
+    from .drawing import draw_findings
+    from .plan import check_plan, format_plan
+
+    for name in ("face_threshold", "box_threshold"):
+        if not 0 < (value := getattr(options, name)) < 1:
+            raise LumosXError(f"--{name.replace('_', '-')} is {value}, expected a number between 0 and 1.")
+    out = Path(options.out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise LumosXError(f"{out} is in use. Give a new or an empty folder.")
+    prompt = clean_prompt(options.prompt)
+    photographs = [read_picture(path) for path in options.photographs]
+    plan = _plan(options, prompt, photographs)
+    print(f"The plan is: {format_plan(plan)}")
+    warnings = check_plan(plan, prompt)
+    if options.plan_only:
+        _say(warnings)
+        return
+    overrides, background = None, options.background
+    if background not in ("fill", "none"):
+        if plan.background is None:
+            raise LumosXError(f"The plan has no background for {background}. Name it after the second || of --plan.")
+        overrides, background = Scene(background=Reference(plan.background, read_picture(background))), "none"
+    found = build_scene(
+        photographs,
+        plan,
+        _finders(options),
+        AutoSettings(background, "leave out" if options.leave_out_missing else "error", options.feather),
+        overrides=overrides,
+    )
+    if options.preview:
+        path = Path(options.preview)
+        for i, (image, marks) in enumerate(zip(photographs, found.marks, strict=True)):
+            each = path if len(photographs) == 1 else path.with_stem(f"{path.stem}_{i}")
+            _save(draw_findings(image, marks), each)
+            print(f"The preview is {each.resolve()}")
+    write_case(out, Case(options.name, prompt, found.scene))
+    _say(warnings + found.warnings)
+    print(f"The case is {out.resolve()}")
+
+
+def _plan(options: argparse.Namespace, prompt: str, photographs: list):
+    from .models import choose_model
+    from .plan import parse_plan
+    from .prompt_reader import read_prompt
+
+    if options.plan is not None:
+        return parse_plan(options.plan)
+    if options.read_prompt_by == "rules":
+        return read_prompt(prompt)
+    from .language_model import VisionLanguageModel, plan_from_model
+
+    device, dtype = _place(options)
+    path = choose_model("language", options.language_model, [Path(options.models)])
+    model = VisionLanguageModel.load(path, device=device, dtype=dtype)
+    return plan_from_model(model.ask, photographs, prompt)
+
+
+def _finders(options: argparse.Namespace):
+    from .auto_scene import Finders
+    from .face_detector import FaceDetector
+    from .grounding_dino import GroundingDino
+    from .models import choose_model
+    from .sam import load_segmenter
+
+    device, dtype = _place(options)
+    folders = [Path(options.models)]
+    loaded: dict = {}
+
+    def once(kind: str, wanted: str | None, load):
+        if kind not in loaded:
+            loaded[kind] = load(choose_model(kind, wanted, folders))
+        return loaded[kind]
+
+    return Finders(
+        lambda: once(
+            "faces",
+            options.face_model,
+            lambda path: FaceDetector.load(path, threshold=options.face_threshold, cuda=device.type == "cuda"),
+        ),
+        lambda: once(
+            "phrases",
+            options.box_model,
+            lambda path: GroundingDino.load(path, threshold=options.box_threshold, device=device, dtype=dtype),
+        ),
+        lambda: once("masks", options.mask_model, lambda path: load_segmenter(path, device=device, dtype=dtype)),
+    )
+
+
+def _place(options: argparse.Namespace):
+    """Device and dtype of the networks."""
+    import torch
+
+    from ..pipeline import choose_device
+
+    device = choose_device(options.device)
+    return device, torch.float16 if device.type == "cuda" else torch.float32
+
+
+def _save(image, path: Path) -> None:
+    from ..atomic_file import atomic_path
+
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+        raise LumosXError(f"--preview {path} has the ending {path.suffix!r}, expected .png, .jpg or .webp.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as partial:
+        image.save(partial)
+
+
+def _say(warnings: list[str]) -> None:
+    for warning in warnings:
+        print(f"Warning: {warning}", file=sys.stderr)

@@ -1,0 +1,85 @@
+"""Phrases found in a photograph and masked: boxes of a phrase finder become regions of a segmenter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .finders import PhraseFinder, Segmenter
+from .regions import Box, Region
+
+Look = Callable[[Sequence[Box]], list[Region]]
+
+MOST_INSTANCES = 20  # of one phrase in one photograph: a crowd need not be masked one by one
+ZOOM = 2.0  # a part of a photograph is looked at on its own where that shows it at least this much larger
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """One thing that a phrase was found to mean, in pixels of its photograph."""
+
+    phrase: str
+    box: Box
+    score: float
+    region: Region
+
+
+class View:
+    """A photograph, or a part of it, that a segmenter looks at once, however many phrases are asked for.
+
+    Args:
+        photograph: (H, W, 3) float, 0..1.
+        inside: the part to see; all of it without one. Boxes and regions stay in pixels of the whole photograph.
+    """
+
+    def __init__(self, photograph: Tensor, segmenter: Segmenter, inside: Box | None = None):
+        height, width = photograph.shape[:2]
+        self.box = (inside or Box(0, 0, width, height)).within(height, width)
+        self.photograph = photograph
+        self._segmenter = segmenter
+        self._look: Look | None = None
+
+    def regions(self, boxes: Sequence[Box]) -> list[Region]:
+        """The region in each box."""
+        if not boxes:
+            return []
+        if self._look is None:
+            self._look = self._segmenter.look_at(self.box.crop(self.photograph))
+        left, top = int(self.box.left), int(self.box.top)
+        found = self._look([box.moved(-left, -top) for box in boxes])
+        return [Region(region.left + left, region.top + top, region.opacity) for region in found]
+
+    def part(self, box: Box) -> View:
+        """A view of a part: this one itself, where a closer look would not show the part much larger."""
+        if max(box.width, box.height) * ZOOM > max(self.box.width, self.box.height):
+            return self
+        return View(self.photograph, self._segmenter, box)
+
+
+def find_instances(
+    view: View, phrases: Sequence[str], finder: PhraseFinder, *, inside: Box | None = None, most: int = MOST_INSTANCES
+) -> list[list[Instance]]:
+    """For each phrase what it means in a view, best first.
+
+    Args:
+        inside: the part of the photograph to search in, such as a person's box.
+        most: instances of each phrase; of those beyond, the ones with the lowest scores are left out.
+
+    Returns: a list for each phrase. Things without a single pixel are left out.
+    """
+    if not phrases:
+        return []
+    area = (inside or view.box).within(*view.photograph.shape[:2])
+    found = [detections[:most] for detections in finder.find(area.crop(view.photograph), phrases)]
+    boxes = [[detection.box.moved(area.left, area.top) for detection in detections] for detections in found]
+    regions = iter(view.regions([box for each in boxes for box in each]))
+    return [
+        [
+            Instance(phrase, box, detection.score, region)
+            for detection, box, region in zip(detections, each, regions, strict=False)
+            if region.area > 0
+        ]
+        for phrase, detections, each in zip(phrases, found, boxes, strict=True)
+    ]

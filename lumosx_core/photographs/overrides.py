@@ -1,0 +1,77 @@
+"""Pictures that an artist gives for parts of a plan: they are used as they are, and nothing is looked for there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..errors import LumosXError
+from ..scene import Reference, Scene, Subject
+from .plan import ScenePlan
+
+
+class Overrides:
+    """Pictures that take the place of what would be found, by their place in the plan.
+
+    Raises:
+        LumosXError: a picture whose phrase the plan does not have.
+    """
+
+    def __init__(self, plan: ScenePlan, scene: Scene | None):
+        self._plan = plan
+        scene = scene or Scene()
+        self._faces: dict[int, Reference] = {}
+        self._attributes: dict[tuple[int, str], Reference] = {}
+        self._objects: dict[int, Reference] = {}
+        self.background = self._background(scene)
+        for subject in scene.subjects:
+            self._add_subject(subject)
+        for reference in scene.objects:
+            number = next((i for i, phrase in enumerate(plan.objects) if phrase == reference.phrase), None)
+            if number is None:
+                raise self._unknown("object", reference.phrase, plan.objects)
+            self._objects[number] = reference
+
+    def face(self, number: int) -> Reference | None:
+        return self._faces.get(number)
+
+    def attribute(self, number: int, phrase: str) -> Reference | None:
+        return self._attributes.get((number, phrase))
+
+    def object(self, number: int) -> Reference | None:
+        return self._objects.get(number)
+
+    def _background(self, scene: Scene) -> Reference | None:
+        if scene.background is None or self._plan.background is None:
+            return scene.background
+        return replace(scene.background, phrase=scene.background.phrase or self._plan.background)
+
+    def _add_subject(self, subject: Subject) -> None:
+        """With a face: the person of its phrase. Without: for each attribute the first person who still lacks it."""
+        owner = None
+        if subject.face is not None:
+            owners = [i for i, person in enumerate(self._plan.people) if person.word == subject.face.phrase]
+            owner = next((i for i in owners if i not in self._faces), None)
+            if owner is None:
+                raise self._unknown("face", subject.face.phrase, [person.word for person in self._plan.people])
+            self._faces[owner] = subject.face
+        for reference in subject.attributes:
+            owners = [
+                i
+                for i, person in enumerate(self._plan.people)
+                if reference.phrase in person.attributes
+                and owner in (None, i)
+                and (i, reference.phrase) not in self._attributes
+            ]
+            if not owners:
+                known = [phrase for person in self._plan.people for phrase in person.attributes]
+                raise self._unknown("attribute", reference.phrase, known)
+            self._attributes[owners[0], reference.phrase] = reference
+
+    @staticmethod
+    def _unknown(kind: str, phrase: str, known: Sequence[str]) -> LumosXError:
+        return LumosXError(
+            f'The given {kind} "{phrase}" takes nobody\'s place: the plan has no such {kind}, or it is given twice. '
+            f"The plan's are: {', '.join(known) or 'none'}. Use a phrase of the plan, or join further pictures with LumosX "
+            f"Scene afterwards."
+        )

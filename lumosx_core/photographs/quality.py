@@ -1,0 +1,136 @@
+"""What makes a cut-out or a face a poor reference, told to the artist in sentences with the mend."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from .regions import Box, Face, Region
+
+# In training the random reduction of a reference stopped at this long side: a smaller one was never seen.
+MIN_LONG_SIDE = 112
+# A segmenter's coarse mask ends up to this far from the frame (a share of the photograph's long side) though the
+# thing goes on, and cleaning takes a little more.
+AT_THE_FRAME = 0.005
+LEAST_AT_THE_FRAME = 3  # pixels
+# Of the side's length: a jacket whose sleeve touches the frame is whole, one that ends there over a quarter is cut.
+CUT_SIDE = 0.25
+# Of the cut-out's rectangle: a necklace or a belt across it fills more; less is a crumb or a wrong outline.
+LEAST_FILLED = 0.05
+# Below this detectors put patterns, statues and backs of heads.
+SURE_FACE = 0.6
+# The nose between the eyes: 0.5 seen from the front, and 0.5 + 0.43 tan(angle) when the head turns, as a nose's tip
+# lies about 27 mm before the eyes, and the eyes 62 mm apart. 0.9 is at 43 degrees; from there on one half of the face
+# is hardly seen.
+NOSE_ASIDE = 0.9
+
+_SIDES = ("left", "top", "right", "bottom")
+
+
+def cut_out_warnings(
+    label: str, cut_out: Tensor, region: Region | None = None, size: tuple[int, int] | None = None
+) -> list[str]:
+    """What is poor about a cut-out: too small, cut by the frame, or almost empty.
+
+    Args:
+        label: what the sentences call it, e.g. 'denim jacket of "man"'.
+        cut_out: (h, w, 3), as it goes into the scene.
+        region: where it was cut from; without it nothing is said about emptiness.
+        size: (height, width) of that photograph; without it nothing is said about its frame.
+
+    Returns: a sentence for each, with the value, what was expected, and the mend.
+    """
+    warnings = []
+    height, width = cut_out.shape[:2]
+    if max(height, width) < MIN_LONG_SIDE:
+        warnings.append(
+            f"{label}: the cut-out is {width} x {height} pixels, its long side {max(height, width)}; the model never "
+            f"saw less than {MIN_LONG_SIDE}. Use a larger photograph or a closer shot."
+        )
+    if region is not None:
+        filled = region.area / region.opacity.numel()
+        if filled < LEAST_FILLED:
+            warnings.append(
+                f"{label}: almost nothing is left, {filled:.1%} of the cut-out's rectangle; expected "
+                f"{LEAST_FILLED:.0%} or more. Draw a box closer around it, or mask it by hand."
+            )
+        for side, share in _cut_sides(region, size) if size is not None else ():
+            warnings.append(
+                f"{label}: the {side} edge of the photograph cuts it over {share:.0%} of its side; expected less than "
+                f"{CUT_SIDE:.0%}. Use a photograph that shows it whole, or expect the rest to be invented."
+            )
+    return warnings
+
+
+def face_warnings(label: str, face: Face, size: tuple[int, int]) -> list[str]:
+    """What is poor about a face: perhaps none, too small, cut by the frame, or turned away.
+
+    Args:
+        label: what the sentences call it, e.g. 'face of "man"'.
+        size: (height, width) of the photograph.
+
+    Returns: a sentence for each, with the value, what was expected, and the mend.
+    """
+    warnings = []
+    if face.score < SURE_FACE:
+        warnings.append(
+            f"{label}: may be no face, its score is {face.score:.2f}; expected {SURE_FACE} or more. Look at the "
+            f"picture, and choose another face or draw its box."
+        )
+    long_side = max(face.box.width, face.box.height)
+    if long_side < MIN_LONG_SIDE:
+        warnings.append(
+            f"{label}: is {face.box.width:.0f} x {face.box.height:.0f} pixels, its long side {long_side:.0f}; the "
+            f"model never saw less than {MIN_LONG_SIDE}. Use a larger photograph or a closer shot."
+        )
+    cut = _sides_at_the_frame(face.box, size)
+    if cut:
+        warnings.append(
+            f"{label}: is cut by the {' and '.join(cut)} edge of the photograph; expected a whole face with some room "
+            f"around it. Use a photograph that shows it whole."
+        )
+    place = _nose_between_eyes(face)
+    if place is not None and max(place, 1 - place) > NOSE_ASIDE:
+        warnings.append(
+            f"{label}: is turned away, its nose at {place:.2f} of the way from eye to eye; expected "
+            f"{1 - NOSE_ASIDE:.1f} to {NOSE_ASIDE}, which is up to about 43 degrees. Use a photograph that shows the "
+            f"face more from the front."
+        )
+    return warnings
+
+
+def _cut_sides(region: Region, size: tuple[int, int]) -> list[tuple[str, float]]:
+    """The sides on which the region ends at the frame over too much of its own side, with that share."""
+    deep = math.ceil(_slack(size))
+    solid = region.opacity >= 0.5
+    lines = {
+        "left": solid[:, :deep].any(dim=1),
+        "top": solid[:deep].any(dim=0),
+        "right": solid[:, -deep:].any(dim=1),
+        "bottom": solid[-deep:].any(dim=0),
+    }
+    shares = [(side, float(lines[side].float().mean())) for side in _sides_at_the_frame(region.box, size, deep)]
+    return [(side, share) for side, share in shares if share > CUT_SIDE]
+
+
+def _sides_at_the_frame(box: Box, size: tuple[int, int], near: float = 0.0) -> list[str]:
+    """The sides of a box that lie at the photograph's frame, up to `near` pixels inside, or beyond it."""
+    height, width = size
+    room = (box.left, box.top, width - box.right, height - box.bottom)
+    return [side for side, pixels in zip(_SIDES, room, strict=True) if pixels <= near]
+
+
+def _slack(size: tuple[int, int]) -> float:
+    return max(LEAST_AT_THE_FRAME, AT_THE_FRAME * max(size))
+
+
+def _nose_between_eyes(face: Face) -> float | None:
+    """Where the nose lies along the line from eye to eye, however the head is tilted; None without landmarks."""
+    if face.landmarks is None:
+        return None
+    (x0, y0), (x1, y1), (x, y) = face.landmarks[:3]
+    length = math.hypot(x1 - x0, y1 - y0)
+    if not length:  # the eyes are behind each other
+        return math.inf
+    return ((x - x0) * (x1 - x0) + (y - y0) * (y1 - y0)) / length**2

@@ -1,0 +1,119 @@
+"""Faces of a photograph, each cropped as the network was taught."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io, ui
+
+from ..lumosx_core.contact_sheet import COLOURS
+from ..lumosx_core.errors import LumosXError
+from ..lumosx_core.photographs.drawing import Mark
+from ..lumosx_core.photographs.faces import ORDERS, crop_face, face_crop_box, faces_of_masks, order_faces, pick_faces
+from ..lumosx_core.photographs.quality import face_warnings
+from .photograph_models import face_finder, model_input
+from .photographs import (
+    BOXES_HELP,
+    CATEGORY,
+    BoundingBox,
+    boxes_of,
+    drawing,
+    face_of,
+    given_of,
+    one_photograph,
+)
+
+
+class LumosXFaces(io.ComfyNode):
+    """All faces of a photograph, or some of them."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="LumosXFaces",
+            display_name="LumosX Faces",
+            category=CATEGORY,
+            description="Finds the faces of a photograph and crops each as LumosX was taught: a face for LumosX "
+            "Subject. Boxes or masks from other nodes may take the place of the detector.",
+            inputs=[
+                io.Image.Input("image", tooltip="One photograph."),
+                model_input("faces"),
+                io.Float.Input(
+                    "threshold",
+                    default=0.5,
+                    min=0.05,
+                    max=0.99,
+                    step=0.01,
+                    tooltip="Lower finds more faces, and more that are none.",
+                ),
+                io.Combo.Input("order", options=list(ORDERS), tooltip="How faces are numbered."),
+                io.String.Input(
+                    "picks", default="", tooltip="Numbers of the faces that are meant, such as 1, 3. Empty: all."
+                ),
+                BoundingBox.Input("boxes", optional=True, tooltip=f"Takes the place of the detector. {BOXES_HELP}"),
+                io.Mask.Input(
+                    "masks",
+                    optional=True,
+                    tooltip="White where faces are; takes the place of the detector. Parts that do not touch are "
+                    "different faces.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="faces", is_output_list=True, tooltip="One picture for each face."),
+                BoundingBox.Output(display_name="boxes", tooltip="With score and the five landmarks of each face."),
+                io.Image.Output(display_name="preview"),
+                io.String.Output(display_name="warnings"),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, face_model) -> bool:
+        return True  # a model that is not here is told of with all that is needed to get it, when the node runs
+
+    @classmethod
+    def execute(cls, image, face_model, threshold, order, picks, boxes=None, masks=None) -> io.NodeOutput:
+        photograph = one_photograph(image)
+        height, width = photograph.shape[:2]
+        if boxes is not None and masks is not None:
+            raise LumosXError("Boxes and masks are both connected to LumosX Faces. Disconnect one of them.")
+        if boxes is not None:
+            found = [face_of(box) for each in boxes_of(boxes) for box in each]
+        elif masks is not None:
+            masks = masks.reshape(-1, *masks.shape[-2:])
+            if masks.shape[1:] != (height, width):
+                raise LumosXError(
+                    f"The masks are {masks.shape[2]}x{masks.shape[1]}, the photograph is {width}x{height}. Give masks "
+                    f"of the photograph's own size."
+                )
+            found = faces_of_masks(masks)
+        else:
+            found = face_finder(face_model, threshold).find(photograph)
+        if not found:
+            raise LumosXError(
+                "No face was found in the photograph. Lower the threshold, use a photograph in which faces are seen "
+                "from the front, or connect boxes or a mask of them."
+            )
+        faces = pick_faces(order_faces(found, order), picks)
+        names = [f"face {number}" for number in range(1, len(faces) + 1)]
+        notes = [
+            face_warnings(name.capitalize(), face, (height, width)) for name, face in zip(names, faces, strict=True)
+        ]
+        marks = [
+            Mark(
+                f"{name}  {face.score:.2f}",
+                COLOURS[i % len(COLOURS)],
+                face_crop_box(face.box).within(height, width),
+                note="look at the warnings" if note else "",
+            )
+            for i, (name, face, note) in enumerate(zip(names, faces, notes, strict=True))
+        ]
+        given = [
+            given_of(face.box, name, face.score, **({"landmarks": face.landmarks} if face.landmarks else {}))
+            for name, face in zip(names, faces, strict=True)
+        ]
+        warnings = "\n".join(note for each in notes for note in each)
+        return io.NodeOutput(
+            [crop_face(photograph, face)[None].clone() for face in faces],
+            [given],
+            drawing(photograph, marks),
+            warnings,
+            ui=ui.PreviewText(warnings or f"{len(faces)} faces"),
+        )

@@ -1,0 +1,173 @@
+"""The networks that read photographs: found in ComfyUI's folders, loaded once, and held by its memory management."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.utils
+import folder_paths
+import torch
+from comfy_api.latest import io
+
+from ..lumosx_core.photographs.auto_scene import Finders
+from ..lumosx_core.photographs.face_detector import FaceDetector
+from ..lumosx_core.photographs.grounding_dino import GroundingDino
+from ..lumosx_core.photographs.language_model import VisionLanguageModel
+from ..lumosx_core.photographs.models import choose_model, find_models
+from ..lumosx_core.photographs.sam import load_segmenter
+
+AUTO = "auto"
+# Folders that other packs register for these models; what lies beside them is searched, too.
+_REGISTERED = ("insightface", "detection", "grounding-dino", "sams", "sam2", "LLM")
+_TOOLTIPS = {
+    "faces": "A detector of InsightFace, such as det_10g.onnx, in models/insightface. Its models are for non-commercial "
+    "research only.",
+    "phrases": "GroundingDINO in the transformers format, a folder in models/grounding-dino.",
+    "masks": "Segment Anything: a SAM 1 file, or a SAM or SAM 2 folder in the transformers format, in models/sams.",
+    "language": "Qwen2.5-VL, or a model with the same interface, as a folder in models/LLM.",
+}
+
+
+def model_input(kind: str) -> io.Combo.Input:
+    """The choice among the models of a kind that are there."""
+    return io.Combo.Input(
+        f"{_NAMES[kind]}_model",
+        options=[AUTO, *find_models(kind, _folders())],
+        default=AUTO,
+        tooltip=f"{_TOOLTIPS[kind]} auto: the first one found. Fetch with: lumosx download --photographs",
+    )
+
+
+_NAMES = {"faces": "face", "phrases": "box", "masks": "mask", "language": "language"}
+
+
+def face_finder(name: str, threshold: float) -> FaceDetector:
+    cuda = comfy.model_management.get_torch_device().type == "cuda"
+    path = _path("faces", name)
+    detector = _once("faces", (path, cuda, threshold), lambda: FaceDetector.load(path, threshold=threshold, cuda=cuda))
+    return detector
+
+
+def phrase_finder(name: str, threshold: float) -> _OnDevice:
+    path, dtype = _path("phrases", name), _dtype()
+    finder = _once("phrases", (path, dtype), lambda: _OnDevice(GroundingDino.load(path, dtype=dtype)))
+    finder.network.threshold = threshold
+    return finder
+
+
+def segmenter(name: str, mask_threshold: float = 0.5) -> _OnDevice:
+    """
+    Args:
+        mask_threshold: the least probability of a pixel that belongs to a mask, above 0 and below 1.
+    """
+    path, dtype = _path("masks", name), _dtype()
+    held = _once("masks", (path, dtype), lambda: _OnDevice(load_segmenter(path, dtype=dtype)))
+    held.network.mask_threshold = math.log(mask_threshold / (1 - mask_threshold))
+    return held
+
+
+def language_model(name: str) -> _OnDevice:
+    path = _path("language", name)
+    device = comfy.model_management.get_torch_device()
+    dtype = torch.bfloat16 if comfy.model_management.should_use_bf16(device) else _dtype()
+    return _once("language", (path, dtype), lambda: _OnDevice(VisionLanguageModel.load(path, dtype=dtype)))
+
+
+def finders(face_model: str, box_model: str, mask_model: str, face_threshold: float, box_threshold: float) -> Finders:
+    return Finders(
+        lambda: face_finder(face_model, face_threshold),
+        lambda: phrase_finder(box_model, box_threshold),
+        lambda: segmenter(mask_model),
+    )
+
+
+class Progress:
+    """ComfyUI's progress bar over stages of unknown length; it also lets Interrupt through."""
+
+    def __init__(self, stages: int):
+        self._bar = comfy.utils.ProgressBar(stages)
+        self._stages = stages
+        self._seen: list[str] = []
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        if stage not in self._seen:
+            self._seen.append(stage)
+        self._bar.update_absolute(len(self._seen) - 1 + done / max(1, total), self._stages)
+
+
+class _OnDevice:
+    """A network that ComfyUI puts on the GPU when it is called, and takes away when the room is needed.
+
+    Args:
+        network: with its torch module as `.model`; it computes wherever its parameters are.
+    """
+
+    def __init__(self, network):
+        self.network = network
+        self._patcher = comfy.model_patcher.ModelPatcher(
+            _Wrapped(network.model),
+            load_device=comfy.model_management.get_torch_device(),
+            offload_device=comfy.model_management.unet_offload_device(),
+        )
+
+    def _ready(self):
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        # In whole: its layers are not ComfyUI's, so they cannot fetch weights one by one.
+        comfy.model_management.load_models_gpu([self._patcher], force_full_load=True)
+        return self.network
+
+    def find(self, image, phrases):
+        return self._ready().find(image, phrases)
+
+    def look_at(self, image):
+        look = self._ready().look_at(image)
+
+        def regions(boxes):
+            self._ready()
+            return look(boxes)
+
+        return regions
+
+    def ask(self, images, messages):
+        return self._ready().ask(images, messages)
+
+
+class _Wrapped(torch.nn.Module):
+    """ComfyUI notes the device on the module it manages; that of transformers' modules is read-only."""
+
+    def __init__(self, network: torch.nn.Module):
+        super().__init__()
+        self.network = network
+
+
+_held: dict[str, tuple[tuple, object]] = {}
+
+
+def _once(kind: str, key: tuple, load):
+    """The model of this kind that was used last, or a new one in its place: one of each kind stays in memory."""
+    if kind not in _held or _held[kind][0] != key:
+        _held.pop(kind, None)  # before the new one takes memory
+        _held[kind] = key, load()
+    return _held[kind][1]
+
+
+def _path(kind: str, name: str) -> Path:
+    return choose_model(kind, None if name == AUTO else name, _folders())
+
+
+def _dtype() -> torch.dtype:
+    device = comfy.model_management.get_torch_device()
+    return torch.float16 if comfy.model_management.should_use_fp16(device) else torch.float32
+
+
+def _folders() -> list[Path]:
+    """Folders laid out as ComfyUI's models folder."""
+    roots = [Path(folder_paths.models_dir)]
+    for name in _REGISTERED:
+        if name in folder_paths.folder_names_and_paths:
+            roots += [Path(path).parent for path in folder_paths.get_folder_paths(name) if Path(path).name == name]
+    return list(dict.fromkeys(roots))

@@ -1,0 +1,96 @@
+"""What the nodes that read photographs share: photographs, boxes and masks in, drawings out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from comfy_api.latest import io
+
+from ..lumosx_core.errors import LumosXError
+from ..lumosx_core.photographs.drawing import Mark, draw_findings
+from ..lumosx_core.photographs.regions import Box, Face
+
+BoundingBox = io.Custom("BOUNDING_BOX")  # ComfyUI's own type; 0.8.0 has no class for it yet
+CATEGORY = "LumosX/photographs"
+BOXES_HELP = "Boxes from any node with a BOUNDING_BOX output, such as ComfyUI's own face detection and segmentation."
+
+
+def photographs_of(pictures: torch.Tensor) -> list[torch.Tensor]:
+    """(B, H, W, C) of a graph -> (H, W, 3) each; transparency becomes white, grey becomes RGB."""
+    pictures = pictures.to("cpu", torch.float32)
+    if pictures.shape[-1] == 1:
+        pictures = pictures.expand(*pictures.shape[:-1], 3)
+    if pictures.shape[-1] == 4:
+        opacity = pictures[..., 3:]
+        pictures = pictures[..., :3] * opacity + (1 - opacity)
+    return list(pictures[..., :3])
+
+
+def one_photograph(pictures: torch.Tensor) -> torch.Tensor:
+    """
+    Raises:
+        LumosXError: several pictures.
+    """
+    photographs = photographs_of(pictures)
+    if len(photographs) != 1:
+        raise LumosXError(
+            f"{len(photographs)} pictures are connected, expected one photograph. Choose one with Image From Batch."
+        )
+    return photographs[0]
+
+
+def boxes_of(given) -> list[list[dict]]:
+    """A BOUNDING_BOX as nodes give it (a dict, a list of them, or a list for each picture) -> a list for each picture.
+
+    Raises:
+        LumosXError: something else, or a box without a size.
+    """
+    given = [given] if isinstance(given, dict) else given
+    if isinstance(given, (list, tuple)) and all(isinstance(each, dict) for each in given):
+        given = [given]
+    if not isinstance(given, (list, tuple)) or not all(isinstance(each, (list, tuple)) for each in given):
+        raise LumosXError(f"The boxes are {_shown(given)}, expected x, y, width and height of each box in pixels.")
+    for each in given:
+        for box in each:
+            numbers = [box.get(name) for name in ("x", "y", "width", "height")] if isinstance(box, dict) else [None]
+            if not all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers) or min(numbers[2:]) <= 0:
+                raise LumosXError(
+                    f"A box is {_shown(box)}, expected x, y, width and height in pixels, with a width and a height "
+                    f"above 0. Connect the BOUNDING_BOX output of a node that detects."
+                )
+    return [list(each) for each in given]
+
+
+def box_of(given: dict) -> Box:
+    return Box(given["x"], given["y"], given["x"] + given["width"], given["y"] + given["height"])
+
+
+def given_of(box: Box, label: str, score: float, **more) -> dict:
+    """A box as other nodes take it."""
+    return {
+        "x": float(box.left),
+        "y": float(box.top),
+        "width": float(box.width),
+        "height": float(box.height),
+        "label": label,
+        "score": float(score),
+        **more,
+    }
+
+
+def face_of(given: dict) -> Face:
+    landmarks = given.get("landmarks")
+    return Face(box_of(given), float(given.get("score", 1.0)), landmarks and tuple(tuple(point) for point in landmarks))
+
+
+def drawing(image: torch.Tensor, marks: Sequence[Mark]) -> torch.Tensor:
+    """(1, h, w, 3) for a preview."""
+    return torch.from_numpy(np.asarray(draw_findings(image, marks), dtype=np.float32) / 255)[None]
+
+
+def _shown(value) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else text[:120] + " ..."

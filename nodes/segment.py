@@ -1,0 +1,136 @@
+"""Things of a photograph, found by their words and cut out on white."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+from comfy_api.latest import io, ui
+
+from ..lumosx_core.contact_sheet import COLOURS
+from ..lumosx_core.errors import LumosXError
+from ..lumosx_core.photographs.drawing import Mark
+from ..lumosx_core.photographs.instances import View, find_instances
+from ..lumosx_core.photographs.mask_cleaning import clean
+from ..lumosx_core.photographs.quality import cut_out_warnings
+from .photograph_models import Progress, model_input, phrase_finder, segmenter
+from .photographs import BOXES_HELP, CATEGORY, BoundingBox, box_of, boxes_of, drawing, given_of, one_photograph
+
+_INSTANCES = {"best": 1, "all": None}
+
+
+class LumosXSegment(io.ComfyNode):
+    """Phrases become masks and cut-outs."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="LumosXSegment",
+            display_name="LumosX Segment",
+            category=CATEGORY,
+            description="Finds things by their words (GroundingDINO), masks them (Segment Anything) and cuts them out "
+            "on white: attributes and objects for LumosX Subject and LumosX Scene.",
+            inputs=[
+                io.Image.Input("image", tooltip="One photograph."),
+                io.String.Input(
+                    "phrases",
+                    multiline=True,
+                    default="",
+                    tooltip="What to find, with commas or line breaks between: denim jacket, white shirt",
+                ),
+                model_input("phrases"),
+                model_input("masks"),
+                io.Float.Input(
+                    "threshold",
+                    default=0.3,
+                    min=0.01,
+                    max=0.99,
+                    step=0.01,
+                    tooltip="Lower finds more, and more that is something else.",
+                ),
+                io.Combo.Input(
+                    "instances", options=list(_INSTANCES), tooltip="best: one of each phrase. all: everything found."
+                ),
+                io.Float.Input(
+                    "mask_threshold",
+                    default=0.5,
+                    min=0.05,
+                    max=0.95,
+                    step=0.05,
+                    tooltip="How sure the mask has to be of a pixel. Lower gives larger masks.",
+                ),
+                io.Float.Input(
+                    "feather", default=1.5, min=0, max=32, step=0.5, tooltip="Pixels over which the edge fades."
+                ),
+                BoundingBox.Input(
+                    "region", optional=True, tooltip=f"Where to search, such as the box of one person. {BOXES_HELP}"
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="cut_outs", is_output_list=True, tooltip="One picture for each thing."),
+                io.Mask.Output(display_name="masks", tooltip="One mask of the photograph's size for each thing."),
+                BoundingBox.Output(display_name="boxes"),
+                io.Image.Output(display_name="preview"),
+                io.String.Output(display_name="warnings"),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, box_model, mask_model) -> bool:
+        return True  # a model that is not here is told of with all that is needed to get it, when the node runs
+
+    @classmethod
+    def execute(
+        cls,
+        image,
+        phrases,
+        box_model,
+        mask_model,
+        threshold,
+        instances,
+        mask_threshold,
+        feather,
+        region=None,
+    ) -> io.NodeOutput:
+        photograph = one_photograph(image)
+        height, width = photograph.shape[:2]
+        wanted = list(dict.fromkeys(part.strip() for part in re.split(r"[,\n]", phrases) if part.strip()))
+        if not wanted:
+            raise LumosXError("LumosX Segment has no phrase. Write what to find, such as: denim jacket, white shirt")
+        inside = [box_of(box) for each in boxes_of(region) for box in each] if region is not None else [None]
+        if len(inside) != 1:
+            raise LumosXError(f"{len(inside)} boxes are connected to region, expected one. Choose one of them.")
+
+        finder, masks = phrase_finder(box_model, threshold), segmenter(mask_model, mask_threshold)
+        progress = Progress(2)
+        progress("phrases", 0, 1)
+        limit = {} if _INSTANCES[instances] is None else {"most": _INSTANCES[instances]}
+        found = find_instances(View(photograph, masks), wanted, finder, inside=inside[0], **limit)
+        if lost := [phrase for phrase, each in zip(wanted, found, strict=True) if not each]:
+            names = ", ".join(f'"{phrase}"' for phrase in lost)
+            raise LumosXError(
+                f"Nothing was found for {names}. Lower the threshold, write it in simpler words, or mask it by hand."
+            )
+
+        progress("masks", 0, 1)
+        cut_outs, whole, boxes, marks, warnings = [], [], [], [], []
+        for number, (phrase, each) in enumerate(zip(wanted, found, strict=True)):
+            for thing in each:
+                cleaned = clean(thing.region, feather=feather)
+                cut_outs.append(cleaned.cut_out(photograph)[None])
+                whole.append(cleaned.mask(height, width))
+                boxes.append(given_of(thing.box, phrase, thing.score))
+                notes = cut_out_warnings(f'"{phrase}"', cut_outs[-1][0], cleaned, (height, width))
+                warnings += notes
+                note = "look at the warnings" if notes else ""
+                colour = COLOURS[number % len(COLOURS)]
+                marks.append(Mark(f"{phrase}  {thing.score:.2f}", colour, thing.box, cleaned, note))
+        text = "\n".join(warnings)
+        return io.NodeOutput(
+            cut_outs,
+            torch.stack(whole),
+            [boxes],
+            drawing(photograph, marks),
+            text,
+            ui=ui.PreviewText(text or f"{len(boxes)} found"),
+        )
