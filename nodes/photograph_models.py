@@ -23,8 +23,8 @@ AUTO = "auto"
 # Folders that other packs register for these models; what lies beside them is searched, too.
 _REGISTERED = ("insightface", "detection", "grounding-dino", "sams", "sam2", "LLM")
 _TOOLTIPS = {
-    "faces": "A detector of InsightFace, such as det_10g.onnx, in models/insightface. Its models are for non-commercial "
-    "research only.",
+    "faces": "A detector of InsightFace, such as det_10g.onnx, in models/insightface. Its models are for "
+    "non-commercial research only.",
     "phrases": "GroundingDINO in the transformers format, a folder in models/grounding-dino.",
     "masks": "Segment Anything: a SAM 1 file, or a SAM or SAM 2 folder in the transformers format, in models/sams.",
     "language": "Qwen2.5-VL, or a model with the same interface, as a folder in models/LLM.",

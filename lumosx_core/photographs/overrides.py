@@ -72,6 +72,6 @@ class Overrides:
     def _unknown(kind: str, phrase: str, known: Sequence[str]) -> LumosXError:
         return LumosXError(
             f'The given {kind} "{phrase}" takes nobody\'s place: the plan has no such {kind}, or it is given twice. '
-            f"The plan's are: {', '.join(known) or 'none'}. Use a phrase of the plan, or join further pictures with LumosX "
-            f"Scene afterwards."
+            f"The plan's are: {', '.join(known) or 'none'}. Use a phrase of the plan, or join further pictures with "
+            f"LumosX Scene afterwards."
         )

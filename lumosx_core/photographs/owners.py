@@ -110,9 +110,9 @@ def _distance(face: Box, person: Box) -> float:
 def name_people(words: Sequence[str], people: Sequence[Person]) -> list[int]:
     """Which person each word of the plan means.
 
-    The scores of all words together are made as high as possible, people with a face before those without; between equals the order decides: words in the
-    order of the plan, people photograph by photograph and from left to right. Words that differ in their number only
-    ("man#1", "man#2") always stand in that order.
+    The scores of all words together are made as high as possible, people with a face before those without; between
+    equals the order decides: words in the order of the plan, people photograph by photograph and from left to right.
+    Words that differ in their number only ("man#1", "man#2") always stand in that order.
 
     Args:
         words: of the plan, e.g. "man" or "man#2"; "" for a person without a word.
