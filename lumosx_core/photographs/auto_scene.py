@@ -145,7 +145,7 @@ class _Search:
         garments = self._garments(people, chosen)
         subjects = tuple(self._subject(number, people[chosen[number]], garments) for number in range(len(chosen)))
         things = self._objects()
-        objects = tuple(self._cut(f"object {i}", thing) for i, thing in enumerate(things, 1) if thing is not None)
+        objects = tuple(self._cut(thing, "") for thing in things if thing is not None)
         place, removed = self._place(people, [thing for thing in things if isinstance(thing, _Found)])
         background = self._background(place, removed)
         if self.missing and self.settings.missing == "error":
@@ -255,7 +255,7 @@ class _Search:
                 attributes.append(given)
             elif (number, i) in garments:
                 found = _Found(person.photograph, garments[number, i], phrase)
-                attributes.append(self._cut(f"attribute {i + 1} of {name}", found, colour))
+                attributes.append(self._cut(found, f" of {name}", colour))
             else:
                 self.missing.append(
                     f'Nothing was found for "{phrase}" of {name} in photograph {person.photograph + 1}.'
@@ -282,14 +282,14 @@ class _Search:
                 self.missing.append(f'Nothing was found for the object "{phrase}".')
         return [self.overrides.object(i) or best.get(phrase) for i, phrase in enumerate(self.plan.objects)]
 
-    def _cut(self, label: str, found: _Found | Reference, colour: str = TEXT) -> Reference:
+    def _cut(self, found: _Found | Reference, owner: str, colour: str = TEXT) -> Reference:
         """The cut-out of something found, cleaned; a picture that was given stays as it is."""
         if isinstance(found, Reference):
             return found
         image = self.photographs[found.photograph]
         region = clean(found.instance.region, feather=self.settings.feather)
         picture = region.cut_out(image)
-        notes = cut_out_warnings(f'{label} ("{found.phrase}")', picture, region, tuple(image.shape[:2]))
+        notes = cut_out_warnings(f'"{found.phrase}"{owner}', picture, region, tuple(image.shape[:2]))
         self.warnings += notes
         mark = f"{found.phrase} {found.instance.score:.2f}"
         self.marks[found.photograph].append(Mark(mark, colour, found.instance.box, region, _short(notes)))

@@ -4,10 +4,10 @@ import pytest
 import torch
 from PIL import Image
 
-for package in ("insightface", "segment_anything", "transformers", "scipy"):
+for package in ("insightface", "transformers", "scipy"):
     pytest.importorskip(package, reason=f"{package} is not installed")
 
-from tiny_networks import SKIN, write_face_detector, write_grounding_dino, write_sam  # noqa: E402
+from tiny_networks import SKIN, write_face_detector, write_grounding_dino, write_hub_sam  # noqa: E402
 
 from lumosx_core.case_folder import read_case  # noqa: E402
 from lumosx_core.cli import main  # noqa: E402
@@ -23,8 +23,7 @@ def models(tmp_path_factory):
     (models / "insightface" / "models" / "tiny").mkdir(parents=True)
     write_face_detector(models / "insightface" / "models" / "tiny" / "det_tiny.onnx")
     write_grounding_dino(models / "grounding-dino" / "tiny")
-    (models / "sams").mkdir()
-    write_sam(models / "sams" / "sam_vit_tiny.pth")
+    write_hub_sam(models / "sams" / "tiny")
     return models
 
 
