@@ -19,8 +19,11 @@ import os
 import re
 import shutil
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 from .errors import LumosXError
 from .pictures import SUFFIXES, read_picture, to_pil
@@ -115,6 +118,33 @@ def write_case(directory: str | Path, case: Case) -> None:
         raise LumosXError(f"Cannot write the case folder {directory}: {error}.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_names(
+    name: str | None,
+    prompt: str,
+    people: Sequence[tuple[str, Sequence[str]]],
+    objects: Sequence[str] = (),
+    background: str | None = None,
+) -> None:
+    """Raise LumosXError where `write_case` would refuse words, before there are pictures.
+
+    Args:
+        name, prompt: of the case.
+        people: for each the phrase of the face and those of the attributes.
+        objects, background: their phrases.
+    """
+
+    def named(phrase: str) -> Reference:
+        return Reference(phrase, torch.zeros(1, 1, 3))
+
+    scene = Scene(
+        tuple(Subject(named(face), tuple(map(named, attributes))) for face, attributes in people),
+        tuple(map(named, objects)),
+        None if background is None else named(background),
+    )
+    _caption(Case(name, prompt, scene))
+    _files(scene)
 
 
 # Names

@@ -6,7 +6,8 @@ import torch
 from comfy_api.latest import io, ui
 
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.photographs.auto_scene import BACKGROUNDS, MISSING, AutoSettings, build_scene
+from ..lumosx_core.photographs.auto_scene import build_scene
+from ..lumosx_core.photographs.auto_settings import BACKGROUNDS, MISSING, AutoSettings
 from ..lumosx_core.photographs.language_model import plan_from_model
 from ..lumosx_core.photographs.plan import ScenePlan, check_plan, format_plan, parse_plan
 from ..lumosx_core.photographs.prompt_reader import read_prompt
@@ -68,11 +69,14 @@ class LumosXAutoScene(io.ComfyNode):
                     "background",
                     options=list(BACKGROUNDS),
                     tooltip="fill: the photograph without people and objects, filled in simply; good for plain walls. "
-                    "none: no background, for one of your own: inpaint place with removed, and join it with the scene "
-                    "in LumosX Scene.",
+                    "inpaint: no background yet; inpaint place with removed, and join it with the scene in LumosX "
+                    "Scene. none: no background.",
                 ),
                 io.Combo.Input(
-                    "if_missing", options=list(MISSING), tooltip="What to do if a part of the plan is not found."
+                    "if_missing",
+                    options=list(MISSING),
+                    tooltip="What to do if a part of the plan is not found. leave out: go on, and show in the preview "
+                    "what was found.",
                 ),
                 BoundingBox.Input(
                     "face_boxes",
@@ -92,8 +96,11 @@ class LumosXAutoScene(io.ComfyNode):
                 io.String.Output(display_name="prompt"),
                 io.String.Output(display_name="plan"),
                 io.Image.Output(display_name="previews", is_output_list=True, tooltip="One for each photograph."),
-                io.Image.Output(display_name="place", tooltip="The photograph that shows most of its place."),
-                io.Mask.Output(display_name="removed", tooltip="Where people and objects are in it: what to inpaint."),
+                io.Image.Output(display_name="place", tooltip="The photograph that shows most of its place, as it is."),
+                io.Mask.Output(
+                    display_name="removed",
+                    tooltip="Where people and objects are in it: what to inpaint. Empty with background: none.",
+                ),
                 io.String.Output(display_name="warnings"),
             ],
         )
@@ -126,16 +133,18 @@ class LumosXAutoScene(io.ComfyNode):
             raise LumosXError("LumosX Auto Scene has no photograph. Connect one or more.")
         faces = None
         if face_boxes is not None:
-            faces = [[face_of(box) for box in each] for each in boxes_of(face_boxes)]
-            if len(faces) != len(images):
+            lists = boxes_of(face_boxes)
+            if len(lists) != len(images):
                 raise LumosXError(
-                    f"face_boxes has lists for {len(faces)} photographs, but there are {len(images)}. Give a list for "
+                    f"face_boxes has lists for {len(lists)} photographs, but there are {len(images)}. Give a list for "
                     f"each photograph, in their order."
                 )
+            faces = [[face_of(box, image) for box in each] for each, image in zip(lists, images, strict=True)]
         prompt = clean_prompt(prompt)
         progress = Progress(4)
-        chosen = _plan(plan, prompt, read_prompt_by, images, language_model)
-        warnings = check_plan(chosen, prompt)
+        warnings: list[str] = []
+        chosen = _plan(plan, prompt, read_prompt_by, images, language_model, warnings)
+        warnings += check_plan(chosen, prompt)
         found = build_scene(
             images,
             chosen,
@@ -160,11 +169,13 @@ class LumosXAutoScene(io.ComfyNode):
         )
 
 
-def _plan(plan: str, prompt: str, reader: str, images: list[torch.Tensor], model: str) -> ScenePlan:
+def _plan(
+    plan: str, prompt: str, reader: str, images: list[torch.Tensor], model: str, warnings: list[str]
+) -> ScenePlan:
     if plan.strip():
         return parse_plan(plan)
     if not prompt:
         raise LumosXError("The prompt and the plan are both empty. Write the prompt of the video, or a plan.")
     if reader == "language model":
-        return plan_from_model(language_model(model).ask, images, prompt)
+        return plan_from_model(language_model(model).ask, images, prompt, say=warnings.append)
     return read_prompt(prompt)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from ..lumosx_core.contact_sheet import COLOURS
+from ..lumosx_core.contact_sheet import COLOURS, FAINT
 from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.photographs.drawing import Mark
-from ..lumosx_core.photographs.faces import ORDERS, crop_face, face_crop_box, faces_of_masks, order_faces, pick_faces
+from ..lumosx_core.photographs.faces import ORDERS, crop_face, face_crop_box, faces_of_masks, order_faces, pick
 from ..lumosx_core.photographs.quality import face_warnings
 from .photograph_models import face_finder, model_input
 from .photographs import (
     BOXES_HELP,
     CATEGORY,
     BoundingBox,
-    boxes_of,
+    boxes_of_one,
     drawing,
     face_of,
     given_of,
@@ -75,7 +75,7 @@ class LumosXFaces(io.ComfyNode):
         if boxes is not None and masks is not None:
             raise LumosXError("Boxes and masks are both connected to LumosX Faces. Disconnect one of them.")
         if boxes is not None:
-            found = [face_of(box) for each in boxes_of(boxes) for box in each]
+            found = [face_of(box, photograph) for box in boxes_of_one(boxes, "boxes")]
         elif masks is not None:
             masks = masks.reshape(-1, *masks.shape[-2:])
             if masks.shape[1:] != (height, width):
@@ -91,29 +91,32 @@ class LumosXFaces(io.ComfyNode):
                 "No face was found in the photograph. Lower the threshold, use a photograph in which faces are seen "
                 "from the front, or connect boxes or a mask of them."
             )
-        faces = pick_faces(order_faces(found, order), picks)
-        names = [f"face {number}" for number in range(1, len(faces) + 1)]
-        notes = [
-            face_warnings(name.capitalize(), face, (height, width)) for name, face in zip(names, faces, strict=True)
-        ]
+        faces = order_faces(found, order)
+        chosen = pick(picks, len(faces))
+        notes = {i: face_warnings(f"Face {i + 1}", faces[i], (height, width)) for i in chosen}
         marks = [
             Mark(
-                f"{name}  {face.score:.2f}",
-                COLOURS[i % len(COLOURS)],
+                f"{i + 1}  {face.score:.2f}" if i in notes else f"{i + 1}  not picked",
+                COLOURS[i % len(COLOURS)] if i in notes else FAINT,
                 face_crop_box(face.box).within(height, width),
-                note="look at the warnings" if note else "",
+                note="look at the warnings" if notes.get(i) else "",
             )
-            for i, (name, face, note) in enumerate(zip(names, faces, notes, strict=True))
+            for i, face in enumerate(faces)
         ]
         given = [
-            given_of(face.box, name, face.score, **({"landmarks": face.landmarks} if face.landmarks else {}))
-            for name, face in zip(names, faces, strict=True)
+            given_of(
+                faces[i].box,
+                f"face {i + 1}",
+                faces[i].score,
+                **({"landmarks": faces[i].landmarks} if faces[i].landmarks else {}),
+            )
+            for i in chosen
         ]
-        warnings = "\n".join(note for each in notes for note in each)
+        warnings = "\n".join(note for each in notes.values() for note in each)
         return io.NodeOutput(
-            [crop_face(photograph, face)[None].clone() for face in faces],
+            [crop_face(photograph, faces[i])[None].clone() for i in chosen],
             [given],
             drawing(photograph, marks),
             warnings,
-            ui=ui.PreviewText(warnings or f"{len(faces)} faces"),
+            ui=ui.PreviewText(warnings or f"{len(chosen)} of {len(faces)} faces"),
         )

@@ -1,4 +1,7 @@
-"""The networks that read photographs: found in ComfyUI's folders, loaded once, and held by its memory management."""
+"""The networks that read photographs: found in ComfyUI's folders, loaded once, and held by its memory management.
+
+Only the face detector is not: onnxruntime keeps its 17 MB on the device.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 
-from ..lumosx_core.photographs.auto_scene import Finders
+from ..lumosx_core.errors import LumosXError
+from ..lumosx_core.photographs.auto_settings import Finders
 from ..lumosx_core.photographs.face_detector import FaceDetector
 from ..lumosx_core.photographs.grounding_dino import GroundingDino
 from ..lumosx_core.photographs.language_model import VisionLanguageModel
@@ -20,8 +24,12 @@ from ..lumosx_core.photographs.models import choose_model, find_models
 from ..lumosx_core.photographs.sam import load_segmenter
 
 AUTO = "auto"
-# Folders that other packs register for these models; what lies beside them is searched, too.
-_REGISTERED = ("insightface", "detection", "grounding-dino", "sams", "sam2", "LLM")
+_REGISTERED = {
+    "faces": ("insightface", "detection"),
+    "phrases": ("grounding-dino",),
+    "masks": ("sams", "sam2"),
+    "language": ("LLM", "VLM"),
+}
 _TOOLTIPS = {
     "faces": "A detector of InsightFace, such as det_10g.onnx, in models/insightface. Its models are for "
     "non-commercial research only.",
@@ -35,12 +43,21 @@ def model_input(kind: str) -> io.Combo.Input:
     """The choice among the models of a kind that are there."""
     return io.Combo.Input(
         f"{_NAMES[kind]}_model",
-        options=[AUTO, *find_models(kind, _folders())],
+        options=[AUTO, *find_models(kind, _folders(), own=_registered(kind))],
         default=AUTO,
-        tooltip=f"{_TOOLTIPS[kind]} auto: the first one found. Fetch with: lumosx download --photographs",
+        tooltip=f"{_TOOLTIPS[kind]} auto: the first one found. To fetch one: lumosx download {_FETCH[kind]} --comfyui "
+        "PATH",
     )
 
 
+_FETCH = {
+    "faces": "--photographs",
+    "phrases": "--photographs",
+    "masks": "--photographs",
+    "language": "--photo-model qwen2.5-vl-7b",
+}
+# Bytes on the device beside the weights: of SAM's global attention, of a prompt with pictures.
+_WORKING = {"phrases": 2 * 10**9, "masks": 3 * 10**9, "language": 3 * 10**9}
 _NAMES = {"faces": "face", "phrases": "box", "masks": "mask", "language": "language"}
 
 
@@ -53,7 +70,7 @@ def face_finder(name: str, threshold: float) -> FaceDetector:
 
 def phrase_finder(name: str, threshold: float) -> _OnDevice:
     path, dtype = _path("phrases", name), _dtype()
-    finder = _once("phrases", (path, dtype), lambda: _OnDevice(GroundingDino.load(path, dtype=dtype)))
+    finder = _once("phrases", (path, dtype), lambda: _OnDevice("phrases", GroundingDino.load(path, dtype=dtype)))
     finder.network.threshold = threshold
     return finder
 
@@ -64,16 +81,26 @@ def segmenter(name: str, mask_threshold: float = 0.5) -> _OnDevice:
         mask_threshold: the least probability of a pixel that belongs to a mask, above 0 and below 1.
     """
     path, dtype = _path("masks", name), _dtype()
-    held = _once("masks", (path, dtype), lambda: _OnDevice(load_segmenter(path, dtype=dtype)))
+    held = _once("masks", (path, dtype), lambda: _OnDevice("masks", load_segmenter(path, dtype=dtype)))
     held.network.mask_threshold = math.log(mask_threshold / (1 - mask_threshold))
     return held
 
 
 def language_model(name: str) -> _OnDevice:
+    """Loaded anew each time: it is asked once for a plan, and is too large to keep."""
     path = _path("language", name)
     device = comfy.model_management.get_torch_device()
     dtype = torch.bfloat16 if comfy.model_management.should_use_bf16(device) else _dtype()
-    return _once("language", (path, dtype), lambda: _OnDevice(VisionLanguageModel.load(path, dtype=dtype)))
+    model = VisionLanguageModel.load(path, dtype=dtype)
+    model.on_token = comfy.model_management.throw_exception_if_processing_interrupted
+    size = comfy.model_management.module_size(model.model)
+    room = comfy.model_management.get_total_memory(device)
+    if size > room:
+        raise LumosXError(
+            f"The language model {name} takes {size / 1e9:.0f} GB, but {device} has {room / 1e9:.0f} GB. Use a smaller "
+            f"one, such as qwen2.5-vl-3b, or type the plan."
+        )
+    return _OnDevice("language", model)
 
 
 def finders(face_model: str, box_model: str, mask_model: str, face_threshold: float, box_threshold: float) -> Finders:
@@ -106,8 +133,9 @@ class _OnDevice:
         network: with its torch module as `.model`; it computes wherever its parameters are.
     """
 
-    def __init__(self, network):
+    def __init__(self, kind: str, network):
         self.network = network
+        self._working = _WORKING[kind]
         self._patcher = comfy.model_patcher.ModelPatcher(
             _Wrapped(network.model),
             load_device=comfy.model_management.get_torch_device(),
@@ -117,7 +145,7 @@ class _OnDevice:
     def _ready(self):
         comfy.model_management.throw_exception_if_processing_interrupted()
         # In whole: its layers are not ComfyUI's, so they cannot fetch weights one by one.
-        comfy.model_management.load_models_gpu([self._patcher], force_full_load=True)
+        comfy.model_management.load_models_gpu([self._patcher], self._working, force_full_load=True)
         return self.network
 
     def find(self, image, phrases):
@@ -156,7 +184,7 @@ def _once(kind: str, key: tuple, load):
 
 
 def _path(kind: str, name: str) -> Path:
-    return choose_model(kind, None if name == AUTO else name, _folders())
+    return choose_model(kind, None if name == AUTO else name, _folders(), own=_registered(kind))
 
 
 def _dtype() -> torch.dtype:
@@ -165,9 +193,10 @@ def _dtype() -> torch.dtype:
 
 
 def _folders() -> list[Path]:
-    """Folders laid out as ComfyUI's models folder."""
-    roots = [Path(folder_paths.models_dir)]
-    for name in _REGISTERED:
-        if name in folder_paths.folder_names_and_paths:
-            roots += [Path(path).parent for path in folder_paths.get_folder_paths(name) if Path(path).name == name]
-    return list(dict.fromkeys(roots))
+    return [Path(folder_paths.models_dir)]
+
+
+def _registered(kind: str) -> list[Path]:
+    """Folders that other packs, or the user's extra_model_paths.yaml, have for models of a kind."""
+    names = [name for name in _REGISTERED[kind] if name in folder_paths.folder_names_and_paths]
+    return [Path(path) for name in names for path in folder_paths.get_folder_paths(name)]

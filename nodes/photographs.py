@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
 
 import numpy as np
@@ -52,11 +53,14 @@ def boxes_of(given) -> list[list[dict]]:
     if isinstance(given, (list, tuple)) and all(isinstance(each, dict) for each in given):
         given = [given]
     if not isinstance(given, (list, tuple)) or not all(isinstance(each, (list, tuple)) for each in given):
-        raise LumosXError(f"The boxes are {_shown(given)}, expected x, y, width and height of each box in pixels.")
+        raise LumosXError(
+            f"The boxes are {_shown(given)}, expected x, y, width and height of each box in pixels. Connect the "
+            f"BOUNDING_BOX output of a node that detects."
+        )
     for each in given:
         for box in each:
-            numbers = [box.get(name) for name in ("x", "y", "width", "height")] if isinstance(box, dict) else [None]
-            if not all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers) or min(numbers[2:]) <= 0:
+            values = [box.get(name) for name in ("x", "y", "width", "height")] if isinstance(box, dict) else [None]
+            if not all(map(_is_number, values)) or min(values[2:]) <= 0:
                 raise LumosXError(
                     f"A box is {_shown(box)}, expected x, y, width and height in pixels, with a width and a height "
                     f"above 0. Connect the BOUNDING_BOX output of a node that detects."
@@ -64,8 +68,35 @@ def boxes_of(given) -> list[list[dict]]:
     return [list(each) for each in given]
 
 
-def box_of(given: dict) -> Box:
-    return Box(given["x"], given["y"], given["x"] + given["width"], given["y"] + given["height"])
+def boxes_of_one(given, what: str) -> list[dict]:
+    """The boxes of one photograph.
+
+    Raises:
+        LumosXError: boxes of several pictures.
+    """
+    lists = boxes_of(given)
+    if len(lists) > 1:
+        raise LumosXError(
+            f"{what} has lists of boxes for {len(lists)} pictures, but there is one photograph. Detect in that "
+            f"photograph alone."
+        )
+    return lists[0] if lists else []
+
+
+def box_of(given: dict, image: torch.Tensor) -> Box:
+    """
+    Raises:
+        LumosXError: the box lies outside the photograph.
+    """
+    left, top, width, height = (float(given[name]) for name in ("x", "y", "width", "height"))
+    box = Box(left, top, left + width, top + height)
+    height, width = image.shape[:2]
+    if not box.intersection(Box(0, 0, width, height)).area:
+        raise LumosXError(
+            f"The box {_shown(given)} lies outside the photograph of {width}x{height} pixels. Detect in the very "
+            f"picture that is connected here, at its own size."
+        )
+    return box
 
 
 def given_of(box: Box, label: str, score: float, **more) -> dict:
@@ -81,14 +112,25 @@ def given_of(box: Box, label: str, score: float, **more) -> dict:
     }
 
 
-def face_of(given: dict) -> Face:
-    landmarks = given.get("landmarks")
-    return Face(box_of(given), float(given.get("score", 1.0)), landmarks and tuple(tuple(point) for point in landmarks))
+def face_of(given: dict, image: torch.Tensor) -> Face:
+    """A face whose box somebody gave, with the score and the five landmarks if it has them."""
+    score, landmarks = given.get("score"), given.get("landmarks")
+    try:
+        points = tuple((float(x), float(y)) for x, y in landmarks)
+    except (TypeError, ValueError):
+        points = ()
+    # Other nodes know 68 points or 478: which of them are eyes is theirs to know.
+    landmarks = points if len(points) == 5 else None
+    return Face(box_of(given, image), float(score) if _is_number(score) else 1.0, landmarks)
 
 
 def drawing(image: torch.Tensor, marks: Sequence[Mark]) -> torch.Tensor:
     """(1, h, w, 3) for a preview."""
     return torch.from_numpy(np.asarray(draw_findings(image, marks), dtype=np.float32) / 255)[None]
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, numbers.Real) and math.isfinite(value)
 
 
 def _shown(value) -> str:

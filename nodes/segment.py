@@ -10,12 +10,14 @@ from comfy_api.latest import io, ui
 from ..lumosx_core.contact_sheet import COLOURS
 from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.photographs.drawing import Mark
-from ..lumosx_core.photographs.instances import View, find_instances
+from ..lumosx_core.photographs.faces import pick
+from ..lumosx_core.photographs.instances import Instance, View, find_instances
 from ..lumosx_core.photographs.mask_cleaning import clean
 from ..lumosx_core.photographs.quality import cut_out_warnings
 from .photograph_models import Progress, model_input, phrase_finder, segmenter
-from .photographs import BOXES_HELP, CATEGORY, BoundingBox, box_of, boxes_of, drawing, given_of, one_photograph
+from .photographs import BOXES_HELP, CATEGORY, BoundingBox, box_of, boxes_of_one, drawing, given_of, one_photograph
 
+_MOST_MASKS = 2**32  # bytes of masks of the photograph's own size
 _INSTANCES = {"best": 1, "all": None}
 
 
@@ -50,6 +52,12 @@ class LumosXSegment(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "instances", options=list(_INSTANCES), tooltip="best: one of each phrase. all: everything found."
+                ),
+                io.String.Input(
+                    "picks",
+                    default="",
+                    tooltip="With all: the numbers of those that are meant, of each phrase from left to right, such as "
+                    "2. Empty: all. The box of one person is a region for the search of their clothes.",
                 ),
                 io.Float.Input(
                     "mask_threshold",
@@ -88,6 +96,7 @@ class LumosXSegment(io.ComfyNode):
         mask_model,
         threshold,
         instances,
+        picks,
         mask_threshold,
         feather,
         region=None,
@@ -97,9 +106,13 @@ class LumosXSegment(io.ComfyNode):
         wanted = list(dict.fromkeys(part.strip() for part in re.split(r"[,\n]", phrases) if part.strip()))
         if not wanted:
             raise LumosXError("LumosX Segment has no phrase. Write what to find, such as: denim jacket, white shirt")
-        inside = [box_of(box) for each in boxes_of(region) for box in each] if region is not None else [None]
+        inside = [None]
+        if region is not None:
+            inside = [box_of(box, photograph) for box in boxes_of_one(region, "region")]
         if len(inside) != 1:
-            raise LumosXError(f"{len(inside)} boxes are connected to region, expected one. Choose one of them.")
+            raise LumosXError(
+                f"{len(inside)} boxes are connected to region, expected one. Choose one with picks of the node before."
+            )
 
         finder, masks = phrase_finder(box_model, threshold), segmenter(mask_model, mask_threshold)
         progress = Progress(2)
@@ -111,6 +124,9 @@ class LumosXSegment(io.ComfyNode):
             raise LumosXError(
                 f"Nothing was found for {names}. Lower the threshold, write it in simpler words, or mask it by hand."
             )
+        if instances == "all":
+            found = [_picked(phrase, each, picks) for phrase, each in zip(wanted, found, strict=True)]
+        _check_memory(sum(map(len, found)), height, width)
 
         progress("masks", 0, 1)
         cut_outs, whole, boxes, marks, warnings = [], [], [], [], []
@@ -133,4 +149,17 @@ class LumosXSegment(io.ComfyNode):
             drawing(photograph, marks),
             text,
             ui=ui.PreviewText(text or f"{len(boxes)} found"),
+        )
+
+
+def _picked(phrase: str, things: list[Instance], picks: str) -> list[Instance]:
+    things = sorted(things, key=lambda thing: thing.box.centre)
+    return [things[i] for i in pick(picks, len(things), f'"{phrase}"')]
+
+
+def _check_memory(count: int, height: int, width: int) -> None:
+    if (size := 4 * count * height * width) > _MOST_MASKS:
+        raise LumosXError(
+            f"{count} masks of {width}x{height} would take {size / 1e9:.1f} GB of memory. Use a smaller photograph, a "
+            f"higher threshold, fewer phrases, or instances: best."
         )

@@ -32,11 +32,11 @@ OPPONENT = ((3**-0.5, 3**-0.5, 3**-0.5), (2**-0.5, 0.0, -(2**-0.5)), (6**-0.5, -
 
 
 def background_mask(height: int, width: int, regions: Sequence[Region]) -> Tensor:
-    """All that stands in front of the background of a photograph: its regions in one (height, width) mask."""
+    """All that stands in front of the background of a photograph: its regions in one (height, width) float mask."""
     mask = torch.zeros(height, width)
     for region in regions:
         covered = region.box.crop(mask)
-        torch.maximum(covered, region.opacity, out=covered)
+        torch.maximum(covered, region.opacity.to(covered), out=covered)
     return mask
 
 

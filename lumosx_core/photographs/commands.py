@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import LumosXError
 
 READERS = ("rules", "language-model")
+PREVIEWS = (".png", ".jpg", ".webp")
 
 
 def add_scene(commands) -> None:
@@ -58,52 +59,63 @@ def add_scene(commands) -> None:
 
 
 def _scene(options: argparse.Namespace) -> None:
-    from ..case_folder import Case, write_case
+    from ..case_folder import Case, check_names, write_case
     from ..phrases import clean_prompt
     from ..pictures import read_picture
     from ..scene import Reference, Scene
-    from .auto_scene import AutoSettings, build_scene
-    from .drawing import draw_findings
+    from .auto_scene import build_scene
+    from .auto_settings import AutoSettings
     from .plan import check_plan, format_plan
+    from .scene_search import PartsMissing
 
-    for name in ("face_threshold", "box_threshold"):
-        if not 0 < (value := getattr(options, name)) < 1:
-            raise LumosXError(f"--{name.replace('_', '-')} is {value}, expected a number between 0 and 1.")
-    out = Path(options.out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise LumosXError(f"{out} is in use. Give a new or an empty folder.")
+    _check(options)
     prompt = clean_prompt(options.prompt)
     photographs = [read_picture(path) for path in options.photographs]
-    plan = _plan(options, prompt, photographs)
+    warnings: list[str] = []
+    plan = _plan(options, prompt, photographs, warnings)
     print(f"The plan is: {format_plan(plan)}")
-    warnings = check_plan(plan, prompt)
+    warnings += check_plan(plan, prompt)
     if options.plan_only:
         _say(warnings)
         return
+    people = [(person.word, person.attributes) for person in plan.people]
+    check_names(options.name, prompt, people, plan.objects, None if options.background == "none" else plan.background)
     overrides, background = None, options.background
     if background not in ("fill", "none"):
         if plan.background is None:
             raise LumosXError(f"The plan has no background for {background}. Name it after the second || of --plan.")
         overrides, background = Scene(background=Reference(plan.background, read_picture(background))), "none"
-    found = build_scene(
-        photographs,
-        plan,
-        _finders(options),
-        AutoSettings(background, "leave out" if options.leave_out_missing else "error", options.feather),
-        overrides=overrides,
-    )
-    if options.preview:
-        path = Path(options.preview)
-        for i, (image, marks) in enumerate(zip(photographs, found.marks, strict=True)):
-            each = path if len(photographs) == 1 else path.with_stem(f"{path.stem}_{i}")
-            _save(draw_findings(image, marks), each)
-            print(f"The preview is {each.resolve()}")
-    write_case(out, Case(options.name, prompt, found.scene))
+    settings = AutoSettings(background, "leave out" if options.leave_out_missing else "error", options.feather)
+    try:
+        found = build_scene(photographs, plan, _finders(options), settings, overrides=overrides)
+    except PartsMissing as missing:
+        _preview(options, photographs, missing.marks)
+        raise
+    write_case(options.out, Case(options.name, prompt, found.scene))
+    print(f"The case is {Path(options.out).resolve()}")
+    _preview(options, photographs, found.marks)
     _say(warnings + found.warnings)
-    print(f"The case is {out.resolve()}")
 
 
-def _plan(options: argparse.Namespace, prompt: str, photographs: list):
+def _check(options: argparse.Namespace) -> None:
+    """Raise LumosXError for what can be known to be wrong before the long work begins."""
+    from .mask_cleaning import check_feather
+
+    for name in ("face_threshold", "box_threshold"):
+        if not 0 < (value := getattr(options, name)) < 1:
+            raise LumosXError(f"--{name.replace('_', '-')} is {value}, expected a number between 0 and 1.")
+    check_feather(options.feather)
+    out = Path(options.out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise LumosXError(f"{out} is in use. Give a new or an empty folder.")
+    if options.preview and Path(options.preview).suffix.lower() not in PREVIEWS:
+        ending = Path(options.preview).suffix
+        raise LumosXError(f"--preview {options.preview} has the ending {ending!r}, expected {' or '.join(PREVIEWS)}.")
+
+
+def _plan(options: argparse.Namespace, prompt: str, photographs: list, warnings: list[str]):
+    import torch
+
     from .models import choose_model
     from .plan import parse_plan
     from .prompt_reader import read_prompt
@@ -114,20 +126,22 @@ def _plan(options: argparse.Namespace, prompt: str, photographs: list):
         return read_prompt(prompt)
     from .language_model import VisionLanguageModel, plan_from_model
 
-    device, dtype = _place(options)
+    device, dtype = _device_and_dtype(options)
+    # These models overflow in float16.
+    dtype = torch.bfloat16 if dtype == torch.float16 else dtype
     path = choose_model("language", options.language_model, [Path(options.models)])
     model = VisionLanguageModel.load(path, device=device, dtype=dtype)
-    return plan_from_model(model.ask, photographs, prompt)
+    return plan_from_model(model.ask, photographs, prompt, say=warnings.append)
 
 
 def _finders(options: argparse.Namespace):
-    from .auto_scene import Finders
+    from .auto_settings import Finders
     from .face_detector import FaceDetector
     from .grounding_dino import GroundingDino
     from .models import choose_model
     from .sam import load_segmenter
 
-    device, dtype = _place(options)
+    device, dtype = _device_and_dtype(options)
     folders = [Path(options.models)]
     loaded: dict = {}
 
@@ -151,8 +165,7 @@ def _finders(options: argparse.Namespace):
     )
 
 
-def _place(options: argparse.Namespace):
-    """Device and dtype of the networks."""
+def _device_and_dtype(options: argparse.Namespace):
     import torch
 
     from ..pipeline import choose_device
@@ -161,14 +174,22 @@ def _place(options: argparse.Namespace):
     return device, torch.float16 if device.type == "cuda" else torch.float32
 
 
-def _save(image, path: Path) -> None:
+def _preview(options: argparse.Namespace, photographs: list, marks: list) -> None:
     from ..atomic_file import atomic_path
+    from .drawing import draw_findings
 
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
-        raise LumosXError(f"--preview {path} has the ending {path.suffix!r}, expected .png, .jpg or .webp.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as partial:
-        image.save(partial)
+    if not options.preview:
+        return
+    path = Path(options.preview)
+    for i, (image, each) in enumerate(zip(photographs, marks, strict=True)):
+        destination = path if len(photographs) == 1 else path.with_stem(f"{path.stem}_{i}")
+        try:
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(destination) as partial:
+                draw_findings(image, each).save(partial)
+        except OSError as error:
+            raise LumosXError(f"The preview {destination} cannot be written: {error}. Choose another place.") from error
+        print(f"The preview is {destination.resolve()}")
 
 
 def _say(warnings: list[str]) -> None:

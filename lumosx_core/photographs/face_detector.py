@@ -11,14 +11,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import LumosXError, MissingPackageError
+from .known_models import INSIGHTFACE
 from .regions import Box, Face
-
-LICENCE = "insightface's own models are for non-commercial research only"
 
 _CANVAS = 640  # pixels; what these detectors were trained on
 _NAMES = ("det_*.onnx", "scrfd*.onnx")
 _WHERE_TO_GET = (
-    f"Give an onnx detector such as det_10g.onnx of insightface's buffalo_l, or the folder it lies in; {LICENCE}."
+    f"Give an onnx detector such as det_10g.onnx of insightface's buffalo_l, or the folder it lies in; {INSIGHTFACE}."
 )
 
 
@@ -49,7 +48,7 @@ class FaceDetector:
             from insightface.model_zoo import get_model
             from onnxruntime import get_available_providers
         except ImportError as error:
-            raise MissingPackageError("insightface", f"Finding faces ({LICENCE})", error) from error
+            raise MissingPackageError("insightface", f"Finding faces ({INSIGHTFACE})", error) from error
         wanted = ["CUDAExecutionProvider", "CPUExecutionProvider"] if cuda else ["CPUExecutionProvider"]
         providers = [provider for provider in wanted if provider in get_available_providers()]
         path = Path(path).expanduser()

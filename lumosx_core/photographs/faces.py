@@ -31,25 +31,25 @@ def order_faces(faces: Sequence[Face], order: str = ORDERS[0]) -> list[Face]:
     raise LumosXError(f"The order {order!r} of faces is not known. Use one of: {', '.join(ORDERS)}.")
 
 
-def pick_faces(faces: Sequence[Face], picks: str) -> list[Face]:
-    """The faces of a list such as "1, 3", counted from 1, in the order of that list; an empty text picks all.
+def pick(picks: str, count: int, what: str = "Face") -> list[int]:
+    """The places in a list, from 0, of what a text such as "1, 3" picks, counted from 1; an empty text picks all.
 
     Raises:
-        LumosXError: not a list of numbers, or a number without a face.
+        LumosXError: not a list of numbers, or a number above the count.
     """
     if not picks.strip():
-        return list(faces)
+        return list(range(count))
     numbers = [part for part in re.split(r"[,;\s]+", picks.strip()) if part]
     chosen = []
     for number in numbers:
         if not re.fullmatch("[0-9]{1,6}", number):
-            raise LumosXError(f"{number!r} in the list of faces {picks!r} is not a number. Write it as: 1, 3")
-        if not 1 <= int(number) <= len(faces):
+            raise LumosXError(f"{number!r} in picks, {picks!r}, is not a number. Write it as: 1, 3")
+        if not 1 <= int(number) <= count:
             raise LumosXError(
-                f"Face {int(number)} is asked for, but there are {len(faces)}. Use numbers from 1 to {len(faces)}, or "
-                f"lower the threshold."
+                f"{what} {int(number)} is asked for, but there are {count}. Use numbers from 1 to {count}, or lower "
+                f"the threshold."
             )
-        chosen.append(faces[int(number) - 1])
+        chosen.append(int(number) - 1)
     return chosen
 
 

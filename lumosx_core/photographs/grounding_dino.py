@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from ..errors import LumosXError, MissingPackageError
 from ..phrases import split_number
+from .hub_folder import HubFolder
 from .regions import Box, Detection
 
-_KINDS = ("grounding-dino", "mm-grounding-dino")
 _WHERE_TO_GET = (
     "Give the folder of a Grounding DINO model in the transformers format, such as IDEA-Research/grounding-dino-tiny "
     "as the hub has it (config.json, model.safetensors, tokenizer files)."
@@ -69,26 +69,16 @@ class GroundingDino:
             from transformers import AutoModelForZeroShotObjectDetection, AutoTokenizer
         except ImportError as error:
             raise MissingPackageError("transformers", "Finding phrases in photographs", error) from error
-        folder = Path(folder).expanduser()
-        _check_kind(folder)
-        local = {"local_files_only": True, "trust_remote_code": False}
-        try:
-            # The kernels compiled for deformable attention are fetched or built on first use; plain torch will do.
-            model, report = AutoModelForZeroShotObjectDetection.from_pretrained(
-                folder, disable_custom_kernels=True, output_loading_info=True, **local
-            )
-            tokenizer = AutoTokenizer.from_pretrained(folder, **local)
-        except Exception as error:  # transformers raises almost anything for a damaged folder
-            raise LumosXError(
-                f"The Grounding DINO model {folder} cannot be opened ({error}). Download it again. {_WHERE_TO_GET}"
-            ) from error
-        if report["missing_keys"]:
-            raise LumosXError(
-                f"The Grounding DINO model {folder} lacks weights ({sorted(report['missing_keys'])[0]!r} for one). "
-                f"Download it again."
-            )
+        path = Path(folder).expanduser()
+        _refuse_authors_format(path)
+        hub = HubFolder(path, "phrases", "Grounding DINO", _WHERE_TO_GET)
+        hub.model_type()
+        preparation = _preparation_in(hub)
+        # The kernels compiled for deformable attention are fetched or built on first use; plain torch will do.
+        model = hub.open_network(AutoModelForZeroShotObjectDetection.from_pretrained, disable_custom_kernels=True)
+        tokenizer = hub.open(AutoTokenizer.from_pretrained)
         model = model.to(device=device, dtype=dtype or torch.float32).eval().requires_grad_(False)
-        return cls(model, tokenizer, threshold=threshold, preparation=_preparation_in(folder))
+        return cls(model, tokenizer, threshold=threshold, preparation=preparation)
 
     @torch.no_grad()
     def find(self, image: Tensor, phrases: Sequence[str]) -> list[list[Detection]]:
@@ -179,29 +169,18 @@ def _corners(boxes: Tensor, height: int, width: int) -> Tensor:
     return corners * torch.tensor([width, height, width, height])
 
 
-def _check_kind(folder: Path) -> None:
-    config = folder / "config.json"
-    if not config.is_file():
-        place = folder if folder.is_dir() else folder.parent
-        if any(place.glob("groundingdino*.pth")):
-            raise LumosXError(
-                f"{folder} is Grounding DINO in its authors' own format (groundingdino_*.pth), which is not read. "
-                f"{_WHERE_TO_GET}"
-            )
-        raise LumosXError(f"{folder} is not a folder with a model: there is no {config}. {_WHERE_TO_GET}")
-    kind = _json(config).get("model_type")
-    if kind not in _KINDS:
-        raise LumosXError(f"{folder} holds a model of type {kind!r}, expected {' or '.join(_KINDS)}. {_WHERE_TO_GET}")
+def _refuse_authors_format(path: Path) -> None:
+    folder = path if os.path.isdir(path) else path.parent
+    if not os.path.isfile(path / "config.json") and any(folder.glob("groundingdino*.pth")):
+        raise LumosXError(
+            f"{path} is Grounding DINO in its authors' own format (groundingdino_*.pth), which is not read. "
+            f"{_WHERE_TO_GET}"
+        )
 
 
-def _preparation_in(folder: Path) -> dict:
-    path = folder / "preprocessor_config.json"
-    stored = _json(path) if path.is_file() else {}
-    return {name: stored.get(name, value) for name, value in _PREPARATION.items()}
-
-
-def _json(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise LumosXError(f"{path} is damaged ({error}). Download it again.") from error
+def _preparation_in(folder: HubFolder) -> dict:
+    stored = folder.settings("preprocessor_config.json")
+    size = stored.get("size")
+    if not (isinstance(size, dict) and all(size.get(edge) for edge in _PREPARATION["size"])):
+        stored.pop("size", None)  # older files hold a single number
+    return {name: stored.get(name) or value for name, value in _PREPARATION.items()}

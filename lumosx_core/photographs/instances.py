@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .finders import PhraseFinder, Segmenter
-from .regions import Box, Region
+from .regions import Box, Detection, Region
 
 Look = Callable[[Sequence[Box]], list[Region]]
 
@@ -72,14 +72,21 @@ def find_instances(
     if not phrases:
         return []
     area = (inside or view.box).within(*view.photograph.shape[:2])
-    found = [detections[:most] for detections in finder.find(area.crop(view.photograph), phrases)]
-    boxes = [[detection.box.moved(area.left, area.top) for detection in detections] for detections in found]
-    regions = iter(view.regions([box for each in boxes for box in each]))
     return [
-        [
-            Instance(phrase, box, detection.score, region)
-            for detection, box, region in zip(detections, each, regions, strict=False)
+        _first(view, phrase, [Detection(each.box.moved(area.left, area.top), each.score) for each in detections], most)
+        for phrase, detections in zip(phrases, finder.find(area.crop(view.photograph), phrases), strict=True)
+    ]
+
+
+def _first(view: View, phrase: str, detections: Sequence[Detection], most: int) -> list[Instance]:
+    """The best ones, as many as are wanted, that have a pixel."""
+    found: list[Instance] = []
+    while detections and len(found) < most:
+        batch, detections = detections[: most - len(found)], detections[most - len(found) :]
+        regions = view.regions([detection.box for detection in batch])
+        found += [
+            Instance(phrase, detection.box, detection.score, region)
+            for detection, region in zip(batch, regions, strict=True)
             if region.area > 0
         ]
-        for phrase, detections, each in zip(phrases, found, boxes, strict=True)
-    ]
+    return found

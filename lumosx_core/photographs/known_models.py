@@ -11,6 +11,15 @@ from ..hub import size_text
 
 Kind = Literal["faces", "phrases", "masks", "language"]
 
+MODEL_TYPES: dict[Kind, tuple[str, ...]] = {
+    "faces": (),
+    "phrases": ("grounding-dino", "mm-grounding-dino"),
+    # The hub's SAM 2 files are those of the video model, of which the image model is a part.
+    "masks": ("sam", "sam2", "sam2_video"),
+    "language": ("qwen2_vl", "qwen2_5_vl", "qwen3_vl"),
+}
+"""`model_type` in the config.json of a folder as transformers reads it."""
+
 
 @dataclass(frozen=True)
 class PhotoModel:
@@ -53,7 +62,7 @@ class PhotoModel:
 
 
 APACHE = "Apache-2.0"
-INSIGHTFACE = "for non-commercial research only, as InsightFace says of its models"
+INSIGHTFACE = "InsightFace's models are for non-commercial research only"
 QWEN_RESEARCH = "Qwen Research License, non-commercial"
 
 # Not in buffalo_l or antelopev2: a pack that wants all of buffalo_l finds its folder there and fetches no more of it.

@@ -24,6 +24,7 @@ from .plan import PersonPlan, ScenePlan, check_plan, check_written
 Message = dict[str, str]  # "role" (user or assistant) and "content"
 Ask = Callable[[Sequence[Tensor], Sequence[Message]], str]
 
+MOST_PICTURES = 4  # that the model sees: each takes time and memory, and a clip has many frames
 LONG_SIDE = 1024  # pixels of a picture for the model: enough to see clothes, and some 1400 tokens
 NEW_TOKENS = 1024
 LONGEST_ANSWER = 20_000  # characters
@@ -55,11 +56,16 @@ class VisionLanguageModel:
     Args:
         model: the network, as a host may move it between devices.
         processor: turns text and pictures into its inputs; has a chat template.
+
+    Attributes:
+        on_token: called before each token of an answer; None at first. What it raises ends `ask`, so that a host can
+            stop it.
     """
 
     def __init__(self, model: torch.nn.Module, processor):
         self.model = model
         self.processor = processor
+        self.on_token: Callable[[], None] | None = None
 
     @classmethod
     def load(
@@ -110,20 +116,25 @@ class VisionLanguageModel:
         """The model's answer, always the same for the same question (greedy), at most 1024 tokens long.
 
         Args:
-            images: (H, W, 3) float, 0..1; reduced to 1024 pixels on the long side and put before the first message.
+            images: (H, W, 3) float, 0..1; the first 4 are put before the first message, each reduced to 1024 pixels on
+                the long side. The model does not see the others.
             messages: who said what, as text; the first and last are the user's.
+
+        Raises: whatever `on_token` raises.
         """
         chat = [
             {"role": each["role"], "content": [{"type": "text", "text": self._plain(each["content"])}]}
             for each in messages
         ]
-        chat[0]["content"] = [{"type": "image"} for _ in images] + chat[0]["content"]
+        pictures = [_reduced(image) for image in images[:MOST_PICTURES]]
+        chat[0]["content"] = [{"type": "image"} for _ in pictures] + chat[0]["content"]
         text = self.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
-        pictures = [_reduced(image) for image in images] or None
-        inputs = self.processor(text=[text], images=pictures, return_tensors="pt")
+        inputs = self.processor(text=[text], images=pictures or None, return_tensors="pt")
         inputs = inputs.to(self.model.device, self.model.dtype)  # floating tensors only take the dtype
+        self._before_token(inputs["input_ids"])
         tokens = self.model.generate(
             **inputs,
+            stopping_criteria=[self._before_token],
             max_new_tokens=NEW_TOKENS,
             do_sample=False,
             # What the model's own settings may bring along, meant for chatting.
@@ -133,6 +144,12 @@ class VisionLanguageModel:
             repetition_penalty=1.0,
         )
         return self.processor.batch_decode(tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)[0]
+
+    def _before_token(self, tokens: Tensor, scores: object = None, **more) -> Tensor:
+        """A stopping criterion, as transformers asks it after each token: for each row of tokens whether it is done."""
+        if self.on_token is not None:
+            self.on_token()
+        return torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
 
     def _plain(self, text: str) -> str:
         """Text without the marks that divide a chat or stand for a picture, which a prompt could contain."""
@@ -148,7 +165,7 @@ def plan_from_model(
 
     Args:
         ask: such as `VisionLanguageModel.ask`.
-        images: (H, W, 3) float, 0..1.
+        images: (H, W, 3) float, 0..1; of more than 4, `VisionLanguageModel.ask` shows the first 4.
         say: is told what was wrong with a first answer, and the warnings of `check_plan`.
 
     Returns: a plan all of whose phrases stand in the prompt.
@@ -201,9 +218,17 @@ def _read_answer(answer: str, prompt: str) -> tuple[ScenePlan, list[str]]:
         raise LumosXError(f"The answer has {len(answer)} characters, expected at most {LONGEST_ANSWER}.")
     fenced = re.fullmatch(r"```(?:json)?\s*(.*?)\s*```", answer.strip(), re.DOTALL)
     try:
-        data = json.loads(fenced[1] if fenced else answer, object_pairs_hook=_without_duplicates)
-    except (json.JSONDecodeError, RecursionError) as error:
+        plan = _plan_in(json.loads(fenced[1] if fenced else answer, object_pairs_hook=_without_duplicates))
+    except LumosXError:
+        raise
+    except (ValueError, RecursionError) as error:  # no JSON, a number of thousands of digits, or nested too deep
         raise LumosXError(f"The answer is not JSON alone ({error}).") from error
+    check_written(plan)
+    return plan, check_plan(plan, prompt)
+
+
+def _plan_in(data: object) -> ScenePlan:
+    """The plan in the data of an answer; raises LumosXError for any other form."""
     _expect_keys(data, ("people", "objects", "background"), "the answer")
     people = []
     for p, person in enumerate(_list_of(data["people"], "people"), 1):
@@ -216,13 +241,11 @@ def _read_answer(answer: str, prompt: str) -> tuple[ScenePlan, list[str]]:
             )
         )
     background = data["background"]
-    plan = ScenePlan(
+    return ScenePlan(
         tuple(people),
         tuple(_phrase(phrase, "object") for phrase in _list_of(data["objects"], "objects")),
         None if background is None else _phrase(background, "background"),
     )
-    check_written(plan)
-    return plan, check_plan(plan, prompt)
 
 
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -22,7 +22,7 @@ FILLED_HOLE = 0.01
 KEPT_ISLAND = 0.05
 # Shrinking takes at most this share of a part's half width, so that straps, chains and frames of glasses stay.
 MOST_SHRINK = 1 / 3
-WIDEST_EDGE = 32  # pixels of shrinking or feather; an edge this soft is no edge, and the time grows with it
+MAX_FEATHER = 32  # pixels, and of shrinking too; an edge this soft is no edge, and the time grows with it
 
 
 def clean(region: Region, *, feather: float = 1.5, shrink: float = 1.0) -> Region:
@@ -37,22 +37,36 @@ def clean(region: Region, *, feather: float = 1.5, shrink: float = 1.0) -> Regio
         feather: pixels over which the opacity falls from 1 to 0 at the edge; 0 for a hard one.
         shrink: pixels taken off all around, as their colour is mixed with the background; 0 to keep them.
 
-    Returns: the region, cropped to what is left of it.
+    Returns: the region, cropped to what is left of it, its opacity float.
 
     Raises:
         LumosXError: nothing of the region has an opacity of 0.5, or feather or shrink is not within 0..32.
         MissingPackageError: scipy is not installed.
     """
-    for name, value in (("feather", feather), ("shrink", shrink)):
-        if not 0 <= value <= WIDEST_EDGE:
-            raise LumosXError(f"{name} is {value}, expected 0 to {WIDEST_EDGE} pixels. Most photographs want 1 or 2.")
-    if not bool((region.opacity >= 0.5).any()):
+    check_feather(feather)
+    _check_width("shrink", shrink)
+    solid = region.solid.cpu()
+    if not bool(solid.any()):
         raise LumosXError(
             "The region is empty: none of its pixels has an opacity of 0.5 or more. Mark the thing again, more exactly."
         )
-    solid = _without_holes(_without_crumbs((region.opacity >= 0.5).cpu().numpy()))
-    cleaned = region_of(torch.from_numpy(_soften(solid, feather, shrink)))
+    whole = _without_holes(_without_crumbs(solid.numpy()))
+    cleaned = region_of(torch.from_numpy(_soften(whole, feather, shrink)))
     return Region(region.left + cleaned.left, region.top + cleaned.top, cleaned.opacity)
+
+
+def check_feather(value: float) -> None:
+    """Refuse a feather that `clean` would refuse, before the long work that comes first.
+
+    Raises:
+        LumosXError: it is not within 0..32 pixels.
+    """
+    _check_width("feather", value)
+
+
+def _check_width(name: str, value: float) -> None:
+    if not 0 <= value <= MAX_FEATHER:
+        raise LumosXError(f"{name} is {value}, expected 0 to {MAX_FEATHER} pixels. Most photographs want 1 or 2.")
 
 
 def _without_crumbs(solid: np.ndarray) -> np.ndarray:

@@ -2,11 +2,11 @@
 
 Found where ComfyUI and its other packs keep them, in InsightFace's own folder, and in the hub's cache. They are judged
 by their names and, for folders as transformers reads them, by the few words of config.json; nothing is loaded.
+What this account may not read counts as not there.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import LumosXError
-from .known_models import DEFAULTS, Kind, models_of
+from .hub_folder import read_object
+from .known_models import DEFAULTS, MODEL_TYPES, Kind, models_of
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,12 @@ class _Form:
         noun: for messages.
         folders: below `models`, where ComfyUI's packs keep them, the most usual first.
         file: what a single file is called; None if the kind has none.
-        types: `model_type` in the config.json of a folder.
         beside: of each group, a folder needs one file beside its weights.
     """
 
     noun: str
     folders: tuple[str, ...]
     file: re.Pattern | None = None
-    types: tuple[str, ...] = ()
     beside: tuple[tuple[str, ...], ...] = ()
 
 
@@ -42,7 +41,6 @@ _FORMS: dict[Kind, _Form] = {
     "phrases": _Form(
         "phrase detector (Grounding DINO in the format of transformers)",
         ("grounding-dino",),
-        types=("grounding-dino", "mm-grounding-dino"),
         beside=(_TOKENIZER,),
     ),
     "masks": _Form(
@@ -50,12 +48,10 @@ _FORMS: dict[Kind, _Form] = {
         ("sams", "sam", "SAM", "sam2"),
         # Not sam_hq_vit_... and mobile_sam: other networks.
         re.compile(r".*sam_vit_.*\.(pth|pt|safetensors)", re.IGNORECASE),
-        ("sam", "sam2", "sam2_video"),  # the hub's SAM 2.1 folders call themselves sam2_video
     ),
     "language": _Form(
         "vision-language model",
         ("LLM", "VLM", "prompt_generator"),
-        types=("qwen2_vl", "qwen2_5_vl", "qwen3_vl"),
         beside=(_TOKENIZER, ("preprocessor_config.json", "processor_config.json")),
     ),
 }
@@ -64,20 +60,21 @@ _OTHER_FACE_MODELS = re.compile(r"1k3d68|2d106det|genderage|glint|inswapper|w600
 _DEPTH = 4  # folders below a usual place that are looked into: LLM/Qwen-VL/models--ORG--NAME/snapshots/COMMIT
 
 
-def find_models(kind: Kind, folders: Sequence[Path]) -> dict[str, Path]:
+def find_models(kind: Kind, folders: Sequence[Path], *, own: Sequence[Path] = ()) -> dict[str, Path]:
     """Every usable model of a kind by a short name; the best known first, then in the order of the places.
 
     Args:
         kind: what the model is for.
-        folders: ComfyUI's `models` first; others like it, or such as hold only models of this kind, like `sams`.
-            InsightFace's folder and the hub's cache are looked into beside them.
+        folders: ComfyUI's `models` first, and others laid out like it.
+        own: folders that hold models of this kind only, whatever their names. InsightFace's own folder and the hub's
+            cache are looked into after them.
 
     Returns: names with forward slashes, and the file or folder. Where two places hold the same name, the first counts,
         as in ComfyUI.
     """
     usable: dict[str, Path] = {}
-    for name, path in _everything(kind, folders):
-        if name not in usable and _is_usable(kind, path):
+    for name, path in _everything(kind, folders, own):
+        if name not in usable and path not in usable.values() and _is_usable(kind, path):
             usable[name] = path
     found: dict[str, Path] = {}
     for name, path in usable.items():
@@ -92,34 +89,37 @@ def find_models(kind: Kind, folders: Sequence[Path]) -> dict[str, Path]:
     return {name: found[name] for name in sorted(found, key=rank)}
 
 
-def choose_model(kind: Kind, wanted: str | None, folders: Sequence[Path]) -> Path:
+def choose_model(kind: Kind, wanted: str | None, folders: Sequence[Path], *, own: Sequence[Path] = ()) -> Path:
     """The model that is meant.
 
     Args:
         wanted: a name as `find_models` gives it, or a path; None or "auto" takes the first that is found.
+        folders, own: as for `find_models`.
 
     Raises:
         LumosXError: nothing is found, or not what is wanted.
     """
-    found = find_models(kind, folders)
+    found = find_models(kind, folders, own=own)
     if wanted in (None, "auto"):
         if not found:
-            raise missing_model(kind, folders)
+            raise missing_model(kind, folders, own=own)
         return next(iter(found.values()))
     if wanted in found:
         return found[wanted]
-    path = Path(wanted).expanduser()
-    if path.exists():
-        return path
+    path = os.path.expanduser(wanted)
+    if os.path.exists(path):
+        return Path(path)
     if not found:
-        raise missing_model(kind, folders, wanted)
+        raise missing_model(kind, folders, wanted, own=own)
     raise LumosXError(
         f"There is no {_FORMS[kind].noun} {wanted!r}. Use one of {', '.join(found)}; or a path; or auto, which takes "
         f"the first of them."
     )
 
 
-def missing_model(kind: Kind, folders: Sequence[Path], wanted: str | None = None) -> LumosXError:
+def missing_model(
+    kind: Kind, folders: Sequence[Path], wanted: str | None = None, *, own: Sequence[Path] = ()
+) -> LumosXError:
     """The error that says what to fetch, and where it goes, when no model of a kind is found."""
     form, known = _FORMS[kind], models_of(kind)
     models = Path(folders[0]) if folders else Path("models")
@@ -128,18 +128,19 @@ def missing_model(kind: Kind, folders: Sequence[Path], wanted: str | None = None
     return LumosXError(
         f'There is no {form.noun}{name}. Run: lumosx download {option} "{models}". It fetches {known[0]} into '
         f"{models / known[0].folder}. Others, with --photo-model NAME: {'; '.join(map(str, known[1:]))}. Models of "
-        f"other packs in {', '.join(form.folders)} are used as well."
+        f"other packs in {', '.join([*form.folders, *map(str, own)])} are used as well."
     )
 
 
-def _everything(kind: Kind, folders: Sequence[Path]) -> Iterator[tuple[str, Path]]:
-    usual = _FORMS[kind].folders
+def _everything(kind: Kind, folders: Sequence[Path], own: Sequence[Path]) -> Iterator[tuple[str, Path]]:
     for folder in map(Path, folders):
-        yield from _below(folder, _DEPTH if folder.name in usual else 0)
-        for name in usual:
+        yield from _below(folder, 0)
+        for name in _FORMS[kind].folders:
             yield from _below(folder / name, _DEPTH)
+    for folder in map(Path, own):
+        yield from _below(folder, _DEPTH)
     if kind == "faces":
-        yield from _below(Path.home() / ".insightface", _DEPTH)
+        yield from _below(Path(os.path.expanduser("~/.insightface")), _DEPTH)
     for repository in _children(_hub_cache()):
         if repository.name.startswith("models--"):
             yield from _snapshots(repository, 2)
@@ -149,12 +150,12 @@ def _below(folder: Path, depth: int, name: str = "") -> Iterator[tuple[str, Path
     """Files and model folders in a folder, and so on down to a depth, each with its name there."""
     for child in _children(folder):
         inside = f"{name}/{child.name}".removeprefix("/")
-        if child.is_file():
+        if os.path.isfile(child):
             yield inside, child
         elif child.name.startswith("models--"):  # other packs let the hub's client make its cache here
             yield from _snapshots(child, depth - 1)
-        elif child.is_dir():
-            if (child / "config.json").is_file():
+        elif os.path.isdir(child):
+            if os.path.isfile(child / "config.json"):
                 yield inside, child
             if depth > 0:
                 yield from _below(child, depth - 1, inside)
@@ -165,9 +166,9 @@ def _snapshots(repository: Path, depth: int) -> Iterator[tuple[str, Path]]:
     name = repository.name.removeprefix("models--").replace("--", "/")
     try:
         current = (repository / "refs" / "main").read_text(encoding="utf-8").strip()
-    except OSError:
+    except (OSError, ValueError):
         current = ""
-    commits = [path for path in _children(repository / "snapshots") if path.is_dir()]
+    commits = [path for path in _children(repository / "snapshots") if os.path.isdir(path)]
     for commit in sorted(commits, key=lambda path: (path.name != current, -path.stat().st_mtime)):
         yield name, commit
         yield from _below(commit, depth, name)
@@ -183,17 +184,17 @@ def _children(folder: Path) -> list[Path]:
 
 def _hub_cache() -> Path:
     """Where the hub's client keeps what it fetches (environment variables of huggingface_hub)."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("HF_HOME") or Path(home) / "huggingface"
-    return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
+    return Path(os.path.expanduser(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub"))
 
 
 def _is_usable(kind: Kind, path: Path) -> bool:
     form = _FORMS[kind]
-    if path.is_file():
+    if os.path.isfile(path):
         return form.file is not None and bool(form.file.fullmatch(path.name) or _is_lone_detector(kind, path))
     return (
-        _json(path / "config.json").get("model_type") in form.types
+        _json(path / "config.json").get("model_type") in MODEL_TYPES[kind]
         and _has_weights(path)
         and all(_any_file(path, names) for names in form.beside)
     )
@@ -213,21 +214,20 @@ def _is_lone_detector(kind: Kind, path: Path) -> bool:
 def _has_weights(folder: Path) -> bool:
     """Whether the weights of a folder are complete: one file, or all that its index names."""
     for name in ("model.safetensors", "pytorch_model.bin"):
-        index = _json(folder / f"{name}.index.json")
-        parts = set(index["weight_map"].values()) if "weight_map" in index else {name}
-        if all((folder / part).is_file() for part in parts):
+        places = _json(folder / f"{name}.index.json").get("weight_map")
+        parts = set(map(str, places.values())) if isinstance(places, dict) else {name}
+        if all(os.path.isfile(folder / part) for part in parts):
             return True
     return False
 
 
 def _any_file(folder: Path, names: Iterable[str]) -> bool:
-    return any((folder / name).is_file() for name in names)
+    return any(os.path.isfile(folder / name) for name in names)
 
 
 def _json(path: Path) -> dict:
     """The object in a JSON file; empty if there is none, or it is damaged."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_object(path)
+    except LumosXError:
         return {}
-    return content if isinstance(content, dict) else {}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..errors import LumosXError
+from ..phrases import clean_prompt
 from ..scene import Reference, Scene, Subject
 from .plan import ScenePlan
 
@@ -27,7 +28,9 @@ class Overrides:
         for subject in scene.subjects:
             self._add_subject(subject)
         for reference in scene.objects:
-            number = next((i for i, phrase in enumerate(plan.objects) if phrase == reference.phrase), None)
+            number = next(
+                (i for i, phrase in enumerate(plan.objects) if phrase == clean_prompt(reference.phrase)), None
+            )
             if number is None:
                 raise self._unknown("object", reference.phrase, plan.objects)
             self._objects[number] = reference
@@ -50,28 +53,28 @@ class Overrides:
         """With a face: the person of its phrase. Without: for each attribute the first person who still lacks it."""
         owner = None
         if subject.face is not None:
-            owners = [i for i, person in enumerate(self._plan.people) if person.word == subject.face.phrase]
+            word = clean_prompt(subject.face.phrase)
+            owners = [i for i, person in enumerate(self._plan.people) if person.word == word]
             owner = next((i for i in owners if i not in self._faces), None)
             if owner is None:
                 raise self._unknown("face", subject.face.phrase, [person.word for person in self._plan.people])
             self._faces[owner] = subject.face
         for reference in subject.attributes:
+            phrase = clean_prompt(reference.phrase)
             owners = [
                 i
                 for i, person in enumerate(self._plan.people)
-                if reference.phrase in person.attributes
-                and owner in (None, i)
-                and (i, reference.phrase) not in self._attributes
+                if phrase in person.attributes and owner in (None, i) and (i, phrase) not in self._attributes
             ]
             if not owners:
                 known = [phrase for person in self._plan.people for phrase in person.attributes]
                 raise self._unknown("attribute", reference.phrase, known)
-            self._attributes[owners[0], reference.phrase] = reference
+            self._attributes[owners[0], phrase] = reference
 
     @staticmethod
     def _unknown(kind: str, phrase: str, known: Sequence[str]) -> LumosXError:
         return LumosXError(
-            f'The given {kind} "{phrase}" takes nobody\'s place: the plan has no such {kind}, or it is given twice. '
-            f"The plan's are: {', '.join(known) or 'none'}. Use a phrase of the plan, or join further pictures with "
-            f"LumosX Scene afterwards."
+            f'The {kind} "{phrase}" among the overrides takes nobody\'s place: the plan has no such {kind}, or it is '
+            f"given twice. The plan's are: {', '.join(known) or 'none'}. Write its phrase as the plan does, with the "
+            f"number if there is one (man#2), or join further pictures with LumosX Scene afterwards."
         )

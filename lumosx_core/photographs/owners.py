@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..errors import LumosXError, MissingPackageError
-from ..phrases import split_number
+from ..errors import MissingPackageError
 from .instances import Instance
+from .plan import detector_word
 from .regions import Box, Detection, Face, Region
 
 # Two boxes of people are one person above this intersection over union ("man" and "person" find the same one).
@@ -107,42 +107,33 @@ def _distance(face: Box, person: Box) -> float:
     return abs(right - 0.5) + down
 
 
-def name_people(words: Sequence[str], people: Sequence[Person]) -> list[int]:
+def name_people(words: Sequence[str], people: Sequence[Person]) -> list[int | None]:
     """Which person each word of the plan means.
 
     The scores of all words together are made as high as possible, people with a face before those without; between
     equals the order decides: words in the order of the plan, people photograph by photograph and from left to right.
-    Words that differ in their number only ("man#1", "man#2") always stand in that order.
+    Words that a detector cannot tell apart ("man#1", "man#2") always stand in that order.
 
     Args:
         words: of the plan, e.g. "man" or "man#2"; "" for a person without a word.
         people: in the order of photographs, from left to right.
 
-    Returns: an index into `people` for each word.
-
-    Raises:
-        LumosXError: fewer people than words.
+    Returns: an index into `people` for each word; None for words without anybody left.
     """
-    if len(people) < len(words):
-        wanted = ", ".join(word or "a person without a word" for word in words)
-        raise LumosXError(
-            f"The plan has {len(words)} people ({wanted}), but {len(people)} can be seen in the photographs. Give a "
-            f"photograph of everybody, lower the threshold of faces or boxes, or take people out of the plan."
-        )
-    plain = [split_number(word)[0] for word in words]
+    sought = [detector_word(word) for word in words]
     costs = [
         [
             ORDER * abs(w - p) - person.scores.get(word, 0.0) - (FACE_SEEN if person.face else 0.0)
             for p, person in enumerate(people)
         ]
-        for w, word in enumerate(plain)
+        for w, word in enumerate(sought)
     ]
-    chosen = dict(_cheapest(costs))
-    for word in set(plain):
-        alike = [w for w, other in enumerate(plain) if other == word]
-        for w, p in zip(alike, sorted(chosen[w] for w in alike), strict=True):
-            chosen[w] = p
-    return [chosen[w] for w in range(len(words))]
+    chosen = dict(_cheapest(costs)) if words and people else {}
+    for word in set(sought):
+        alike = [w for w, other in enumerate(sought) if other == word]
+        found = sorted(chosen.pop(w) for w in alike if w in chosen)
+        chosen |= dict(zip(alike, found, strict=False))
+    return [chosen.get(w) for w in range(len(words))]
 
 
 def _cheapest(costs: list[list[float]]) -> list[tuple[int, int]]:

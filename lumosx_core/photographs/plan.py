@@ -11,18 +11,21 @@ background. Line breaks may stand for |. "man#2" means the second "man" of the p
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, dropwhile, takewhile
 
 from ..errors import LumosXError
 from ..phrases import clean_prompt, phrase_mistake, shortened, split_number, whole_words, words_meant
+from . import vocabulary as v
 
 MOST_TRAINED = 3  # people of a video, and attributes of a person, in the training data (paper, section 4)
 UNSTABLE = 10  # with so many people the paper's authors saw it fail
 
 _LINES = r"[|\r\n]"  # what divides people
 _FORM = "Write: person: attribute, attribute | person: attribute || object, object || background."
+_COUNTING = v.ARTICLES | v.NUMBERS.keys()
+_NAMELESS = _COUNTING.union(v.GROUPS, v.EVERYONE, *v.DISTINCTIONS, ("group", "ones", "others"))
 
 
 @dataclass(frozen=True)
@@ -113,9 +116,10 @@ def format_plan(plan: ScenePlan) -> str:
 
 
 def check_written(plan: ScenePlan) -> None:
-    """Raise LumosXError for a plan that text or a case folder cannot hold.
+    """Raise LumosXError for a plan that text cannot hold, or that asks for one picture twice.
 
-    A phrase is empty, contains what divides phrases, or is there twice for one person or as an object.
+    A phrase is empty, contains what divides phrases, or is there twice for one person or as an object. Whether phrases
+    can become file names is another question: see `case_folder.check_names`.
     """
     for label, phrase in plan.labelled():
         forbidden = "|" if label == "background" else "|," if label.startswith("object") else "|,:"
@@ -148,9 +152,11 @@ def check_plan(plan: ScenePlan, prompt: str) -> list[str]:
     Raises:
         LumosXError: phrases do not occur in the prompt, or less often than their number asks for; names all of them.
     """
-    mistakes = [phrase_mistake(phrase, label, prompt) for label, phrase in plan.labelled()]
+    prompt = clean_prompt(prompt)
+    meant = {phrase: _characters(phrase, prompt) for phrase in {phrase for _, phrase in plan.labelled()}}
+    mistakes = [phrase_mistake(phrase, label, prompt) for label, phrase in plan.labelled() if not meant[phrase]]
     if any(mistakes):
-        raise LumosXError(" ".join(filter(None, mistakes)) + f' The prompt is: "{shortened(clean_prompt(prompt))}"')
+        raise LumosXError(" ".join(filter(None, mistakes)) + f' The prompt is: "{shortened(prompt)}"')
     warnings = []
     count = len(plan.people)
     if count > MOST_TRAINED:
@@ -164,15 +170,41 @@ def check_plan(plan: ScenePlan, prompt: str) -> list[str]:
                 f"Person {p} has {len(person.attributes)} attributes, but up to {MOST_TRAINED} are advised: LumosX was "
                 f"not trained with more."
             )
-    return warnings + _shared_words(plan, clean_prompt(prompt))
+    return warnings + _shared_words(plan, prompt, meant)
 
 
-def _shared_words(plan: ScenePlan, prompt: str) -> list[str]:
-    """A warning for all words of the prompt that several people are bound to."""
+def detector_word(word: str) -> str:
+    """What a detector shall look for in photographs to find the person of this word, in lower case.
+
+    The word of a plan without its number, articles and counts before it, in the singular: "men#2" -> "man". Words that
+    name nobody ("one", "the other", "first", "left one", "couple", "he", "") -> "person".
+    """
+    words = list(dropwhile(lambda each: each in _COUNTING, split_number(word)[0].lower().split()))
+    named = list(takewhile(lambda each: each not in v.FUNCTION_WORDS, words))  # the "man" of "man on the left"
+    if all(each in _NAMELESS for each in named):
+        return "person"
+    named = [v.singular(each) if v.singular(each) in v.PEOPLE else each for each in named]
+    return " ".join(named + words[len(named) :])
+
+
+# Comparing
+
+
+def _characters(phrase: str, prompt: str) -> set[int]:
+    """The places of all characters of a cleaned prompt that a phrase means."""
+    return {place for start, end in words_meant(phrase, prompt) for place in range(start, end)}
+
+
+def _shared_words(plan: ScenePlan, prompt: str, meant: Mapping[str, set[int]]) -> list[str]:
+    """A warning for all words of the prompt that several people are bound to.
+
+    Args:
+        meant: for each phrase its `_characters`.
+    """
     groups: dict[str, dict[int, str]] = {}  # words -> number of each person and the phrase of theirs
     for (p, person), (q, other) in combinations(enumerate(plan.people, 1), 2):
         for mine, theirs in ((a, b) for a in _of_person(person) for b in _of_person(other)):
-            if _overlap(mine, theirs, prompt):
+            if not meant[mine].isdisjoint(meant[theirs]):
                 words = min(split_number(mine)[0], split_number(theirs)[0], key=len)
                 groups.setdefault(words, {}).update({p: mine, q: theirs})
     warnings = []
@@ -188,10 +220,6 @@ def _shared_words(plan: ScenePlan, prompt: str) -> list[str]:
             f"{mend}"
         )
     return warnings
-
-
-def _overlap(phrase: str, other: str, prompt: str) -> bool:
-    return any(a < d and c < b for a, b in words_meant(phrase, prompt) for c, d in words_meant(other, prompt))
 
 
 # Reading

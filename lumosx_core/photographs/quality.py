@@ -20,10 +20,11 @@ CUT_SIDE = 0.25
 LEAST_FILLED = 0.05
 # Below this detectors put patterns, statues and backs of heads.
 SURE_FACE = 0.6
-# The nose between the eyes: 0.5 seen from the front, and 0.5 + 0.43 tan(angle) when the head turns, as a nose's tip
-# lies about 27 mm before the eyes, and the eyes 62 mm apart. 0.9 is at 43 degrees; from there on one half of the face
-# is hardly seen.
-NOSE_ASIDE = 0.9
+# Degrees that a head turns to the side: from here on one half of the face is hardly seen.
+MOST_TURNED = 43
+# A nose's tip lies about 27 mm before the eyes, and the eyes 62 mm apart: when the head turns, the nose moves from
+# their middle by this times tan(angle), as a share of the distance at which they are then seen.
+NOSE_BEFORE_EYES = 27 / 62
 
 _SIDES = ("left", "top", "right", "bottom")
 
@@ -66,6 +67,8 @@ def cut_out_warnings(
 def face_warnings(label: str, face: Face, size: tuple[int, int]) -> list[str]:
     """What is poor about a face: perhaps none, too small, cut by the frame, or turned away.
 
+    Nothing is said about turning where the landmarks are not five points.
+
     Args:
         label: what the sentences call it, e.g. 'face of "man"'.
         size: (height, width) of the photograph.
@@ -90,12 +93,11 @@ def face_warnings(label: str, face: Face, size: tuple[int, int]) -> list[str]:
             f"{label}: is cut by the {' and '.join(cut)} edge of the photograph; expected a whole face with some room "
             f"around it. Use a photograph that shows it whole."
         )
-    place = _nose_between_eyes(face)
-    if place is not None and max(place, 1 - place) > NOSE_ASIDE:
+    angle = _turned(face)
+    if angle is not None and angle >= MOST_TURNED:
         warnings.append(
-            f"{label}: is turned away, its nose at {place:.2f} of the way from eye to eye; expected "
-            f"{1 - NOSE_ASIDE:.1f} to {NOSE_ASIDE}, which is up to about 43 degrees. Use a photograph that shows the "
-            f"face more from the front."
+            f"{label}: is turned too far to the side (about {angle:.0f} degrees or more; expected less than "
+            f"{MOST_TURNED}). Use a photograph that shows the face more from the front."
         )
     return warnings
 
@@ -103,7 +105,7 @@ def face_warnings(label: str, face: Face, size: tuple[int, int]) -> list[str]:
 def _cut_sides(region: Region, size: tuple[int, int]) -> list[tuple[str, float]]:
     """The sides on which the region ends at the frame over too much of its own side, with that share."""
     deep = math.ceil(_slack(size))
-    solid = region.opacity >= 0.5
+    solid = region.solid
     lines = {
         "left": solid[:, :deep].any(dim=1),
         "top": solid[:deep].any(dim=0),
@@ -125,12 +127,15 @@ def _slack(size: tuple[int, int]) -> float:
     return max(LEAST_AT_THE_FRAME, AT_THE_FRAME * max(size))
 
 
-def _nose_between_eyes(face: Face) -> float | None:
-    """Where the nose lies along the line from eye to eye, however the head is tilted; None without landmarks."""
-    if face.landmarks is None:
+def _turned(face: Face) -> float | None:
+    """How many degrees the head is turned to the side, however it is tilted; None if the landmarks do not tell."""
+    points = face.landmarks
+    if points is None or len(points) != 5 or not all(len(p) == 2 and all(map(math.isfinite, p)) for p in points):
         return None
-    (x0, y0), (x1, y1), (x, y) = face.landmarks[:3]
-    length = math.hypot(x1 - x0, y1 - y0)
-    if not length:  # the eyes are behind each other
-        return math.inf
-    return ((x - x0) * (x1 - x0) + (y - y0) * (y1 - y0)) / length**2
+    (x0, y0), (x1, y1), (x, y) = points[:3]
+    across, down = x1 - x0, y1 - y0
+    apart = math.hypot(across, down)
+    if not apart:  # the eyes are behind each other
+        return 90.0
+    aside = ((x - (x0 + x1) / 2) * across + (y - (y0 + y1) / 2) * down) / apart
+    return math.degrees(math.atan2(abs(aside), NOSE_BEFORE_EYES * apart))

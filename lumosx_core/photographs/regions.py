@@ -112,13 +112,14 @@ class Detection:
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """A part of a photograph with a soft edge.
+    """A part of a photograph with a soft or a hard edge.
 
-    Only the rectangle around it is stored, so that many regions of a large photograph stay small.
+    Only the rectangle around it is stored, and a hard edge in a quarter of the room, so that many regions of a large
+    photograph stay small.
 
     Args:
         left, top: of the rectangle, in pixels of the photograph.
-        opacity: (h, w) float, 0 outside, 1 inside.
+        opacity: (h, w) float, 0 outside, 1 inside; or bool, which is a hard edge.
     """
 
     left: int
@@ -134,8 +135,13 @@ class Region:
         """In pixels."""
         return float(self.opacity.sum())
 
+    @property
+    def solid(self) -> Tensor:
+        """(h, w) bool: the pixels with an opacity of 0.5 or more."""
+        return self.opacity if self.opacity.dtype == torch.bool else self.opacity >= 0.5
+
     def mask(self, height: int, width: int) -> Tensor:
-        """The whole mask, (height, width)."""
+        """The whole mask, (height, width) float."""
         mask = torch.zeros(height, width)
         self.box.crop(mask).copy_(self.opacity)
         return mask
@@ -150,7 +156,7 @@ class Region:
         return float((mine * theirs).sum()) / self.area
 
     def cut_out(self, image: Tensor) -> Tensor:
-        """(H, W, 3) photograph -> (h, w, 3), white around the region, cropped to it.
+        """(H, W, 3) photograph -> (h, w, 3) float, white around the region, cropped to it.
 
         Raises:
             LumosXError: the region contains nothing.
@@ -159,7 +165,7 @@ class Region:
 
 
 def region_of(mask: Tensor) -> Region:
-    """The region of a whole (H, W) mask, cropped to what it contains.
+    """The region of a whole (H, W) mask, cropped to what it contains; its opacity is float.
 
     Raises:
         LumosXError: the mask has another number of dimensions, or is empty.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -15,6 +14,7 @@ from torch.nn import functional as F
 
 from ..checkpoint import read_state_dict
 from ..errors import LumosXError, MissingPackageError
+from .hub_folder import HubFolder
 from .regions import Box, Region
 
 _WHERE_TO_GET = (
@@ -74,7 +74,7 @@ class SamSegmenter:
     def look_at(self, image: Tensor) -> Callable[[Sequence[Box]], list[Region]]:
         """Run the image encoder on an (H, W, 3) photograph of 0..1; boxes then cost only the small mask decoder.
 
-        A region has the size of its box, brought within the photograph; its opacity is 1 or 0, and 0 throughout where
+        A region has the size of its box, brought within the photograph, and a hard edge (bool); it is empty where
         nothing was found.
         """
         height, width = image.shape[:2]
@@ -100,7 +100,7 @@ class SamSegmenter:
                     logits = F.interpolate(logits[:, None], size=(side, side), mode="bilinear")[:, 0, :h, :w]
                 for box, each in zip(some, logits.cpu(), strict=True):
                     inside = _in_box(each, box, height, width) > self.mask_threshold
-                    found.append(Region(int(box.left), int(box.top), inside.to(torch.float32)))
+                    found.append(Region(int(box.left), int(box.top), inside))
             return found
 
         return regions_in
@@ -187,35 +187,18 @@ def _longest_side(height: int, width: int, side: int) -> tuple[int, int]:
 # Opening them
 
 
-def _open_folder(folder: Path) -> _Hub:
-    config = folder / "config.json"
-    if not config.is_file():
-        raise LumosXError(f"{folder} is not a folder with a model: there is no {config}. {_WHERE_TO_GET}")
+def _open_folder(path: Path) -> _Hub:
+    folder = HubFolder(path, "masks", "SAM", _WHERE_TO_GET)
+    first = folder.model_type() == "sam"
     try:
-        kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
-    except ValueError as error:
-        raise LumosXError(f"{config} is damaged ({error}). Download it again.") from error
-    # The hub's SAM 2 files are those of the video model, of which the image model is a part.
-    if kind not in ("sam", "sam2", "sam2_video"):
-        raise LumosXError(f"{folder} holds a model of type {kind!r}, expected sam or sam2. {_WHERE_TO_GET}")
-    try:
-        if kind == "sam":
+        if first:
             from transformers import SamModel as Model
         else:
             from transformers import Sam2Model as Model
     except ImportError as error:
         raise MissingPackageError("transformers", _FEATURE, error) from error
-    try:
-        model, report = Model.from_pretrained(folder, local_files_only=True, output_loading_info=True)
-    except Exception as error:  # transformers raises almost anything for a damaged folder
-        raise LumosXError(
-            f"The SAM model {folder} cannot be opened ({error}). Download it again. {_WHERE_TO_GET}"
-        ) from error
-    if report["missing_keys"]:
-        raise LumosXError(
-            f"The SAM model {folder} lacks weights ({sorted(report['missing_keys'])[0]!r} for one). Download it again."
-        )
-    return _Hub(model, model.config.prompt_encoder_config.image_size, stretches=kind != "sam")
+    model = folder.open_network(Model.from_pretrained)
+    return _Hub(model, model.config.prompt_encoder_config.image_size, stretches=not first)
 
 
 def _open_checkpoint(path: Path) -> _Checkpoint:

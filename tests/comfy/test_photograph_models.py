@@ -33,7 +33,7 @@ image = torch.rand(1, 90, 120, 3, generator=torch.Generator().manual_seed(0))
 segment = sys.modules["pack.nodes.segment"].LumosXSegment
 
 def cut(box_model="one", mask_model="sam_vit_test.pth", phrases="lamp"):
-    return segment.execute(image, phrases, box_model, mask_model, 0.01, "all", 0.05, 1.0)
+    return segment.execute(image, phrases, box_model, mask_model, 0.01, "all", "", 0.05, 1.0)
 
 def message(call):
     try:
@@ -74,8 +74,9 @@ def test_thresholds_hold_for_a_model_that_is_already_loaded(run_in_comfyui, mode
         SETUP
         + """
 wide = cut()[1]
-low = [len(segment.execute(image, "lamp", "one", "sam_vit_test.pth", t, "all", 0.05, 1.0)[2][0]) for t in (0.01, 0.8)]
-narrow = segment.execute(image, "lamp", "one", "sam_vit_test.pth", 0.01, "all", 0.5, 1.0)[1]
+sam = "sam_vit_test.pth"
+low = [len(segment.execute(image, "lamp", "one", sam, t, "all", "", 0.05, 1.0)[2][0]) for t in (0.01, 0.8)]
+narrow = segment.execute(image, "lamp", "one", "sam_vit_test.pth", 0.01, "all", "", 0.5, 1.0)[1]
 result = {"boxes": low, "area": [float(wide.sum()), float(narrow.sum())]}
 """,
         models=str(models),
@@ -137,6 +138,10 @@ result = {
     "works": message(nodes[arguments["works"]]),
     "with boxes": message(lambda: faces.execute(image, "auto", 0.5, "left to right", "", boxes=given)),
     "sam 2": message(lambda: cut(mask_model="sam2")),
+    "auto": message(lambda: sys.modules["pack.nodes.auto_scene"].LumosXAutoScene.execute(
+        "A man in a red hat.", "man: red hat", "rules", "det_tiny.onnx", "one", "sam_vit_test.pth", "auto", 0.5, 0.99,
+        1.0, "fill", "leave out", face_boxes=given, photographs={"photograph_1": image},
+    )),
 }
 """,
         models=str(models),
@@ -151,6 +156,10 @@ result = {
     assert result["with boxes"] is None
     if package == "segment_anything":
         assert result["sam 2"] is None
+    if package == "insightface":
+        assert result["auto"] is None  # boxes of faces are given
+    else:
+        assert "is not installed. Run: pip install" in result["auto"]
 
 
 def test_a_language_model_that_talks_nonsense_is_told(run_in_comfyui, models):

@@ -96,6 +96,7 @@ def segment(phrases: str, image: str = "people.png", **changes) -> dict:
         "mask_model": MODELS["mask_model"],
         "threshold": 0.01,
         "instances": "best",
+        "picks": "",
         "mask_threshold": 0.5,
         "feather": 1.0,
         **changes,
@@ -188,6 +189,17 @@ def test_faces_are_picked_and_ordered(server, photographs):
     outputs = server.run(faces(order="largest first", picks="1"))
     [crop] = pictures(server, outputs, "crops")
     assert crop.width > 85  # the right one
+    assert '"face 1"' in text(outputs, "boxes")
+    assert '"face 2"' in text(server.run(faces(picks="2")), "boxes")  # numbers stay those of the whole list
+
+
+def test_one_of_several_things_is_picked(server, photographs):
+    every = json.loads(text(server.run(segment("person", instances="all")), "boxes").replace("'", '"'))[0]
+    assert len(every) > 2 and [box["x"] + box["width"] / 2 for box in every] == sorted(
+        box["x"] + box["width"] / 2 for box in every
+    )
+    [second] = json.loads(text(server.run(segment("person", instances="all", picks="2")), "boxes").replace("'", '"'))[0]
+    assert second == every[1]
 
 
 def test_a_mask_takes_the_place_of_the_detector(server, photographs):
@@ -213,6 +225,10 @@ def test_no_face_is_told(refused):
 
 def test_a_wrong_pick_and_two_sources_are_told(refused):
     refused(faces(picks="3"), "Face 3 is asked for, but there are 2")
+    graph = faces(boxes=["first", 1])
+    graph["first"] = {**faces("huge.jpg")["faces"], "inputs": {**faces()["faces"]["inputs"], "image": ["other", 0]}}
+    graph["other"] = load("huge.jpg")
+    refused(graph, "lies outside the photograph of 1280x720")
     graph = faces(masks=["solid", 0])
     graph["solid"] = node("SolidMask", value=1.0, width=64, height=64)
     refused(graph, "The masks are 64x64, the photograph is 1280x720")
@@ -325,7 +341,7 @@ def test_pictures_of_ones_own_take_the_place_of_what_is_found(server, photograph
 
 
 def test_the_place_can_be_inpainted_by_other_nodes_and_joined(server, photographs):
-    graph = auto(background="none")
+    graph = auto(background="inpaint")
     graph["inpainted"] = node("ImageInvert", image=["auto", 4])  # any node that gives a picture
     graph["joined"] = node(
         "LumosXScene",
@@ -334,7 +350,9 @@ def test_the_place_can_be_inpainted_by_other_nodes_and_joined(server, photograph
         background_phrase="cozy, warmly lit room",
     )
     graph["sheet"] = node("LumosXPreviewScene", scene=["joined", 0], prompt=PROMPT)
-    assert pictures(server, server.run(graph), "sheet")[0].width == 1080
+    outputs = server.run(graph)
+    assert pictures(server, outputs, "sheet")[0].width == 1080
+    assert np.asarray(pictures(server, outputs, "removed")[0].convert("L")).any()
 
 
 def test_mistakes_of_the_plan_are_told(refused):
@@ -342,7 +360,8 @@ def test_mistakes_of_the_plan_are_told(refused):
     refused(auto(plan="a: b: c"), "colon")
     refused(auto(plan="", prompt="Waves break on black rocks."), "plan is empty")
     refused(auto(plan="", prompt=" "), "The prompt and the plan are both empty")
-    refused(auto("empty.png", plan="man | woman", background="none"), "but 0 can be seen")
+    plan = {"plan": "man | woman", "background": "none", "if_missing": "error"}
+    refused(auto("empty.png", **plan, box_threshold=0.99), "but 0 can be seen")
     refused(auto(plan="", read_prompt_by="language model", language_model="none"), "none")
     graph = auto()
     del graph["auto"]["inputs"]["photographs.photograph_1"]

@@ -8,9 +8,11 @@ pytest.importorskip("scipy", reason="scipy is not installed")
 from drawn_world import COLOURS, SHADE, WALL, ColourFaces, ColourPhrases, OwnersMasks, Photograph  # noqa: E402
 
 from lumosx_core.errors import LumosXError  # noqa: E402
-from lumosx_core.photographs.auto_scene import AutoSettings, Finders, build_scene  # noqa: E402
+from lumosx_core.photographs.auto_scene import build_scene
+from lumosx_core.photographs.auto_settings import AutoSettings, Finders
 from lumosx_core.photographs.plan import PersonPlan, ScenePlan  # noqa: E402
 from lumosx_core.photographs.regions import Box, Face  # noqa: E402
+from lumosx_core.photographs.scene_search import PartsMissing  # noqa: E402
 from lumosx_core.scene import Reference, Scene, Subject  # noqa: E402
 
 SHIRT = (5, 60, 55, 100)
@@ -133,6 +135,36 @@ def test_objects_and_the_background_are_found_and_the_place_is_emptied():
     assert build([photo], ScenePlan(PLAN.people, ("lamp",), "plain wall"), background="none").scene.background is None
 
 
+def test_for_inpainting_the_place_and_what_hides_it_are_told_whatever_the_plan():
+    photo = two_people().paint("lamp", (10, 150, 25, 190), 3)
+    plan = ScenePlan((PersonPlan("man"),), ("lamp",))
+    found = build([photo], plan, background="inpaint", missing="leave out")
+    assert found.scene.background is None
+    for row, column in ((100, 60), (100, 160), (160, 15)):  # the man, a bystander, the lamp
+        assert found.removed[row, column] == 1
+    assert found.removed[5, 5] == 0
+    assert not build([photo], plan, background="none", missing="leave out").removed.any()
+
+
+def test_objects_leave_the_place_also_where_their_picture_is_of_another_photograph():
+    one = two_people().paint("lamp", (10, 110, 35, 190), 3)
+    other = Photograph().paint("lamp", (200, 20, 220, 60), 4)
+    plan = ScenePlan((PersonPlan("man"),), ("lamp",), "plain wall")
+    found = build([one, other], plan)
+    assert found.place == 1 and found.removed[40, 210] == 1
+    assert (found.scene.background.image - torch.tensor(WALL)).abs().max() < 0.1
+    given = Scene((), (Reference("lamp", picture(0.4)),))
+    found = build([one, other], plan, overrides=given)
+    assert found.removed[40, 210] == 1 and found.scene.objects[0].image[0, 0, 0] == 0.4
+
+
+def test_clothes_that_are_no_part_of_the_figure_leave_the_place_too():
+    photo = Photograph().person("man", 100, owner=1)
+    photo.paint("red hat", (103, 22, 117, 30), 5)  # another shade: the mask of the figure leaves it out
+    found = build([photo], ScenePlan((PersonPlan("man", ("red hat",)),), (), "plain wall"))
+    assert found.removed[26, 110] == 1
+
+
 def test_bystanders_leave_the_background_too():
     plan = ScenePlan((PersonPlan("man"),), (), "plain wall")
     photo = two_people()
@@ -157,12 +189,27 @@ def test_objects_with_like_names_are_different_things():
 
 def test_nothing_is_loaded_that_is_not_needed():
     desk = Desk()
-    faces_only = ScenePlan((PersonPlan("man"), PersonPlan("woman")))
+    faces_only = ScenePlan((PersonPlan("person#1"), PersonPlan("person#2")))
     subjects = build([two_people()], faces_only, desk).scene.subjects
     assert desk.loaded == ["faces"] and [owner_of(subject.face.image, "face") for subject in subjects] == [1, 2]
     desk = Desk()
     build([Photograph().paint("lamp", (10, 10, 40, 60), 1)], ScenePlan((), ("lamp",)), desk)
     assert "faces" not in desk.loaded
+
+
+def test_a_man_and_a_woman_are_told_apart_also_where_only_faces_are_asked_for():
+    desk = Desk()
+    woman, man = build([two_people()], ScenePlan((PersonPlan("woman"), PersonPlan("man"))), desk).scene.subjects
+    assert owner_of(woman.face.image, "face") == 2 and owner_of(man.face.image, "face") == 1
+    assert set(desk.loaded) == {"faces", "phrases"}
+
+
+def test_a_guess_is_told():
+    photo = Photograph().person("man", 40, owner=1).person("man", 160, owner=2)
+    found = build([photo], ScenePlan((PersonPlan("man"), PersonPlan("woman"))))
+    [warning] = [warning for warning in found.warnings if "looks like" in warning]
+    assert 'looks like "woman"' in warning and "person 2" in warning
+    assert not [w for w in build([two_people()], PLAN).warnings if "looks like" in w]
 
 
 def test_phrases_of_one_photograph_share_its_look():
@@ -270,9 +317,24 @@ def test_a_person_without_a_face_in_sight_is_told():
     assert subject.face is None and len(subject.attributes) == 1
 
 
-def test_no_person_in_the_photograph_is_told():
-    with pytest.raises(LumosXError, match=r"2 people \(man, woman\), but 0 can be seen"):
+def test_people_who_are_not_in_the_photograph_are_told_or_left_out():
+    with pytest.raises(LumosXError, match=r"2 people to be found, but 0 can be seen.*nobody for person 1 .*person 2"):
         build([Photograph()], PLAN)
+    alone = Photograph().person("man", 40, owner=1, wears={"denim jacket": JACKET})
+    with pytest.raises(PartsMissing, match=r'but 1 can be seen.*nobody for person 2 \("woman"\)') as caught:
+        build([alone], PLAN)
+    assert [mark.label for mark in caught.value.marks[0]][0] == 'person 1 ("man")'
+    found = build([alone], PLAN, missing="leave out")
+    assert [reference.phrase for reference in found.scene.references] == ["man", "denim jacket"]
+    assert any("person 2" in warning for warning in found.warnings)
+
+
+def test_people_whose_every_picture_is_given_need_not_be_in_the_photograph():
+    alone = Photograph().person("man", 40, owner=1, wears={"denim jacket": JACKET})
+    given = Scene((Subject(Reference("woman", picture(0.2)), (Reference(" sweater\n", picture(0.3)),)),))
+    man, woman = build([alone], PLAN, overrides=given).scene.subjects
+    assert owner_of(man.attributes[0].image, "denim jacket") == 1
+    assert (woman.face.image[0, 0, 0], woman.attributes[0].image[0, 0, 0]) == (torch.tensor(0.2), torch.tensor(0.3))
 
 
 def test_no_photograph_no_plan_and_unknown_settings_are_refused():
@@ -280,7 +342,7 @@ def test_no_photograph_no_plan_and_unknown_settings_are_refused():
         build([], PLAN)
     with pytest.raises(LumosXError, match="plan is empty"):
         build([two_people()], ScenePlan())
-    with pytest.raises(LumosXError, match="background is 'blur', expected one of: fill, none"):
+    with pytest.raises(LumosXError, match="background is 'blur', expected one of: fill, inpaint, none"):
         AutoSettings(background="blur")
     with pytest.raises(LumosXError, match="-1"):
         build([two_people()], PLAN, feather=-1)

@@ -173,3 +173,11 @@ def test_the_mask_of_the_background_is_all_regions_together():
         torch.tensor([[0, 0.5, 0.5, 0, 0], [0, 0.5, 0.5, 1.0, 0], [0, 0, 0, 0, 0]])
     )
     assert background_mask(3, 5, []).equal(torch.zeros(3, 5))
+
+
+def test_hard_and_soft_regions_go_into_one_mask():
+    soft = Region(2, 1, torch.full((4, 5), 0.5))
+    hard = Region(4, 2, torch.ones(6, 3, dtype=torch.bool))
+    mask = background_mask(10, 12, [hard, soft])
+    assert mask.dtype == torch.float32
+    assert torch.equal(mask, torch.maximum(hard.mask(10, 12), soft.mask(10, 12)))

@@ -84,7 +84,9 @@ def test_a_background_of_ones_own_and_a_preview(scene, photo, tmp_path):
     own = tmp_path / "room.png"
     Image.new("RGB", (40, 30), (10, 200, 30)).save(own)
     plan = "man | woman || || cozy room"
-    code, out, err = scene("--plan", plan, "--background", own, "--preview", tmp_path / "look" / "seen.png")
+    code, out, err = scene(
+        "--plan", plan, "--box-threshold", 0.98, "--background", own, "--preview", tmp_path / "look" / "seen.png"
+    )
     assert code == 0, err
     assert read_case(tmp_path / "case").scene.background.image.shape == (30, 40, 3)
     assert Image.open(tmp_path / "look" / "seen.png").size == (640, 480)
@@ -96,6 +98,21 @@ def test_nothing_is_written_when_something_is_missing(scene, tmp_path):
     assert not (tmp_path / "case").exists() and "Traceback" not in err
 
 
+def test_the_preview_shows_what_was_found_also_where_something_is_missing(scene, tmp_path):
+    code, *_ = scene("--plan", PLAN, "--box-threshold", 0.98, "--preview", tmp_path / "seen.png")
+    assert code == 2 and Image.open(tmp_path / "seen.png").size == (640, 480)
+    (tmp_path / "file").write_text("no folder")
+    code, _, err = scene("--plan", "man | woman", "--box-threshold", 0.98, "--preview", tmp_path / "file" / "seen.png")
+    assert code == 2 and "cannot be written" in err
+    assert (tmp_path / "case" / "caption.txt").exists()  # what was made is not lost for that
+
+
+def test_words_that_no_case_can_hold_are_told_before_the_work_begins(scene, tmp_path):
+    prompt = "A man walks before Mt. Fuji."
+    code, _, err = scene("--plan", "man || Mt. Fuji", "--models", tmp_path / "none", prompt=prompt)
+    assert code == 2 and "cannot become the file name" in err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -105,6 +122,8 @@ def test_nothing_is_written_when_something_is_missing(scene, tmp_path):
         (("--plan", "man", "--box-threshold", "1.5"), "--box-threshold is 1.5"),
         (("--plan", "man", "--face-model", "nothing"), "nothing"),
         (("--plan", "man", "--preview", "look.txt"), "'.txt', expected .png"),
+        (("--plan", "man", "--name", "a;b"), "must not be empty, contain ';'"),
+        (("--plan", "man", "--feather", "100"), "100"),
         (("--plan", "man", "--device", "abacus"), "abacus"),
         (("--read-prompt-by", "language-model"), "qwen2.5-vl"),
     ],

@@ -193,3 +193,10 @@ def test_marks_beyond_the_sixtieth_are_counted():
 def test_the_same_marks_give_the_same_drawing():
     marks = [Mark(f"thing {i}", COLOURS[i % 7], box=Box(40 * i, 90, 40 * i + 70, 300), note="small") for i in range(12)]
     assert (drawn(marks) == drawn(marks)).all()
+
+
+def test_a_hard_region_is_drawn_like_the_same_one_in_floats():
+    soft = Mark("coat", BLUE, region=Region(300, 200, disc(100)))
+    hard = Mark("coat", BLUE, region=Region(300, 200, disc(100) > 0))
+    for image in (photograph(), photograph(1500, 2000)):
+        assert (drawn([hard], image) == drawn([soft], image)).all()

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from lumosx_core.errors import LumosXError, MissingPackageError
-from lumosx_core.photographs.face_detector import LICENCE, FaceDetector
+from lumosx_core.photographs.face_detector import FaceDetector
+from lumosx_core.photographs.known_models import INSIGHTFACE
 from lumosx_core.photographs.regions import Box
 
 pytest.importorskip("insightface")
@@ -186,4 +187,4 @@ def test_without_insightface_the_message_says_what_its_models_may_be_used_for(pa
     monkeypatch.setitem(sys.modules, "insightface.model_zoo", None)
     with pytest.raises(MissingPackageError, match="pip install") as caught:
         FaceDetector.load(path)
-    assert LICENCE in str(caught.value)
+    assert INSIGHTFACE in str(caught.value)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lumosx_core.errors import LumosXError
-from lumosx_core.photographs.faces import crop_face, faces_of_masks, order_faces, pick_faces
+from lumosx_core.photographs.faces import crop_face, faces_of_masks, order_faces, pick
 from lumosx_core.photographs.regions import Box, Face
 
 SMALL, LARGE, RIGHT = Face(Box(50, 0, 60, 10)), Face(Box(10, 5, 40, 45)), Face(Box(90, 0, 110, 25))
@@ -19,15 +19,14 @@ def test_faces_are_ordered_from_left_to_right_or_by_size():
 
 
 def test_faces_are_picked_by_number_in_the_order_asked_for():
-    faces = [LARGE, SMALL, RIGHT]
-    assert pick_faces(faces, " 3, 1 ") == [RIGHT, LARGE]
-    assert pick_faces(faces, "") == faces
+    assert pick(" 3, 1 ", 3) == [2, 0]
+    assert pick("", 3) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("picks", ["0", "4", "one", "1,,x", "-1", "99999999999"])
 def test_a_pick_without_a_face_is_refused(picks):
     with pytest.raises(LumosXError, match="there are 3|is not a number"):
-        pick_faces([LARGE, SMALL, RIGHT], picks)
+        pick(picks, 3)
 
 
 def test_the_crop_has_the_margin_of_the_benchmark():

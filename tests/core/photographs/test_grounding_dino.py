@@ -147,6 +147,21 @@ def test_the_released_size_is_the_default(finder, folder, tmp_path):
     assert finder._pixels(photograph(600, 800)).shape == (1, 3, 64, 85)
 
 
+@pytest.mark.parametrize("size", [800, None, {}, {"height": 64, "width": 64}, {"shortest_edge": 64}])
+def test_a_size_without_both_edges_is_the_released_one(folder, tmp_path, size):
+    copied(folder, tmp_path)
+    stored = json.loads((folder / "preprocessor_config.json").read_text())
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({**stored, "size": size, "image_mean": [0.5] * 3}))
+    preparation = GroundingDino.load(tmp_path).preparation
+    assert preparation["size"] == {"shortest_edge": 800, "longest_edge": 1333}
+    assert preparation["image_mean"] == [0.5] * 3
+
+
+def test_a_folder_may_lack_its_preparation(folder, tmp_path):
+    (copied(folder, tmp_path) / "preprocessor_config.json").unlink()
+    assert GroundingDino.load(tmp_path).preparation["size"]["shortest_edge"] == 800
+
+
 # Phrases
 
 
@@ -307,9 +322,11 @@ def test_damaged_files_are_named(folder, tmp_path):
     (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:5000])
     with pytest.raises(LumosXError, match="cannot be opened.*Download it again"):
         GroundingDino.load(tmp_path)
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(LumosXError, match="config.json is damaged"):
-        GroundingDino.load(tmp_path)
+    for name in ("preprocessor_config.json", "config.json"):
+        for content in ("{", '["grounding-dino"]'):
+            (tmp_path / name).write_text(content)
+            with pytest.raises(LumosXError, match=f"{name} is damaged.*Download it again"):
+                GroundingDino.load(tmp_path)
 
 
 def test_without_transformers_the_package_is_named(folder, monkeypatch):

@@ -56,3 +56,18 @@ def test_instances_are_limited_and_empty_ones_left_out():
 
     assert find_instances(View(photo.image, Nothing()), ["lamp"], ColourPhrases()) == [[]]
     assert find_instances(View(photo.image, OwnersMasks()), [], ColourPhrases()) == []
+
+
+def test_a_box_with_an_empty_mask_makes_room_for_the_next():
+    photo = Photograph().paint("lamp", (10, 10, 60, 90), 1).paint("lamp", (200, 20, 220, 60), 2)
+
+    class SmallThings(OwnersMasks):
+        def look_at(self, image):
+            regions = super().look_at(image)
+            return lambda boxes: [
+                type(region)(region.left, region.top, region.opacity * (region.area < 1000))
+                for region in regions(boxes)
+            ]
+
+    [[lamp]] = find_instances(View(photo.image, SmallThings()), ["lamp"], ColourPhrases(), most=1)
+    assert lamp.box == Box(200, 20, 220, 60)

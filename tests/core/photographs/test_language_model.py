@@ -80,6 +80,8 @@ def test_the_prompt_is_asked_about_as_quoted_data_in_its_cleaned_form():
         (json.dumps(ANSWER)[:-1], "not JSON alone"),
         ("", "not JSON alone"),
         ("[" * 19_000, "not JSON alone"),
+        ("9" * 5000, "not JSON alone"),
+        (json.dumps(ANSWER).replace('"lamp"', "9" * 5000), "not JSON alone"),
         (json.dumps(ANSWER) + " " * 20_000, "expected at most 20000"),
         ([], "found [], expected an object with the keys people, objects, background"),
         ("null", "found null"),
@@ -116,6 +118,14 @@ def test_the_prompt_is_asked_about_as_quoted_data_in_its_cleaned_form():
 )
 def test_a_wrong_answer_is_sent_back_with_what_is_wrong(answer, words):
     assert words in complaint_about(answer)
+
+
+def test_lists_in_lists_are_a_wrong_answer_however_deep():
+    # Every depth: some can still be read, but no longer be written into a message.
+    for depth in (*range(700, 1000), 3000, 9000):
+        nested = "[" * depth + "]" * depth
+        complaint = complaint_about(f'{{"people": {nested}, "objects": [], "background": null}}')
+        assert "not JSON alone" in complaint or "Wrong form of person 1" in complaint
 
 
 def test_a_wrong_answer_is_repaired_at_the_second_try():
@@ -217,6 +227,45 @@ def test_the_question_reaches_the_model_with_its_pictures_reduced_and_no_marks_f
         "<|im_start|>user\nfour<|im_end|>\n<|im_start|>assistant\n"
     )
     assert seen["do_sample"] is False and seen["max_new_tokens"] == 8
+
+
+class Interrupt(Exception):
+    pass
+
+
+def test_a_host_is_asked_before_each_token_and_can_stop_the_model(tiny):
+    messages = [{"role": "user", "content": "Who is there?"}]
+    answer = tiny.ask([], messages)
+    events = []
+    tiny.model.register_forward_pre_hook(lambda *_: events.append("token"))
+    tiny.on_token = lambda: events.append("host")
+    assert tiny.ask([], messages) == answer
+    tokens = events.count("token")
+    assert events == ["host", "token"] * tokens + ["host"] and tokens > 3
+
+    def interrupt():
+        events.append("host")
+        if len(events) == 5:
+            raise Interrupt
+
+    events.clear()
+    tiny.on_token = interrupt
+    with pytest.raises(Interrupt):
+        tiny.ask([], messages)
+    assert events == ["host", "token", "host", "token", "host"]
+
+
+def test_the_model_sees_the_first_four_pictures_only(tiny, monkeypatch):
+    seen = {}
+
+    def generate(**inputs):
+        seen.update(inputs)
+        return inputs["input_ids"]
+
+    monkeypatch.setattr(tiny.model, "generate", generate)
+    pictures = [torch.rand(56, 28 * count, 3) for count in range(2, 9)]
+    tiny.ask(pictures, [{"role": "user", "content": "?"}])
+    assert seen["image_grid_thw"].tolist() == [[1, 4, 2 * count] for count in range(2, 6)]
 
 
 def test_weights_take_the_type_that_is_asked_for(tiny_folder):

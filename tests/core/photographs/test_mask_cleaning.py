@@ -8,7 +8,7 @@ import torch
 ndimage = pytest.importorskip("scipy.ndimage")
 
 from lumosx_core.errors import LumosXError, MissingPackageError  # noqa: E402
-from lumosx_core.photographs.mask_cleaning import clean  # noqa: E402
+from lumosx_core.photographs.mask_cleaning import MAX_FEATHER, check_feather, clean  # noqa: E402
 from lumosx_core.photographs.regions import Region, region_of  # noqa: E402
 
 
@@ -140,7 +140,15 @@ def test_the_given_region_is_not_changed():
     assert region.opacity.equal(before)
 
 
-@pytest.mark.parametrize("opacity", [torch.zeros(4, 4), torch.full((4, 4), 0.49)])
+def test_a_hard_region_is_cleaned_like_the_same_one_in_floats():
+    mask = square()
+    mask[70:79, 80:89] = 0
+    hard, soft = clean(Region(5, 7, mask > 0)), clean(Region(5, 7, mask))
+    assert hard.opacity.equal(soft.opacity) and hard.box == soft.box
+    assert hard.opacity.dtype == torch.float32
+
+
+@pytest.mark.parametrize("opacity", [torch.zeros(4, 4), torch.full((4, 4), 0.49), torch.zeros(4, 4, dtype=torch.bool)])
 def test_a_region_of_nothing_is_refused(opacity):
     with pytest.raises(LumosXError, match="The region is empty.*0.5"):
         clean(Region(0, 0, opacity))
@@ -150,6 +158,14 @@ def test_a_region_of_nothing_is_refused(opacity):
 def test_an_edge_that_is_none_is_refused(options):
     with pytest.raises(LumosXError, match=f"{next(iter(options))} is .*expected 0 to 32 pixels"):
         clean(region_of(square()), **options)
+
+
+@pytest.mark.parametrize("value", [-0.5, MAX_FEATHER + 0.5, float("nan")])
+def test_a_feather_can_be_checked_before_there_is_a_region(value):
+    check_feather(0)
+    check_feather(MAX_FEATHER)
+    with pytest.raises(LumosXError, match="feather is .*expected 0 to 32 pixels"):
+        check_feather(value)
 
 
 def test_without_scipy_the_package_is_named(monkeypatch):

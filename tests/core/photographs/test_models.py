@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -117,6 +119,10 @@ def test_a_folder_is_judged_by_what_its_config_says(models):
     damaged.write_text('{"model_type": "groun', encoding="utf-8")
     odd = write_folder(models / "grounding-dino" / "odd", "grounding-dino") / "config.json"
     odd.write_text('["grounding-dino"]', encoding="utf-8")
+    deep = write_folder(models / "grounding-dino" / "deep", "grounding-dino") / "config.json"
+    deep.write_text("[" * 100_000, encoding="utf-8")
+    listed = write_folder(models / "grounding-dino" / "listed", "grounding-dino") / "config.json"
+    listed.write_text('{"model_type": ["grounding-dino"]}', encoding="utf-8")
     assert list(find_models("phrases", [models])) == ["mm"]
     assert find_models("masks", [models]) == {}
 
@@ -148,6 +154,51 @@ def test_weights_in_parts_count_when_all_parts_are_there(models):
     assert find_models("language", [models]) == {}
     write(folder / parts[1])
     assert find_models("language", [models]) == {"Qwen2.5-VL-7B-Instruct": folder}
+
+
+@pytest.mark.parametrize("places", [["a"], None, {"a": 5}, {"a": ["b"]}, {"a": "x" * 300}, {"a": "\0"}])
+def test_an_odd_index_of_parts_is_no_weights(models, places):
+    folder = write_folder(models / "LLM" / "odd", "qwen2_5_vl", without=("model.safetensors",))
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}), encoding="utf-8")
+    assert find_models("language", [models]) == {}
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOTCONN])
+def test_a_folder_of_somebody_else_and_a_dead_mount_count_as_not_there(models, monkeypatch, number):
+    other = write_folder(models / "grounding-dino" / "mine", "grounding-dino")
+    denied = write_folder(models / "grounding-dino" / "theirs", "grounding-dino")
+    real = os.stat
+
+    def stat(path, *arguments, **options):
+        named = Path(path) if isinstance(path, str | os.PathLike) else Path()
+        # Of a folder that may not be entered it can be seen that it is there; of a dead mount not even that.
+        if denied in named.parents or (named == denied and number == errno.ENOTCONN):
+            raise OSError(number, os.strerror(number), str(path))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    with pytest.raises(OSError):
+        (denied / "config.json").is_file()
+    assert find_models("phrases", [models]) == {"mine": other}
+    with pytest.raises(LumosXError, match="There is no phrase detector"):
+        choose_model("phrases", str(denied / "model"), [models])
+
+
+def test_without_a_home_the_models_of_comfyui_are_found_nevertheless(models, monkeypatch):
+    pwd = pytest.importorskip("pwd")
+
+    def unknown(user):
+        raise KeyError(user)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    with pytest.raises(RuntimeError):
+        Path.home()
+    face = models / "insightface" / "det_10g.onnx"
+    write(face)
+    assert find_models("faces", [models]) == {"det_10g.onnx": face}
+    with pytest.raises(LumosXError, match="There is no face detector '~/det.onnx'"):
+        choose_model("faces", "~/det.onnx", [models])
 
 
 def test_hidden_and_partial_files_and_dangling_links_are_left_out(models):
@@ -228,17 +279,37 @@ def test_two_models_whose_short_names_are_the_same_keep_apart(models):
     assert find_models("language", [models]) == {"x/model": one, "b/x/model": two}
 
 
-def test_a_folder_may_be_given_that_holds_one_kind_only(tmp_path):
-    write(tmp_path / "sams" / "sam_vit_b_01ec64.pth", tmp_path / "cutters" / "sam_vit_l_0b3195.pth")
-    write_folder(tmp_path / "cutters" / "sam2.1-hiera-tiny", "sam2")
-    folders = [tmp_path / "sams", tmp_path / "cutters"]
-    assert list(find_models("masks", folders)) == ["sam_vit_l_0b3195.pth", "sam_vit_b_01ec64.pth", "sam2.1-hiera-tiny"]
+def test_folders_of_one_kind_are_searched_whatever_their_names(models, tmp_path):
+    cutters, dino = tmp_path / "cutters", tmp_path / "boxes" / "x" / "y" / "z" / "dino"
+    write(models / "sams" / "sam_vit_b_01ec64.pth", cutters / "old" / "sam_vit_l_0b3195.pth")
+    write_folder(cutters / "sam2.1-hiera-tiny", "sam2")
+    write_folder(dino, "grounding-dino")
+    names = ["old/sam_vit_l_0b3195.pth", "sam_vit_b_01ec64.pth", "sam2.1-hiera-tiny"]
+    assert list(find_models("masks", [models], own=[cutters])) == names
+    assert find_models("phrases", [models], own=[tmp_path / "boxes"]) == {"z/dino": dino}
+    assert choose_model("phrases", "z/dino", [models], own=[tmp_path / "boxes"]) == dino
+    assert choose_model("phrases", None, [models], own=[tmp_path / "boxes"]) == dino
 
 
-def test_a_folder_given_by_its_usual_name_is_looked_into_as_below_comfyuis_folder(tmp_path):
-    path = tmp_path / "insightface" / "models" / "buffalo_l" / "det_10g.onnx"
-    write(path)
-    assert find_models("faces", [tmp_path / "insightface"]) == {"buffalo_l/det_10g.onnx": path}
+def test_a_folder_of_one_kind_counts_after_comfyuis_and_before_the_hubs_cache(home, models, tmp_path):
+    cache = home / ".cache" / "huggingface" / "hub"
+    cached = write_folder(write_snapshot(cache, "me/dino"), "grounding-dino")
+    own = write_folder(tmp_path / "own" / "me" / "dino", "grounding-dino")
+    assert find_models("phrases", [models], own=[tmp_path / "own"]) == {"me/dino": own}
+    first = write_folder(models / "grounding-dino" / "me" / "dino", "grounding-dino")
+    assert find_models("phrases", [models], own=[tmp_path / "own"]) == {"me/dino": first}
+    assert find_models("phrases", []) == {"me/dino": cached}
+
+
+def test_a_model_that_two_of_the_folders_hold_is_listed_once(models):
+    path = write_folder(models / "LLM" / "Qwen-VL" / "Qwen3-VL-4B-Instruct", "qwen3_vl")
+    own = [models / "LLM", models / "LLM" / "Qwen-VL"]
+    assert find_models("language", [models], own=own) == {"Qwen-VL/Qwen3-VL-4B-Instruct": path}
+
+
+def test_folders_of_one_kind_are_named_where_there_is_no_model(models, tmp_path):
+    with pytest.raises(LumosXError, match=f"sam2, {tmp_path / 'cutters'} are used as well"):
+        choose_model("masks", None, [models], own=[tmp_path / "cutters"])
 
 
 def test_a_model_is_chosen_by_name_by_path_or_as_the_first(models, tmp_path):

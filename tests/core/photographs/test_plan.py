@@ -2,8 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lumosx_core.case_folder import check_names
 from lumosx_core.errors import LumosXError
-from lumosx_core.photographs.plan import PersonPlan, ScenePlan, check_plan, format_plan, parse_plan
+from lumosx_core.photographs.plan import PersonPlan, ScenePlan, check_plan, detector_word, format_plan, parse_plan
+from lumosx_core.photographs.prompt_reader import read_prompt
 
 TEXT = "man: denim jacket, white shirt | woman: light brown sweater || white lamp, bedside table || cozy room"
 PLAN = ScenePlan(
@@ -195,3 +197,97 @@ def test_people_with_words_of_their_own_are_no_warning(text, prompt):
 
 def test_the_prompt_is_compared_as_the_network_reads_it():
     assert check_plan(parse_plan("denim jacket: R&B shirt"), "A  denim\n jacket, R&amp;B shirt.") == []
+
+
+# What a case folder cannot hold
+
+
+def check_case_names(plan, name="video", prompt=PROMPT):
+    check_names(
+        name, prompt, [(person.word, person.attributes) for person in plan.people], plan.objects, plan.background
+    )
+
+
+def test_a_plan_that_a_case_folder_can_hold_is_accepted():
+    check_case_names(PLAN)
+    check_case_names(parse_plan(": face mask, v. neck shirt | man#2 || || v. big, warm: room"), name=None)
+
+
+@pytest.mark.parametrize(
+    "text, file",
+    [
+        ("|| Mt. Fuji", "objects/Mt. Fuji.png"),
+        ("|| black/white lamp", "objects/black/white lamp.png"),
+        ("|| || sea \\ sky", "background/sea \\ sky.png"),
+        ("|| || .net office", "background/.net office.png"),
+        ("man | woman: bell\a", "subjects/2/bell\a.png"),
+        ("man: face_paint", "subjects/1/face_paint.png"),
+        ("fullfullbody", "subjects/1/face_fullfullbody.png"),
+        ("man: " + "é" * 130, ".png"),
+    ],
+)
+def test_a_plan_that_only_a_case_folder_cannot_hold_is_refused_by_it_alone(text, file):
+    plan = parse_plan(text)
+    assert check_plan(plan, ". ".join(phrase for _, phrase in plan.labelled())) == []
+    message = error_of(check_case_names, plan)
+    assert "cannot become the file name" in message and file in message
+
+
+def test_a_case_name_that_the_caption_cannot_hold_is_refused():
+    assert "must not be empty, contain ';'" in error_of(check_case_names, PLAN, "a;b")
+
+
+# What a detector looks for
+
+
+@pytest.mark.parametrize(
+    "word, sought",
+    [
+        ("man", "man"),
+        ("man#2", "man"),
+        ("Woman#1", "woman"),
+        ("chef", "chef"),
+        ("Ada Lovelace", "ada lovelace"),
+        ("old man", "old man"),
+        ("first man", "first man"),
+        ("man on the left", "man on the left"),
+        ("woman with two children", "woman with two children"),
+        ("her brother", "brother"),
+        ("the other man#2", "man"),
+        # Several of a kind
+        ("men", "man"),
+        ("Women#3", "woman"),
+        ("people", "person"),
+        ("friends", "friend"),
+        ("two old men in hats", "old man in hats"),
+        ("both women", "woman"),
+        ("princess", "princess"),
+        ("glasses", "glasses"),
+        # Nobody
+        *dict.fromkeys(
+            ["", "one", "One#2", "other", "another", "the others", "first", "second", "last one"], "person"
+        ).items(),
+        *dict.fromkeys(
+            ["left one", "one in red", "the one on the right", "one of the men", "older one"], "person"
+        ).items(),
+        *dict.fromkeys(["couple", "twins", "two", "3", "a group of people", "he", "they", "both"], "person").items(),
+    ],
+)
+def test_a_detector_is_asked_for_one_person_who_can_be_seen(word, sought):
+    assert detector_word(word) == sought
+
+
+@pytest.mark.parametrize(
+    "prompt, sought",
+    [
+        ("Two women, one in a red hat and one in a blue hat.", {"person"}),
+        ("Two men talk. One wears a blue cap, the other wears a white cap.", {"person"}),
+        ("Both women wear sunglasses.", {"woman"}),
+        ("A man in a suit and a man on the left in a hat.", {"man"}),
+        ("A couple wears matching red hats.", {"person"}),
+    ],
+)
+def test_a_detector_can_see_the_people_that_the_rules_read(prompt, sought):
+    people = read_prompt(prompt).people
+    assert len(people) == 2
+    assert {detector_word(person.word) for person in people} == sought

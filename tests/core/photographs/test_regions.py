@@ -56,3 +56,27 @@ def test_empty_and_misshapen_masks_are_refused():
         region_of(torch.zeros(4, 4))
     with pytest.raises(LumosXError, match=r"\(1, 4, 4\), expected \(height, width\)"):
         region_of(torch.zeros(1, 4, 4))
+
+
+def test_a_region_with_a_hard_edge_is_like_the_same_one_in_floats():
+    random = torch.Generator().manual_seed(0)
+    hard = Region(3, 2, torch.rand(8, 9, generator=random) > 0.4)
+    soft = Region(3, 2, hard.opacity.float())
+    other = Region(6, 5, torch.rand(8, 9, generator=random))
+    image = torch.rand(20, 20, 3, generator=random)
+    assert hard.area == soft.area > 0 and hard.box == soft.box
+    assert hard.share_in(other) == pytest.approx(soft.share_in(other))
+    assert other.share_in(hard) == pytest.approx(other.share_in(soft))
+    assert hard.share_in(hard) == 1
+    assert torch.equal(hard.solid, soft.solid)
+    for one, same in ((hard.mask(20, 20), soft.mask(20, 20)), (hard.cut_out(image), soft.cut_out(image))):
+        assert one.dtype == torch.float32 and torch.equal(one, same)
+
+
+def test_a_region_is_solid_from_a_half_on():
+    assert Region(0, 0, torch.tensor([[0.0, 0.49, 0.5, 1.0]])).solid.tolist() == [[False, False, True, True]]
+
+
+def test_a_hard_mask_becomes_a_region():
+    region = region_of(torch.eye(4) > 0)
+    assert region.opacity.dtype == torch.float32 and region.area == 4

@@ -1,0 +1,41 @@
+"""How a scene is made of photographs: with which finders, and what is to be done where there is a choice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..errors import LumosXError
+from .finders import FaceFinder, PhraseFinder, Segmenter
+
+BACKGROUNDS = ("fill", "inpaint", "none")
+MISSING = ("error", "leave out")
+
+
+@dataclass(frozen=True)
+class Finders:
+    """How to get what finds things; each is asked for only when it is needed, so that nothing is loaded in vain."""
+
+    faces: Callable[[], FaceFinder]
+    phrases: Callable[[], PhraseFinder]
+    masks: Callable[[], Segmenter]
+
+
+@dataclass(frozen=True)
+class AutoSettings:
+    """
+    Args:
+        background: "fill" empties the photograph that shows most of its place, by the built-in fill, if the plan
+            names a background; "inpaint" leaves that to others and only says what to fill; "none" does neither.
+        missing: what to do if a part of the plan is not found: "error", or "leave out" with a warning.
+        feather: pixels over which the edge of a cut-out fades.
+    """
+
+    background: str = "fill"
+    missing: str = "error"
+    feather: float = 1.5
+
+    def __post_init__(self):
+        for name, value, known in (("background", self.background, BACKGROUNDS), ("missing", self.missing, MISSING)):
+            if value not in known:
+                raise LumosXError(f"{name} is {value!r}, expected one of: {', '.join(known)}.")
