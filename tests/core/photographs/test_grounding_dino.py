@@ -13,8 +13,8 @@ from lumosx_core.photographs.grounding_dino import GroundingDino, _network_size
 from lumosx_core.photographs.regions import Box
 
 pytest.importorskip("transformers")
-tiny_networks = pytest.importorskip("tiny_networks")
-
+import tiny_networks
+from tiny_networks import photograph
 
 SIZES = [(64, 85), (480, 700), (900, 300)]
 
@@ -27,14 +27,6 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def finder(folder):
     return GroundingDino.load(folder, threshold=0)
-
-
-def photograph(height, width):
-    """Soft colours with fine grain, in whole 255ths."""
-    random = torch.Generator().manual_seed(1)
-    soft = nn.functional.interpolate(torch.rand(1, 3, 8, 10, generator=random), size=(height, width), mode="bicubic")
-    image = soft[0].permute(1, 2, 0) + 0.4 * (torch.rand(height, width, 1, generator=random) - 0.5)
-    return image.clamp(0, 1).mul(255).round().div(255)
 
 
 def calls_of(finder, monkeypatch):

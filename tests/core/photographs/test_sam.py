@@ -4,16 +4,15 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import tiny_networks
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from torch import nn
+from tiny_networks import photograph
 
 from lumosx_core.errors import LumosXError, MissingPackageError
 from lumosx_core.photographs.regions import Box
 from lumosx_core.photographs.sam import _build, load_segmenter
-
-tiny_networks = pytest.importorskip("tiny_networks")
 
 SIZES = [(480, 700), (900, 350), (90, 60), (400, 400)]
 
@@ -50,14 +49,6 @@ def segmenter(paths, request):
 @pytest.fixture
 def checkpoint(paths):
     return path_of(paths, "checkpoint")
-
-
-def photograph(height, width):
-    """Soft colours with fine grain, in whole 255ths."""
-    random = torch.Generator().manual_seed(1)
-    soft = nn.functional.interpolate(torch.rand(1, 3, 8, 10, generator=random), size=(height, width), mode="bicubic")
-    image = soft[0].permute(1, 2, 0) + 0.4 * (torch.rand(height, width, 1, generator=random) - 0.5)
-    return image.clamp(0, 1).mul(255).round().div(255)
 
 
 def boxes_in(height, width):

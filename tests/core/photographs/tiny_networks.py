@@ -256,6 +256,14 @@ def write_sam2(folder: Path) -> Path:
     return folder
 
 
+def photograph(height: int, width: int) -> torch.Tensor:
+    """A picture of soft colours with fine grain, in whole 255ths."""
+    random = torch.Generator().manual_seed(1)
+    soft = nn.functional.interpolate(torch.rand(1, 3, 8, 10, generator=random), size=(height, width), mode="bicubic")
+    image = soft[0].permute(1, 2, 0) + 0.4 * (torch.rand(height, width, 1, generator=random) - 0.5)
+    return image.clamp(0, 1).mul(255).round().div(255)
+
+
 def _spread(model: nn.Module) -> None:
     """Noise on all weights: as initialised, many are so small, or zero, that the picture hardly changes the answer."""
     for parameter in model.parameters():
