@@ -116,6 +116,7 @@ def test_masks_are_those_of_transformers_sam(paths, height, width):
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_masks_are_those_of_transformers_sam2(paths, height, width):
     segmenter = load_segmenter(path_of(paths, "hub sam2"))
+    pytest.importorskip("torchvision", reason="transformers' own preparation for SAM 2 needs torchvision")
     from transformers import Sam2ImageProcessor, Sam2Processor
 
     processor = Sam2Processor(Sam2ImageProcessor(size={"height": 128, "width": 128}), target_size=128)
