@@ -94,8 +94,7 @@ def write_case(directory: str | Path, case: Case) -> None:
             from the layout (a phrase becomes a file name).
     """
     directory = Path(directory).resolve()
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise LumosXError(f"{directory} is in use. Give a new or an empty folder.")
+    check_unused(directory)
     case.scene.check()
     caption = _caption(case)
     files = _files(case.scene)
@@ -118,6 +117,12 @@ def write_case(directory: str | Path, case: Case) -> None:
         raise LumosXError(f"Cannot write the case folder {directory}: {error}.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_unused(directory: Path) -> None:
+    """Raise LumosXError unless a case can be written to the folder: it is not there yet, or empty."""
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise LumosXError(f"{directory} is in use. Give a new or an empty folder.")
 
 
 def check_names(

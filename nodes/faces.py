@@ -6,7 +6,7 @@ from comfy_api.latest import io, ui
 
 from ..lumosx_core.contact_sheet import COLOURS, FAINT
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.photographs.drawing import Mark
+from ..lumosx_core.photographs.drawing import Mark, note_of
 from ..lumosx_core.photographs.faces import ORDERS, crop_face, face_crop_box, faces_of_masks, order_faces, pick
 from ..lumosx_core.photographs.quality import face_warnings
 from .photograph_models import face_finder, model_input
@@ -99,7 +99,7 @@ class LumosXFaces(io.ComfyNode):
                 f"{i + 1}  {face.score:.2f}" if i in notes else f"{i + 1}  not picked",
                 COLOURS[i % len(COLOURS)] if i in notes else FAINT,
                 face_crop_box(face.box).within(height, width),
-                note="look at the warnings" if notes.get(i) else "",
+                note=note_of(notes.get(i, [])),
             )
             for i, face in enumerate(faces)
         ]

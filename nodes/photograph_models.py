@@ -19,20 +19,14 @@ from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.photographs.auto_settings import Finders
 from ..lumosx_core.photographs.face_detector import FaceDetector
 from ..lumosx_core.photographs.grounding_dino import GroundingDino
+from ..lumosx_core.photographs.known_models import INSIGHTFACE
 from ..lumosx_core.photographs.language_model import VisionLanguageModel
-from ..lumosx_core.photographs.models import choose_model, find_models
+from ..lumosx_core.photographs.models import choose_model, fetch_option, find_models, usual_folders
 from ..lumosx_core.photographs.sam import load_segmenter
 
 AUTO = "auto"
-_REGISTERED = {
-    "faces": ("insightface", "detection"),
-    "phrases": ("grounding-dino",),
-    "masks": ("sams", "sam2"),
-    "language": ("LLM", "VLM"),
-}
 _TOOLTIPS = {
-    "faces": "A detector of InsightFace, such as det_10g.onnx, in models/insightface. Its models are for "
-    "non-commercial research only.",
+    "faces": f"A detector of InsightFace, such as det_10g.onnx, in models/insightface. {INSIGHTFACE}.",
     "phrases": "GroundingDINO in the transformers format, a folder in models/grounding-dino.",
     "masks": "Segment Anything: a SAM 1 file, or a SAM or SAM 2 folder in the transformers format, in models/sams.",
     "language": "Qwen2.5-VL, or a model with the same interface, as a folder in models/LLM.",
@@ -45,17 +39,11 @@ def model_input(kind: str) -> io.Combo.Input:
         f"{_NAMES[kind]}_model",
         options=[AUTO, *find_models(kind, _folders(), own=_registered(kind))],
         default=AUTO,
-        tooltip=f"{_TOOLTIPS[kind]} auto: the first one found. To fetch one: lumosx download {_FETCH[kind]} --comfyui "
-        "PATH",
+        tooltip=f"{_TOOLTIPS[kind]} auto: the first one found. To fetch one: "
+        f"lumosx download {fetch_option(kind)} --comfyui PATH",
     )
 
 
-_FETCH = {
-    "faces": "--photographs",
-    "phrases": "--photographs",
-    "masks": "--photographs",
-    "language": "--photo-model qwen2.5-vl-7b",
-}
 # Bytes on the device beside the weights: of SAM's global attention, of a prompt with pictures.
 _WORKING = {"phrases": 2 * 10**9, "masks": 3 * 10**9, "language": 3 * 10**9}
 _NAMES = {"faces": "face", "phrases": "box", "masks": "mask", "language": "language"}
@@ -64,8 +52,7 @@ _NAMES = {"faces": "face", "phrases": "box", "masks": "mask", "language": "langu
 def face_finder(name: str, threshold: float) -> FaceDetector:
     cuda = comfy.model_management.get_torch_device().type == "cuda"
     path = _path("faces", name)
-    detector = _once("faces", (path, cuda, threshold), lambda: FaceDetector.load(path, threshold=threshold, cuda=cuda))
-    return detector
+    return _once("faces", (path, cuda, threshold), lambda: FaceDetector.load(path, threshold=threshold, cuda=cuda))
 
 
 def phrase_finder(name: str, threshold: float) -> _OnDevice:
@@ -198,5 +185,5 @@ def _folders() -> list[Path]:
 
 def _registered(kind: str) -> list[Path]:
     """Folders that other packs, or the user's extra_model_paths.yaml, have for models of a kind."""
-    names = [name for name in _REGISTERED[kind] if name in folder_paths.folder_names_and_paths]
+    names = [name for name in usual_folders(kind) if name in folder_paths.folder_names_and_paths]
     return [Path(path) for name in names for path in folder_paths.get_folder_paths(name)]

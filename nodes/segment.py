@@ -9,16 +9,16 @@ from comfy_api.latest import io, ui
 
 from ..lumosx_core.contact_sheet import COLOURS
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.photographs.drawing import Mark
+from ..lumosx_core.photographs.drawing import Mark, note_of
 from ..lumosx_core.photographs.faces import pick
-from ..lumosx_core.photographs.instances import Instance, View, find_instances
+from ..lumosx_core.photographs.instances import MOST_INSTANCES, Instance, View, find_instances
 from ..lumosx_core.photographs.mask_cleaning import clean
 from ..lumosx_core.photographs.quality import cut_out_warnings
 from .photograph_models import Progress, model_input, phrase_finder, segmenter
 from .photographs import BOXES_HELP, CATEGORY, BoundingBox, box_of, boxes_of_one, drawing, given_of, one_photograph
 
 _MOST_MASKS = 2**32  # bytes of masks of the photograph's own size
-_INSTANCES = {"best": 1, "all": None}
+_INSTANCES = {"best": 1, "all": MOST_INSTANCES}
 
 
 class LumosXSegment(io.ComfyNode):
@@ -117,8 +117,8 @@ class LumosXSegment(io.ComfyNode):
         finder, masks = phrase_finder(box_model, threshold), segmenter(mask_model, mask_threshold)
         progress = Progress(2)
         progress("phrases", 0, 1)
-        limit = {} if _INSTANCES[instances] is None else {"most": _INSTANCES[instances]}
-        found = find_instances(View(photograph, masks), wanted, finder, inside=inside[0], **limit)
+        view = View(photograph, masks)
+        found = find_instances(view, wanted, finder, inside=inside[0], most=_INSTANCES[instances])
         if lost := [phrase for phrase, each in zip(wanted, found, strict=True) if not each]:
             names = ", ".join(f'"{phrase}"' for phrase in lost)
             raise LumosXError(
@@ -138,9 +138,8 @@ class LumosXSegment(io.ComfyNode):
                 boxes.append(given_of(thing.box, phrase, thing.score))
                 notes = cut_out_warnings(f'"{phrase}"', cut_outs[-1][0], cleaned, (height, width))
                 warnings += notes
-                note = "look at the warnings" if notes else ""
                 colour = COLOURS[number % len(COLOURS)]
-                marks.append(Mark(f"{phrase}  {thing.score:.2f}", colour, thing.box, cleaned, note))
+                marks.append(Mark(f"{phrase}  {thing.score:.2f}", colour, thing.box, cleaned, note_of(notes)))
         text = "\n".join(warnings)
         return io.NodeOutput(
             cut_outs,

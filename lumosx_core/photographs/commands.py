@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import cache
 from pathlib import Path
 
 from ..errors import LumosXError
@@ -99,15 +100,14 @@ def _scene(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     """Raise LumosXError for what can be known to be wrong before the long work begins."""
+    from ..case_folder import check_unused
     from .mask_cleaning import check_feather
 
     for name in ("face_threshold", "box_threshold"):
         if not 0 < (value := getattr(options, name)) < 1:
             raise LumosXError(f"--{name.replace('_', '-')} is {value}, expected a number between 0 and 1.")
     check_feather(options.feather)
-    out = Path(options.out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise LumosXError(f"{out} is in use. Give a new or an empty folder.")
+    check_unused(Path(options.out))
     if options.preview and Path(options.preview).suffix.lower() not in PREVIEWS:
         ending = Path(options.preview).suffix
         raise LumosXError(f"--preview {options.preview} has the ending {ending!r}, expected {' or '.join(PREVIEWS)}.")
@@ -143,26 +143,22 @@ def _finders(options: argparse.Namespace):
 
     device, dtype = _device_and_dtype(options)
     folders = [Path(options.models)]
-    loaded: dict = {}
 
-    def once(kind: str, wanted: str | None, load):
-        if kind not in loaded:
-            loaded[kind] = load(choose_model(kind, wanted, folders))
-        return loaded[kind]
+    @cache
+    def faces():
+        path = choose_model("faces", options.face_model, folders)
+        return FaceDetector.load(path, threshold=options.face_threshold, cuda=device.type == "cuda")
 
-    return Finders(
-        lambda: once(
-            "faces",
-            options.face_model,
-            lambda path: FaceDetector.load(path, threshold=options.face_threshold, cuda=device.type == "cuda"),
-        ),
-        lambda: once(
-            "phrases",
-            options.box_model,
-            lambda path: GroundingDino.load(path, threshold=options.box_threshold, device=device, dtype=dtype),
-        ),
-        lambda: once("masks", options.mask_model, lambda path: load_segmenter(path, device=device, dtype=dtype)),
-    )
+    @cache
+    def phrases():
+        path = choose_model("phrases", options.box_model, folders)
+        return GroundingDino.load(path, threshold=options.box_threshold, device=device, dtype=dtype)
+
+    @cache
+    def masks():
+        return load_segmenter(choose_model("masks", options.mask_model, folders), device=device, dtype=dtype)
+
+    return Finders(faces, phrases, masks)
 
 
 def _device_and_dtype(options: argparse.Namespace):

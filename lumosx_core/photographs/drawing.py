@@ -45,6 +45,11 @@ class Mark:
     note: str = ""
 
 
+def note_of(warnings: Sequence[str]) -> str:
+    """The note on the mark of something that was warned of."""
+    return "look at the warnings" if warnings else ""
+
+
 def draw_findings(image: Tensor, marks: Sequence[Mark]) -> Image.Image:
     """Draw marks over a photograph: tinted masks with a contour, boxes, and tags that do not cover each other.
 

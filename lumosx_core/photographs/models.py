@@ -117,17 +117,27 @@ def choose_model(kind: Kind, wanted: str | None, folders: Sequence[Path], *, own
     )
 
 
+def usual_folders(kind: Kind) -> tuple[str, ...]:
+    """The names of the folders in which ComfyUI's packs keep models of a kind, the most usual first."""
+    return _FORMS[kind].folders
+
+
+def fetch_option(kind: Kind) -> str:
+    """The option of `lumosx download` that fetches the best model of a kind."""
+    best = models_of(kind)[0].name
+    return "--photographs" if best in DEFAULTS else f"--photo-model {best}"
+
+
 def missing_model(
     kind: Kind, folders: Sequence[Path], wanted: str | None = None, *, own: Sequence[Path] = ()
 ) -> LumosXError:
     """The error that says what to fetch, and where it goes, when no model of a kind is found."""
     form, known = _FORMS[kind], models_of(kind)
     models = Path(folders[0]) if folders else Path("models")
-    option = "--photographs" if known[0].name in DEFAULTS else f"--photo-model {known[0].name}"
     name = f" {wanted!r}, nor any other" if wanted else ""
     return LumosXError(
-        f'There is no {form.noun}{name}. Run: lumosx download {option} "{models}". It fetches {known[0]} into '
-        f"{models / known[0].folder}. Others, with --photo-model NAME: {'; '.join(map(str, known[1:]))}. Models of "
+        f'There is no {form.noun}{name}. Run: lumosx download {fetch_option(kind)} "{models}". It fetches '
+        f"{known[0]} into {models / known[0].folder}. Others, with --photo-model NAME: {'; '.join(map(str, known[1:]))}. Models of "
         f"other packs in {', '.join([*form.folders, *map(str, own)])} are used as well."
     )
 

@@ -17,6 +17,7 @@ SAME_PERSON = 0.6
 SAME_THING = 0.5
 # A face belongs to the person in whose box it lies high up: its centre within this share of the height.
 FACE_WITHIN = 0.5
+NOT_THEIRS = 10.0  # as a distance of a face: more than any within a box, and finite, as the assignment asks for
 # A body around a face, in widths and heights of the face: shoulders three faces wide, a figure seven and a half high.
 BODY_SIDE, BODY_ABOVE, BODY_BELOW = 1.2, 0.4, 6.0
 STRAY = 0.5  # a thing is somebody else's if it lies this much more in their region than in one's own
@@ -86,10 +87,10 @@ def _give_faces(people: list[Person], faces: Sequence[Face]) -> tuple[list[Perso
         return people, list(faces)
     costs = [[_distance(face.box, person.box) for person in people] for face in faces]
     people, unclaimed = list(people), []
-    pairs = dict(_cheapest([[min(cost, 10.0) for cost in row] for row in costs]))
+    pairs = dict(_cheapest(costs))
     for f, face in enumerate(faces):
         p = pairs.get(f)
-        if p is None or costs[f][p] == float("inf"):
+        if p is None or costs[f][p] == NOT_THEIRS:
             unclaimed.append(face)
         else:
             people[p] = replace(people[p], face=face)
@@ -97,13 +98,13 @@ def _give_faces(people: list[Person], faces: Sequence[Face]) -> tuple[list[Perso
 
 
 def _distance(face: Box, person: Box) -> float:
-    """How far a face is from where a person's face would be, in shares of the person's box; infinite if not in it."""
+    """How far a face is from where a person's face would be, in shares of the person's box; or NOT_THEIRS."""
     x, y = face.centre
     if not person.width or not person.height:
-        return float("inf")
+        return NOT_THEIRS
     right, down = (x - person.left) / person.width, (y - person.top) / person.height
     if not 0 <= right <= 1 or not 0 <= down <= FACE_WITHIN or face.width > 1.2 * person.width:
-        return float("inf")
+        return NOT_THEIRS
     return abs(right - 0.5) + down
 
 

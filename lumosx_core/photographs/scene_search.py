@@ -14,7 +14,7 @@ from ..phrases import split_number
 from ..scene import Reference, Scene, Subject
 from .auto_settings import AutoSettings, Finders
 from .background import background_mask, fill
-from .drawing import Mark
+from .drawing import Mark, note_of
 from .faces import crop_face, face_crop_box
 from .finders import Progress
 from .instances import Instance, View, find_instances
@@ -290,7 +290,7 @@ class SceneSearch:
         notes = cut_out_warnings(f'"{found.phrase}"{owner}', picture, region, tuple(image.shape[:2]))
         self.warnings += notes
         mark = f"{found.phrase} {found.instance.score:.2f}"
-        self.marks[found.photograph].append(Mark(mark, colour, found.instance.box, region, _short(notes)))
+        self.marks[found.photograph].append(Mark(mark, colour, found.instance.box, region, note_of(notes)))
         return Reference(found.phrase, picture)
 
     def _place(self) -> tuple[int, Tensor]:
@@ -319,7 +319,7 @@ class SceneSearch:
 
     def _mark(self, index: int, label: str, colour: str, box: Box, notes: Sequence[str] = ()) -> None:
         box = box.within(*self.photographs[index].shape[:2])
-        self.marks[index].append(Mark(label, colour, box, None, _short(notes)))
+        self.marks[index].append(Mark(label, colour, box, None, note_of(notes)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -332,7 +332,3 @@ class _Found:
 def _same(one: Instance, other: Instance) -> bool:
     """Whether two objects are one thing ("lamp" and "white lamp" find the same)."""
     return one.box.iou(other.box) > SAME_OBJECT
-
-
-def _short(notes: Sequence[str]) -> str:
-    return "look at the warnings" if notes else ""
