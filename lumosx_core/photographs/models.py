@@ -137,8 +137,8 @@ def missing_model(
     name = f" {wanted!r}, nor any other" if wanted else ""
     return LumosXError(
         f'There is no {form.noun}{name}. Run: lumosx download {fetch_option(kind)} "{models}". It fetches '
-        f"{known[0]} into {models / known[0].folder}. Others, with --photo-model NAME: {'; '.join(map(str, known[1:]))}. "
-        f"Models of other packs in {', '.join([*form.folders, *map(str, own)])} are used as well."
+        f"{known[0]} into {models / known[0].folder}. Others, with --photo-model NAME: "
+        f"{'; '.join(map(str, known[1:]))}. Models of other packs in {', '.join([*form.folders, *map(str, own)])} are used as well."
     )
 
 
