@@ -135,10 +135,11 @@ def missing_model(
     form, known = _FORMS[kind], models_of(kind)
     models = Path(folders[0]) if folders else Path("models")
     name = f" {wanted!r}, nor any other" if wanted else ""
+    others = "; ".join(map(str, known[1:]))
     return LumosXError(
-        f'There is no {form.noun}{name}. Run: lumosx download {fetch_option(kind)} "{models}". It fetches '
-        f"{known[0]} into {models / known[0].folder}. Others, with --photo-model NAME: "
-        f"{'; '.join(map(str, known[1:]))}. Models of other packs in {', '.join([*form.folders, *map(str, own)])} are used as well."
+        f'There is no {form.noun}{name}. Run: lumosx download {fetch_option(kind)} "{models}". It fetches {known[0]} '
+        f"into {models / known[0].folder}. Others, with --photo-model NAME: {others}. Models of other packs in "
+        f"{', '.join([*form.folders, *map(str, own)])} are used as well."
     )
 
 
