@@ -8,6 +8,7 @@ Shapes: B videos, L tokens (video, then pictures), D channels, J text tokens.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,6 +33,9 @@ class Relations:
         csam: False lets every token see every token, as in plain Wan2.1.
         attention: the attention function used for all calls.
         text_bias: (J,), added to the logits of each text token; None: nothing is added.
+        key_bias: (L,) float32, added to the logits of each token that the video looks at; None: nothing is added.
+        observe: is shown the queries (B, N, Lq, d) and keys (B, N, L, d) of each self-attention, positions applied, to
+            look at and leave as they are; None: nobody looks.
     """
 
     layout: ReferenceLayout
@@ -43,6 +47,8 @@ class Relations:
     csam: bool = True
     attention: AttentionFunction = scaled_dot_product_attention
     text_bias: Tensor | None = None
+    key_bias: Tensor | None = None
+    observe: Callable[[Tensor, Tensor], None] | None = None
 
     @property
     def picture_tokens(self) -> int:
@@ -63,12 +69,23 @@ class Relations:
         *,
         device: torch.device,
         r2pe: bool = True,
+        strengths: Sequence[float] | None = None,
         **options,
     ) -> Relations:
-        """Prepare the relations of `layout` for a video of `frames` x `grid` tokens on `device`."""
+        """Prepare the relations of `layout` for a video of `frames` x `grid` tokens on `device`.
+
+        Args:
+            strengths: R numbers above 0 that multiply the weight which the video's attention gives each picture; None:
+                all are 1.
+        """
         cos, sin = rotary_table(token_positions(layout, frames, *grid, r2pe=r2pe), head_dim, device=device)
         words = word_weights(phrase_mask.to(device), layout)
-        return cls(layout, grid, cos, sin, words, **options)
+        key_bias = None
+        if strengths is not None:
+            tokens = grid[0] * grid[1]
+            per_picture = torch.tensor(strengths, dtype=torch.float32).log().repeat_interleave(tokens)
+            key_bias = torch.cat([torch.zeros(frames * tokens), per_picture]).to(device)
+        return cls(layout, grid, cos, sin, words, key_bias=key_bias, **options)
 
 
 def relational_block(
@@ -105,10 +122,18 @@ def self_attention(module: nn.Module, x: Tensor, relations: Relations, *, video_
     q = rotate(q, relations.cos[:asking], relations.sin[:asking]).to(v.dtype)
     k = rotate(_heads(module, module.norm_k(module.k(x))), relations.cos, relations.sin).to(v.dtype)
     q, k, v = (part.transpose(1, 2) for part in (q, k, v))
+    if relations.observe is not None:
+        relations.observe(q, k)
+    attention, bias = relations.attention, relations.key_bias
+    if bias is not None:
+        bias = bias.to(q.dtype).view(1, 1, 1, -1)
     if relations.csam and not video_only:  # the video sees everything with CSAM, too
-        out = grouped_self_attention(q, k, v, relations.layout, relations.picture_tokens, relations.attention)
+        out = grouped_self_attention(q, k, v, relations.layout, relations.picture_tokens, attention, bias)
+    elif bias is None or video_only:
+        out = attention(q, k, v, attn_mask=bias)
     else:
-        out = relations.attention(q, k, v)
+        video, pictures = q[:, :, : relations.video_tokens], q[:, :, relations.video_tokens :]
+        out = torch.cat([attention(video, k, v, attn_mask=bias), attention(pictures, k, v)], dim=2)
     return module.o(out.transpose(1, 2).flatten(2))
 
 

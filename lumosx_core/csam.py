@@ -36,6 +36,7 @@ def grouped_self_attention(
     layout: ReferenceLayout,
     picture_tokens: int,
     attention: AttentionFunction = scaled_dot_product_attention,
+    video_bias: Tensor | None = None,
 ) -> Tensor:
     """Self-attention over the ranges of CSAM, without any mask.
 
@@ -45,6 +46,7 @@ def grouped_self_attention(
     Args:
         q, k, v: (B, N, L, d), positions already applied.
         picture_tokens: P.
+        video_bias: broadcasts to (B, N, V, L), added to the logits of the video's queries; None: nothing is added.
 
     Returns:
         (B, N, L, d).
@@ -55,7 +57,7 @@ def grouped_self_attention(
         if group:
             by_size[len(group)].append([video_tokens + picture_tokens * end for end in (group.start, group.stop)])
 
-    outputs = {0: attention(q[:, :, :video_tokens], k, v)}
+    outputs = {0: attention(q[:, :, :video_tokens], k, v, attn_mask=video_bias)}
     for ranges in by_size.values():
         groups = (torch.stack([x[:, :, start:stop] for start, stop in ranges], dim=1).flatten(0, 1) for x in (q, k, v))
         out = attention(*groups).unflatten(0, (q.shape[0], len(ranges)))

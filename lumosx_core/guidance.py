@@ -11,7 +11,7 @@ from .solver import sample_dpmpp_2m
 
 
 def sample_guided(
-    velocity: Callable[[Tensor, Tensor, bool], Tensor],
+    velocity: Callable[[Tensor, float, Tensor, bool], Tensor],
     noise: Tensor,
     *,
     steps: int,
@@ -22,8 +22,8 @@ def sample_guided(
     """Sample with DPM-Solver++(2M).
 
     Args:
-        velocity: (latents, timestep (B,), negative) -> what the network predicts; `negative` asks for the prediction
-            for the negative prompt.
+        velocity: (latents, sigma, timestep (B,), negative) -> what the network predicts; `negative` asks for the
+            prediction for the negative prompt.
         noise: (B, 16, T, h, w), on the device that shall compute.
         steps, shift: of the schedule.
         cfg: guidance, how far to move from the negative prediction to the other; 1 does without the negative one.
@@ -36,10 +36,11 @@ def sample_guided(
 
     def predict_clean(latents: Tensor, sigma: Tensor, step: int) -> Tensor:
         timestep = timesteps[step].expand(len(latents))
-        guided = velocity(latents, timestep, False)
+        level = sigma.item()
+        guided = velocity(latents, level, timestep, False)
         if cfg != 1:
-            negative = velocity(latents, timestep, True)
+            negative = velocity(latents, level, timestep, True)
             guided = negative + cfg * (guided - negative)
-        return latents - sigma.item() * guided
+        return latents - level * guided
 
     return sample_dpmpp_2m(predict_clean, noise, flow_sigmas(steps, shift), callback)

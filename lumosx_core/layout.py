@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .errors import LumosXError
@@ -46,6 +47,12 @@ class ReferenceLayout:
             groups.append(range(start, start + size))
             start += size
         return tuple(groups)
+
+    def only(self, pictures: Sequence[int]) -> ReferenceLayout:
+        """The layout of some of the pictures, indices into 0..R-1 in rising order; subjects without any are gone."""
+        kept = set(pictures)
+        sizes = [sum(picture in kept for picture in group) for group in self.groups]
+        return ReferenceLayout(sum(sizes[: self.standalone]), tuple(size for size in sizes[self.standalone :] if size))
 
     def check(self, references: int) -> None:
         """Raise LumosXError unless the layout describes exactly `references` pictures."""

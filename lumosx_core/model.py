@@ -7,6 +7,7 @@ J text tokens, D channels.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -192,6 +193,7 @@ class LumosXModel(nn.Module):
         phrase_mask: Tensor | None = None,
         *,
         include_references: bool = False,
+        strengths: Sequence[float] | None = None,
     ) -> Tensor:
         """Predict the velocity (noise minus clean latents).
 
@@ -205,6 +207,8 @@ class LumosXModel(nn.Module):
             phrase_mask: (R, text_len) or (B, R, text_len) bool, the text tokens that name each picture. None: no
                 picture has words.
             include_references: also return what is predicted for the pictures.
+            strengths: R numbers above 0 that multiply the weight which the video's attention gives each picture; None:
+                all are 1, as released. (To leave a picture out, see `SeenPictures.choose`.)
 
         Returns:
             (B, 16, T, H, W), or (B, 16, T+R, H, W) with include_references; float32.
@@ -214,6 +218,11 @@ class LumosXModel(nn.Module):
         """
         config = self.config
         layout, phrase_mask = self._check(video, timestep, text, references, layout, phrase_mask)
+        if strengths is not None and not (len(strengths) == layout.pictures and all(s > 0 for s in strengths)):
+            raise LumosXError(
+                f"strengths are {list(strengths)}, expected {layout.pictures} numbers above 0, one for each picture. "
+                f"Leave a picture out of references, layout and phrase_mask instead of giving it 0."
+            )
         batch, _, frames, height, width = video.shape
 
         # 1. Pictures become further frames behind the video.
@@ -252,6 +261,7 @@ class LumosXModel(nn.Module):
             mcam_ratio=config.mcam_ratio,
             attention=self.attention,
             text_bias=text_bias,
+            strengths=strengths,
         )
         for block in self.blocks[:-1]:
             tokens = block(tokens, modulation, text, relations)

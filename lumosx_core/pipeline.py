@@ -18,6 +18,7 @@ from torch import Tensor
 from .checkpoint import load_model, open_network
 from .errors import LumosXError
 from .guidance import sample_guided
+from .influence import Influence, SeenPictures
 from .layout import ReferenceLayout
 from .model_files import ModelFiles, find_model_files
 from .phrases import check_prompt_length, clean_prompt, phrase_mask
@@ -35,6 +36,8 @@ NEGATIVE_PROMPT = (
     "静止不动的画面，杂乱的背景，三条腿，背景人很多，倒着走"
 )
 
+NEGATIVE_REFERENCES = ("kept", "dropped")
+
 Progress = Callable[[str, int, int], None]
 """Called as (stage, done, total): "text", "pictures", "sampling" (total: steps) and "decoding" (total: videos)."""
 
@@ -50,6 +53,8 @@ class Settings:
         steps, shift: of the noise schedule.
         cfg: guidance, how far to move from the negative prompt to the prompt; 1 does without the negative prompt.
         seed: 0 to 2**64 - 1; the noise is the one ComfyUI makes of it.
+        negative_references: whether the negative pass sees the pictures, too: "kept", as released, or "dropped", which
+            makes guidance push towards them as it does towards the prompt.
 
     Raises:
         LumosXError: a value that is not possible, with the nearest one that is.
@@ -64,6 +69,7 @@ class Settings:
     cfg: float = 6.0
     seed: int = 0
     negative_prompt: str = NEGATIVE_PROMPT
+    negative_references: str = "kept"
 
     def __post_init__(self):
         check_video_size(self.width, self.height, self.frames)
@@ -75,6 +81,11 @@ class Settings:
             raise LumosXError(f"seed is {self.seed}, expected a whole number from 0 to 2**64 - 1. Use {nearest}.")
         if not math.isfinite(self.cfg):
             raise LumosXError(f"cfg is {self.cfg}, expected a finite number. The released model uses 6.")
+        if self.negative_references not in NEGATIVE_REFERENCES:
+            raise LumosXError(
+                f"negative_references is {self.negative_references!r}, expected one of "
+                f"{', '.join(NEGATIVE_REFERENCES)}. The released model has them kept."
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +98,7 @@ class Conditions:
         text, negative_text: (1, n, text_dim).
         references: (1, 16, R, h, w).
         phrase_mask: (R, text_len), positions of the positive prompt; used for the negative pass too, as released.
+        influence: how strongly and when each picture is looked at; None: as released.
     """
 
     text: Tensor
@@ -94,6 +106,7 @@ class Conditions:
     references: Tensor
     layout: ReferenceLayout
     phrase_mask: Tensor
+    influence: Influence | None = None
 
 
 class LumosXPipeline:
@@ -184,7 +197,7 @@ class LumosXPipeline:
         canvases = [fit_on_canvas(reference.image, settings.height, settings.width) for reference in references]
         latents = vae.encode_pictures(torch.stack(canvases))
         progress("pictures", len(references), len(references))
-        return Conditions(text[None], negative_text[None], latents, scene.layout, mask)
+        return Conditions(text[None], negative_text[None], latents, scene.layout, mask, scene.influence)
 
     @torch.no_grad()
     def sample(self, conditions: Conditions, settings: Settings, *, progress: Progress | None = None) -> Tensor:
@@ -198,14 +211,17 @@ class LumosXPipeline:
         model = load_model(self.files.diffusion_model, device=self.device, dtype=self.dtype)
         texts = {False: conditions.text, True: conditions.negative_text}
 
-        def velocity(latents: Tensor, timestep: Tensor, negative: bool) -> Tensor:
+        references, phrase_mask = conditions.references.to(self.device), conditions.phrase_mask.to(self.device)
+        pictures = conditions.layout.pictures
+        influence = conditions.influence or Influence.released(pictures)
+
+        def velocity(latents: Tensor, sigma: float, timestep: Tensor, negative: bool) -> Tensor:
+            dropped = negative and settings.negative_references == "dropped"
+            strengths = (0.0,) * pictures if dropped else influence.at(sigma)
+            seen = SeenPictures.choose(conditions.layout, phrase_mask, references, strengths)
+            text = texts[negative].to(self.device).expand(settings.batch, -1, -1)
             return model(
-                latents,
-                timestep,
-                texts[negative].to(self.device).expand(settings.batch, -1, -1),
-                conditions.references.to(self.device),
-                conditions.layout,
-                conditions.phrase_mask.to(self.device),
+                latents, timestep, text, seen.references, seen.layout, seen.phrase_mask, strengths=seen.strengths
             )
 
         return sample_guided(

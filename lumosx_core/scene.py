@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .errors import LumosXError
+from .influence import Influence, check_span, check_strength
 from .layout import ReferenceLayout
 
 
@@ -19,12 +20,15 @@ class Reference:
         phrase: the words of the prompt that name what the picture shows, e.g. "denim jacket". Every occurrence in
             the prompt is meant; "man#2" means the second one only. Empty: bound to no words.
         image: (H, W, 3) float, 0..1, of any size.
+        strength: how strongly the video looks at it, 0 to 10; 1 is the released model, 0 as if it were not there.
     """
 
     phrase: str
     image: Tensor
+    strength: float = 1.0
 
     def __post_init__(self):
+        check_strength(self.strength, f"the picture of {self.phrase!r}")
         if not self.image.is_floating_point():
             raise LumosXError(
                 f"The picture of {self.phrase!r} has dtype {self.image.dtype}, expected float in 0..1. Divide a "
@@ -39,13 +43,25 @@ class Reference:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """One person (or other main figure): a face and what belongs to it."""
+    """One person (or other main figure): a face and what belongs to it.
+
+    Args:
+        attributes: what the person wears or carries. Further pictures of the face, or of a garment, stand here, too,
+            with the same phrase.
+        strength: multiplies the strength of each of its pictures.
+        start, end: the stretch of the schedule in which the subject is seen, as shares of it, 0 to 1.
+    """
 
     face: Reference | None
     attributes: tuple[Reference, ...] = ()
+    strength: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
 
     def __post_init__(self):
         object.__setattr__(self, "attributes", tuple(self.attributes))
+        check_strength(self.strength, "a subject")
+        check_span(self.start, self.end, "A subject")
 
     @property
     def references(self) -> tuple[Reference, ...]:
@@ -79,6 +95,18 @@ class Scene:
     def layout(self) -> ReferenceLayout:
         """How `references` is divided into groups."""
         return ReferenceLayout(len(self.standalone), tuple(len(subject.references) for subject in self.subjects))
+
+    @property
+    def influence(self) -> Influence:
+        """How strongly and when the video looks at each of `references`."""
+        standalone = [(reference.strength, (0.0, 1.0)) for reference in self.standalone]
+        of_subjects = [
+            (subject.strength * reference.strength, (subject.start, subject.end))
+            for subject in self.subjects
+            for reference in subject.references
+        ]
+        both = standalone + of_subjects
+        return Influence(tuple(strength for strength, _ in both), tuple(span for _, span in both))
 
     def labelled(self) -> Iterator[tuple[str, Reference]]:
         """Each picture in the network's order with the name a message calls it by, e.g. "attribute 2 of subject 1"."""

@@ -52,6 +52,12 @@ def timesteps_at(sigmas: Tensor) -> Tensor:
     return (sigmas[:-1] * 1000).long()
 
 
+def sigma_at(percent: float, shift: float = 8.0) -> float:
+    """The noise level at a share of the schedule: 0 is its start, 1 its end; as ComfyUI counts for Wan2.1."""
+    s = 1 - percent
+    return shift * s / (1 + (shift - 1) * s)
+
+
 def _levels(steps: int, shift: float) -> np.ndarray:
     if steps < 1:
         raise LumosXError(f"steps is {steps}, expected 1 or more. The released model uses 50.")

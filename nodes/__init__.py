@@ -4,6 +4,7 @@ a video, sample."""
 from comfy_api.latest import ComfyExtension, io
 
 from .auto_scene import LumosXAutoScene
+from .example_picture import LumosXExamplePicture
 from .faces import LumosXFaces
 from .load import LumosXApply, LumosXLoadModel, LumosXLoadTextEncoder
 from .preview import LumosXPreviewScene
@@ -19,6 +20,7 @@ class LumosXExtension(ComfyExtension):
             LumosXLoadModel,
             LumosXLoadTextEncoder,
             LumosXApply,
+            LumosXExamplePicture,
             LumosXFaces,
             LumosXSegment,
             LumosXAutoScene,

@@ -9,6 +9,7 @@ a scene passes through untouched.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -23,9 +24,12 @@ from comfy.patcher_extension import WrappersMP
 from ..lumosx_core.block import Relations, relational_block
 from ..lumosx_core.csam import scaled_dot_product_attention
 from ..lumosx_core.errors import LumosXError
+from ..lumosx_core.influence import Influence, SeenPictures
 from ..lumosx_core.layout import ReferenceLayout
+from ..lumosx_core.schedule import sigma_at
 
 KEY = "lumosx"
+REFERENCES = "time_dim_concat"  # native Wan's name for frames that follow the video
 TIMESTEP_KEY = "lumosx_timestep"  # in transformer_options: the integer timestep of the released schedule
 
 
@@ -38,6 +42,9 @@ class SceneConditioning:
 
     layout: ReferenceLayout
     phrase_mask: torch.Tensor  # (R, 512) bool, CPU
+    influence: Influence
+    labels: tuple[str, ...]  # the phrase of each picture, for what is shown to the artist
+    level: Callable[[float], float] = sigma_at  # the noise level at a share of the model's schedule
 
 
 class UnreadScene(comfy.conds.CONDConstant):
@@ -56,6 +63,16 @@ class UnreadScene(comfy.conds.CONDConstant):
         return super().process_cond(**kwargs)
 
 
+class WholePictures(comfy.conds.CONDRegular):
+    """Reference latents that no context window cuts, not even where there are as many of them as frames."""
+
+    def _copy_with(self, cond):
+        return self
+
+    def process_cond(self, batch_size, **kwargs):
+        return comfy.conds.CONDRegular(self.cond).process_cond(batch_size, **kwargs)
+
+
 @dataclass(frozen=True)
 class RelationalOptions:
     """The knobs of LumosX Apply."""
@@ -67,7 +84,7 @@ class RelationalOptions:
 
 def attach_scene(conditioning: list, scene: SceneConditioning, reference_latents: torch.Tensor) -> list:
     """Return the conditioning with the scene in it. reference_latents: (1, 16, R, H/8, W/8), as the VAE gave them."""
-    conditioning = node_helpers.conditioning_set_values(conditioning, {"time_dim_concat": reference_latents})
+    conditioning = node_helpers.conditioning_set_values(conditioning, {REFERENCES: reference_latents})
     for _, values in conditioning:
         # A model condition needs no support in the model's own list of conditions, unlike other values.
         values["model_conds"] = {**values.get("model_conds", {}), KEY: UnreadScene(scene)}
@@ -99,21 +116,27 @@ def patch_model(model, options: RelationalOptions):
     ):
         model.remove_wrappers_with_key(kind, KEY)
         model.add_wrapper_with_key(kind, KEY, wrapper)
-    model.add_object_patch("memory_usage_factor_conds", ("time_dim_concat",))
+    model.add_object_patch("memory_usage_factor_conds", (REFERENCES,))
     return model
 
 
 def _read_scenes(executor, model, noise_shape, conds, *args, **kwargs):
     """Unwrap the scenes, and let ComfyUI reserve memory for the pictures, too: it counts the noise only."""
+    level = model.get_model_object("model_sampling").percent_to_sigma
     pictures = 0
+    scenes = {}  # what was one scene stays one: only then do positive and negative run together
     read = {}
     for name, group in conds.items():
         read[name] = []
         for cond in group:
-            scene = cond.get("model_conds", {}).get(KEY)
-            if scene is not None:
-                pictures = max(pictures, scene.cond.layout.pictures)
-                cond = {**cond, "model_conds": {**cond["model_conds"], KEY: comfy.conds.CONDConstant(scene.cond)}}
+            unread = cond.get("model_conds", {}).get(KEY)
+            if unread is not None:
+                scene = scenes.setdefault(id(unread.cond), replace(unread.cond, level=level))
+                pictures = max(pictures, scene.layout.pictures)
+                cond = {**cond, "model_conds": {**cond["model_conds"], KEY: comfy.conds.CONDConstant(scene)}}
+                if REFERENCES in cond:  # the model would put them into a condition that windows do cut
+                    latents = model.model.process_latent_in(cond.pop(REFERENCES))
+                    cond["model_conds"][REFERENCES] = WholePictures(latents)
             read[name].append(cond)
     noise_shape = list(noise_shape)
     noise_shape[2] += pictures
@@ -139,13 +162,17 @@ def _run_with_scene(
     height, width = x.shape[-2:]
     _check(scene, x, context, time_dim_concat, network)
 
+    strengths = scene.influence.at(transformer_options["sigmas"][0].item(), scene.level)
+    seen = SeenPictures.choose(scene.layout, scene.phrase_mask, time_dim_concat, strengths)
+
     # Wan pads odd sizes with the opposite edge, LumosX with zeros.
     padding = (0, width % 2, 0, height % 2)
-    x, references = F.pad(x, padding), F.pad(time_dim_concat, padding)
+    x = F.pad(x, padding)
+    references = F.pad(seen.references, padding) if seen.layout.pictures else None
 
     relations = Relations.build(
-        scene.layout,
-        scene.phrase_mask,
+        seen.layout,
+        seen.phrase_mask,
         x.shape[2],
         (x.shape[-2] // 2, x.shape[-1] // 2),
         network.dim // network.num_heads,
@@ -153,6 +180,7 @@ def _run_with_scene(
         r2pe=options.r2pe,
         csam=options.csam,
         mcam_ratio=options.mcam_ratio,
+        strengths=seen.strengths,
     )
     if transformer_options.get("rope_options") is not None:
         relations = _with_host_positions(relations, network, x, transformer_options)
@@ -210,8 +238,7 @@ def _check(scene: SceneConditioning, x, context, references, network) -> None:
         found = 0 if references is None else references.shape[2]
         raise LumosXError(
             f"The scene has {scene.layout.pictures} pictures, but {found} reference latents reached the model. Another "
-            f"node changed them: with context windows choose another video length, else connect LumosX Scene To Video "
-            f"straight to the sampler."
+            f"node changed them: connect LumosX Scene To Video straight to the sampler."
         )
     if references.shape[-2:] != x.shape[-2:]:
         (made_height, made_width), (height, width) = references.shape[-2:], x.shape[-2:]

@@ -14,8 +14,13 @@ from safetensors import safe_open
 from ..lumosx_core.checkpoint import open_checkpoint, open_network
 from ..lumosx_core.detect import QUANTISATION, native_names
 from ..lumosx_core.errors import LumosXError
+from ..lumosx_core.tiny import tiny_files
 from .clip_bridge import load_umt5
 from .comfy_bridge import RelationalOptions, patch_model
+
+# lumosx-tiny stands in the lists of models like any file, so that a first video needs no download.
+for _folder, _file in tiny_files().by_folder.items():
+    folder_paths.add_model_folder_path(_folder, str(_file.parent))
 
 _DTYPES = {"default": None, "fp8_e4m3fn": torch.float8_e4m3fn, "fp8_e5m2": torch.float8_e5m2}
 _CHOOSE_UMT5 = "Choose the umt5 file that belongs to Wan2.1, e.g. umt5_xxl_fp8_e4m3fn_scaled.safetensors."
@@ -44,7 +49,7 @@ class LumosXLoadModel(io.ComfyNode):
                     tooltip="How weights are kept in memory. default: as in the file.",
                 ),
             ],
-            outputs=[io.Model.Output()],
+            outputs=[io.Model.Output(tooltip="Obeys a LumosX scene. LoRA loaders stand between it and the sampler.")],
         )
 
     @classmethod
@@ -85,7 +90,7 @@ class LumosXLoadTextEncoder(io.ComfyNode):
                     tooltip="A UMT5 file in models/text_encoders.",
                 )
             ],
-            outputs=[io.Clip.Output()],
+            outputs=[io.Clip.Output(tooltip="The text encoder, for LumosX Scene To Video.")],
         )
 
     @classmethod
@@ -134,7 +139,7 @@ class LumosXApply(io.ComfyNode):
             "conditioning the model is unchanged. Use it behind loaders other than LumosX Load Model, or to change "
             "the settings.",
             inputs=[
-                io.Model.Input("model"),
+                io.Model.Input("model", tooltip="A Wan2.1 text-to-video model from any loader, with or without LoRA."),
                 io.Float.Input(
                     "mcam_ratio",
                     default=0.5,
@@ -150,7 +155,7 @@ class LumosXApply(io.ComfyNode):
                 io.Boolean.Input("csam", default=True, tooltip="Keep the pictures of different subjects apart."),
                 io.Boolean.Input("mcam", default=True, tooltip="Tie each subject's pictures to its words."),
             ],
-            outputs=[io.Model.Output()],
+            outputs=[io.Model.Output(tooltip="The same model, which now obeys a LumosX scene.")],
         )
 
     @classmethod

@@ -10,21 +10,18 @@ from comfy_api.latest import io
 
 from ..lumosx_core.case_folder import read_case
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.pictures import cut_out
-from ..lumosx_core.scene import Reference, Scene, Subject
+from ..lumosx_core.influence import STRONGEST
+from ..lumosx_core.scene_parts import ATTRIBUTES, MASK_HELP, OBJECTS, subject_scene, whole_scene
 from .growing import connected, growing
 
 SceneType = io.Custom("LUMOSX_SCENE")
 
-PICTURES = 3  # attributes of a subject, objects of a scene; the most that were trained
 PHRASE_HELP = (
     "The words of the prompt that name it, exactly as written there. Every occurrence is meant; man#2 means the second "
     "one only. Empty: bound to no words."
 )
-MASK_HELP = (
-    "White where the subject is: everything else becomes white. A mask from Load Image is the opposite, put Invert "
-    "Mask between."
-)
+STRENGTH_HELP = "How strongly the video looks at it. 1: as released. 0: as if it were not connected."
+SEVERAL_HELP = "A batch of pictures shows the same thing from several sides."
 
 
 class LumosXSubject(io.ComfyNode):
@@ -40,8 +37,25 @@ class LumosXSubject(io.ComfyNode):
             "the prompt. For more than three attributes connect another LumosX Subject without a face. Join several "
             "people with LumosX Scene.",
             inputs=[
-                *_picture("face", "A picture of the face."),
-                *_pictures("attribute", "A picture of a garment or another thing of this person."),
+                *_picture("face", f"A picture of the face. {SEVERAL_HELP}"),
+                *_pictures(ATTRIBUTES, f"A picture of a garment or another thing of this person. {SEVERAL_HELP}"),
+                _strength(
+                    "strength",
+                    "How strongly the video looks at this subject: multiplies the strength of each of its pictures. "
+                    "1: as released. 0: as if the subject were not connected.",
+                ),
+                _percent(
+                    "start_percent",
+                    0.0,
+                    "From which part of the sampling on the subject is seen: 0 is the start, 0.5 the middle. Before, "
+                    "it is as if it were not connected.",
+                ),
+                _percent(
+                    "end_percent",
+                    1.0,
+                    "Up to which part of the sampling the subject is seen. The first steps decide who stands where, "
+                    "the last ones detail.",
+                ),
                 growing(
                     SceneType,
                     "more",
@@ -50,24 +64,12 @@ class LumosXSubject(io.ComfyNode):
                     "attributes were trained.",
                 ),
             ],
-            outputs=[SceneType.Output(display_name="scene")],
+            outputs=[SceneType.Output(display_name="scene", tooltip="This person, for LumosX Scene.")],
         )
 
     @classmethod
-    def execute(cls, face=None, face_phrase="", face_mask=None, more=None, **attributes) -> io.NodeOutput:
-        attributes = _references("attribute", attributes)
-        for part in connected(more):
-            if part.background or part.objects or any(subject.face for subject in part.subjects):
-                raise LumosXError(
-                    "The scene connected to more_attributes has a face, an object or a background, expected attributes "
-                    "only. Connect a LumosX Subject without a face, or join whole scenes with LumosX Scene."
-                )
-            attributes += part.references
-        face = _reference("The face", face, face_phrase, face_mask)
-        scene = Scene((Subject(face, attributes),))
-        if not scene.references:
-            raise LumosXError("This subject has no picture. Connect a face or an attribute to LumosX Subject.")
-        return io.NodeOutput(scene)
+    def execute(cls, more=None, **inputs) -> io.NodeOutput:
+        return io.NodeOutput(subject_scene(inputs, connected(more)))
 
 
 class LumosXScene(io.ComfyNode):
@@ -82,9 +84,8 @@ class LumosXScene(io.ComfyNode):
             description="Joins subjects, objects and a background. Objects belong to nobody: a lamp, a table. For more "
             "than three objects connect another LumosX Scene among the subjects.",
             inputs=[
-                io.Image.Input("background", optional=True, tooltip="A picture of the place, without people."),
-                io.String.Input("background_phrase", default="", optional=True, tooltip=PHRASE_HELP),
-                *_pictures("object", "A picture of an object."),
+                *_picture("background", "A picture of the place, without people.", mask=False),
+                *_pictures(OBJECTS, "A picture of an object."),
                 growing(
                     SceneType,
                     "subjects",
@@ -93,27 +94,12 @@ class LumosXScene(io.ComfyNode):
                     "trained; more work, more than 9 are unstable.",
                 ),
             ],
-            outputs=[SceneType.Output(display_name="scene")],
+            outputs=[SceneType.Output(display_name="scene", tooltip="For LumosX Scene To Video.")],
         )
 
     @classmethod
-    def execute(cls, subjects=None, background=None, background_phrase="", **objects) -> io.NodeOutput:
-        parts = connected(subjects)
-        backgrounds = [part.background for part in parts if part.background is not None]
-        background = _reference("The background", background, background_phrase)
-        if background is not None:
-            backgrounds.append(background)
-        if len(backgrounds) > 1:
-            raise LumosXError(
-                f"{len(backgrounds)} backgrounds reach LumosX Scene, expected one. Disconnect the others."
-            )
-        scene = Scene(
-            tuple(subject for part in parts for subject in part.subjects),
-            tuple(item for part in parts for item in part.objects) + _references("object", objects),
-            backgrounds[0] if backgrounds else None,
-        )
-        scene.check()
-        return io.NodeOutput(scene)
+    def execute(cls, subjects=None, **inputs) -> io.NodeOutput:
+        return io.NodeOutput(whole_scene(inputs, connected(subjects)))
 
 
 class LumosXSceneFromFolder(io.ComfyNode):
@@ -134,7 +120,10 @@ class LumosXSceneFromFolder(io.ComfyNode):
                     tooltip="A folder with a caption.txt inside ComfyUI's input folder.",
                 )
             ],
-            outputs=[SceneType.Output(display_name="scene"), io.String.Output(display_name="prompt")],
+            outputs=[
+                SceneType.Output(display_name="scene", tooltip="For LumosX Scene To Video."),
+                io.String.Output(display_name="prompt", tooltip="The prompt of the folder's caption.txt."),
+            ],
         )
 
     @classmethod
@@ -167,64 +156,29 @@ class LumosXSceneFromFolder(io.ComfyNode):
         return io.NodeOutput(case.scene, case.prompt)
 
 
-def _picture(name: str, tooltip: str) -> list[io.Input]:
+def _picture(name: str, tooltip: str, mask: bool = True) -> list[io.Input]:
     return [
         io.Image.Input(name, optional=True, tooltip=tooltip),
         io.String.Input(f"{name}_phrase", default="", optional=True, tooltip=PHRASE_HELP),
-        io.Mask.Input(f"{name}_mask", optional=True, tooltip=MASK_HELP),
+        *([io.Mask.Input(f"{name}_mask", optional=True, tooltip=MASK_HELP)] if mask else []),
+        _strength(f"{name}_strength", STRENGTH_HELP),
     ]
 
 
-def _pictures(kind: str, tooltip: str) -> list[io.Input]:
-    """Some pictures, each with phrase and mask.
+def _pictures(names: tuple[str, ...], tooltip: str) -> list[io.Input]:
+    """Some pictures, each with phrase, mask and strength.
 
     Always there: in ComfyUI's page a DynamicCombo of their number empties all phrases whenever the number changes.
     """
-    return [slot for i in range(1, PICTURES + 1) for slot in _picture(f"{kind}_{i}", tooltip)]
+    return [slot for name in names for slot in _picture(name, tooltip)]
 
 
-def _references(kind: str, inputs: dict) -> tuple[Reference, ...]:
-    names = [f"{kind}_{i}" for i in range(1, PICTURES + 1)]
-    found = [
-        _reference(
-            name.capitalize().replace("_", " "),
-            inputs.get(name),
-            inputs.get(f"{name}_phrase", ""),
-            inputs.get(f"{name}_mask"),
-        )
-        for name in names
-    ]
-    return tuple(reference for reference in found if reference is not None)
+def _strength(name: str, tooltip: str) -> io.Input:
+    return io.Float.Input(name, default=1.0, min=0.0, max=STRONGEST, step=0.05, optional=True, tooltip=tooltip)
 
 
-def _reference(label: str, picture, phrase: str, mask=None) -> Reference | None:
-    """A picture from the graph, cut out on white by its mask or its own transparency."""
-    if picture is None:
-        if phrase.strip() or mask is not None:
-            what = f'the phrase "{phrase}"' if phrase.strip() else "a mask"
-            raise LumosXError(f"{label} has {what} but no picture. Connect one, or clear the input.")
-        return None
-    label = f'{label} ("{phrase}")' if phrase.strip() else label
-    if len(picture) != 1:
-        raise LumosXError(f"{label} has {len(picture)} pictures, expected one. Choose one with Image From Batch.")
-    if mask is not None and not mask.any():
-        raise LumosXError(
-            f"{label} has an empty mask, as Load Image gives for a picture without transparency. Disconnect it, or "
-            f"paint one. {MASK_HELP}"
-        )
-    image = picture[0]
-    if mask is None and image.shape[-1] == 4:
-        mask = image[None, ..., 3]
-    image = image[..., :3]
-    if mask is not None:
-        mask = mask.reshape(-1, *mask.shape[-2:])
-        if len(mask) != 1:
-            raise LumosXError(f"{label} has {len(mask)} masks, expected one. Choose one of them.")
-        try:
-            image = cut_out(image, mask[0])
-        except LumosXError as error:
-            raise LumosXError(f"{label}: {error} {MASK_HELP}") from error
-    return Reference(phrase, image)
+def _percent(name: str, default: float, tooltip: str) -> io.Input:
+    return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, optional=True, tooltip=tooltip)
 
 
 def _case_folders() -> list[str]:

@@ -10,6 +10,7 @@ from comfy_api.latest import io
 from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.phrases import check_prompt_length, clean_prompt, phrase_mask
 from ..lumosx_core.pictures import fit_on_canvas
+from ..lumosx_core.pipeline import NEGATIVE_REFERENCES
 from ..lumosx_core.sizes import check_video_size
 from .clip_bridge import PromptTokenizer
 from .comfy_bridge import SceneConditioning, attach_scene
@@ -30,7 +31,7 @@ class LumosXSceneToVideo(io.ComfyNode):
             inputs=[
                 io.Clip.Input("clip", tooltip="The umt5 text encoder of Wan2.1."),
                 io.Vae.Input("vae", tooltip="The VAE of Wan2.1."),
-                SceneType.Input("scene"),
+                SceneType.Input("scene", tooltip="Who wears what: from LumosX Scene, or a single LumosX Subject."),
                 io.String.Input(
                     "positive_prompt",
                     multiline=True,
@@ -47,17 +48,42 @@ class LumosXSceneToVideo(io.ComfyNode):
                     "length", default=81, min=1, max=8193, step=4, tooltip="Frames, at 16 a second. Trained at 81."
                 ),
                 io.Int.Input("batch_size", default=1, min=1, max=4096, tooltip="Videos made at once."),
+                io.Combo.Input(
+                    "negative_references",
+                    options=list(NEGATIVE_REFERENCES),
+                    optional=True,
+                    tooltip="Whether the negative pass sees the pictures, too. kept: as released. dropped: CFG then "
+                    "pushes towards the pictures as it does towards the prompt; use a lower CFG.",
+                ),
             ],
             outputs=[
-                io.Conditioning.Output(display_name="positive"),
-                io.Conditioning.Output(display_name="negative"),
-                io.Latent.Output(display_name="latent"),
+                io.Conditioning.Output(display_name="positive", tooltip="The prompt with the scene's pictures."),
+                io.Conditioning.Output(
+                    display_name="negative",
+                    tooltip="The negative prompt, with the pictures if negative_references is kept.",
+                ),
+                io.Latent.Output(display_name="latent", tooltip="Empty, of the size that the pictures were made for."),
+                io.Conditioning.Output(
+                    display_name="negative_text",
+                    tooltip="The negative prompt without the pictures: the third conditioning of DualCFGGuider, which "
+                    "guides towards pictures and prompt by a CFG of their own.",
+                ),
             ],
         )
 
     @classmethod
     def execute(
-        cls, clip, vae, scene, positive_prompt, negative_prompt, width, height, length, batch_size
+        cls,
+        clip,
+        vae,
+        scene,
+        positive_prompt,
+        negative_prompt,
+        width,
+        height,
+        length,
+        batch_size,
+        negative_references=NEGATIVE_REFERENCES[0],
     ) -> io.NodeOutput:
         check_video_size(width, height, length)
         scene.check()
@@ -70,9 +96,12 @@ class LumosXSceneToVideo(io.ComfyNode):
 
         pictures = _encode(vae, [reference.image for reference in scene.references], height, width)
         positive = clip.encode_from_tokens_scheduled(positive_tokens)
-        negative = clip.encode_from_tokens_scheduled(negative_tokens)
+        negative_text = clip.encode_from_tokens_scheduled(negative_tokens)
         # As released, the negative pass sees the same pictures, bound to the positions of the positive prompt.
-        shared = SceneConditioning(scene.layout, mask)
+        shared = SceneConditioning(
+            scene.layout, mask, scene.influence, tuple(reference.phrase for reference in scene.references)
+        )
+        kept = negative_references == "kept"
         latent = torch.zeros(
             batch_size,
             16,
@@ -82,7 +111,10 @@ class LumosXSceneToVideo(io.ComfyNode):
             device=comfy.model_management.intermediate_device(),
         )
         return io.NodeOutput(
-            attach_scene(positive, shared, pictures), attach_scene(negative, shared, pictures), {"samples": latent}
+            attach_scene(positive, shared, pictures),
+            attach_scene(negative_text, shared, pictures) if kept else negative_text,
+            {"samples": latent},
+            negative_text,
         )
 
 

@@ -126,6 +126,7 @@ THREE_FACES = {"three": node("RepeatImageBatch", image=["man_face", 0], amount=3
 OUTER_SCENE = {
     "outer": node("LumosXScene", subjects__subject_1=["scene", 0], background=["room", 0], background_phrase="room")
 }
+LATE = {"late": node("LumosXSubject", attribute_1=["lamp", 0], attribute_1_phrase="white lamp", start_percent=0.5)}
 FACE_SIZE = {"width": 178, "height": 252}
 TWO_MASKS = {
     "white": node("SolidMask", value=1.0, **FACE_SIZE),
@@ -151,7 +152,10 @@ TWO_MASKS = {
             changed("man", remove=("face",), face_phrase="", face_mask=["jacket", 1]),
             ["The face has a mask but no picture"],
         ),
-        (changed("man", face=["three", 0], add=THREE_FACES), ['The face ("man") has 3 pictures', "Image From Batch"]),
+        (
+            changed("scene", object_1=["three", 0], add=THREE_FACES),
+            ['Object 1 ("white lamp") has 3 pictures', "Image From Batch"],
+        ),
         (changed("video", scene=["outer", 0], add=OUTER_SCENE), ["2 backgrounds", "expected one", "Disconnect"]),
         (
             changed("man", more__more_attributes_1=["woman", 0]),
@@ -174,12 +178,15 @@ TWO_MASKS = {
             changed("man", face_mask=["mask", 0], add={"mask": node("SolidMask", value=1.0, width=10, height=20)}),
             ['The face ("man"): The mask has shape (20, 10)', "252 pixels high and 178 wide", "picture's own size"],
         ),
-        (changed("man", face_mask=["masks", 0], add=TWO_MASKS), ['The face ("man") has 2 masks', "Choose one"]),
+        (changed("man", face_mask=["masks", 0], add=TWO_MASKS), ['The face ("man") has 2 masks, expected 1', "Choose"]),
+        (changed("man", start_percent=0.7, end_percent=0.3), ["begins at 0.7 and ends at 0.3", "0 <= start < end"]),
+        (changed("man", more__more_attributes_1=["late", 0], add=LATE), ["seen from 0.5 to 1", "come and go together"]),
     ],
     ids=[
         *("empty scene", "empty subject", "no face", "no attribute", "no object", "no background", "mask alone"),
-        *("three faces", "two backgrounds", "a person as attribute"),
+        *("three pictures of an object", "two backgrounds", "a person as attribute"),
         *("mask of Load Image", "black mask", "faint mask", "mask of another size", "two masks"),
+        *("a span the wrong way round", "attributes that come later"),
     ],
 )
 def test_scenes_that_are_none(refused, graph, parts):

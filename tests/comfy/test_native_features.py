@@ -127,24 +127,19 @@ def test_step_caches_work_with_a_scene(server, cache, order):
     assert not torch.equal(lazy, everything)
 
 
-def test_each_window_over_time_is_a_video_with_the_whole_scene(server):
-    graph = windows(length=9, overlap=0)
-    graph["video"]["inputs"]["length"] = 21  # 6 latents in two windows of 3
+@pytest.mark.parametrize("latents", [6, 7])
+def test_each_window_over_time_is_a_video_with_the_whole_scene(server, latents):
+    """Also with 7 latents: ComfyUI cuts whatever is as long as the video, and the scene has 7 pictures."""
+    graph = windows(length=9, overlap=latents - 6)  # two windows of 3 latents; three that overlap by 1
+    graph["video"]["inputs"]["length"] = 4 * latents - 3
     graph["start"] = part_of_steps(0, 1)
-    graph["sampler"] = part_of_steps(1, STEPS, latent_image=["start", 0], model=["patched", 0])
-    both = sample(server, graph)
-    for first in (0, 3):
+    graph["sampler"] = part_of_steps(1, 2, latent_image=["start", 0], model=["patched", 0])
+    whole = sample(server, graph)
+    for first, alone in {6: ((0, [0, 1, 2]), (3, [3, 4, 5])), 7: ((0, [0, 1]), (2, [3]), (4, [5, 6]))}[latents]:
         graph["cut"] = node("LatentCut", samples=["start", 0], dim="t", index=first, amount=3)
-        graph["sampler"] = part_of_steps(1, STEPS, latent_image=["cut", 0])
-        assert relative(both[:, :, first : first + 3], sample(server, graph)) < 1e-5
-
-
-def test_a_window_that_would_cut_the_scene_is_an_error(server):
-    """ComfyUI cuts whatever is as long as the video: with as many latents as pictures it takes pictures away."""
-    graph = windows(length=9, overlap=1)
-    graph["video"]["inputs"]["length"] = 25  # 7 latents, 7 pictures
-    with pytest.raises(Exception, match="The scene has 7 pictures, but 3 reference latents reached the model"):
-        sample(server, sampled(graph, model="patched"))
+        graph["sampler"] = part_of_steps(1, 2, latent_image=["cut", 0])
+        window = sample(server, graph)
+        assert relative(whole[:, :, alone], window[:, :, [frame - first for frame in alone]]) < 1e-5
 
 
 def test_two_combined_conditionings_each_keep_their_own_scene(server):
@@ -178,13 +173,16 @@ PREVIEW = """
 import comfy.sd, comfy.utils, latent_preview, nodes
 from comfy.cli_args import args
 from pack.lumosx_core import ReferenceLayout
+from pack.lumosx_core.influence import Influence
 from pack.nodes.comfy_bridge import RelationalOptions, SceneConditioning, attach_scene, patch_model
 
 args.preview_method = latent_preview.LatentPreviewMethod.Latent2RGB
 sizes = []
 comfy.utils.set_progress_bar_global_hook(lambda value, total, preview, node_id=None: sizes.append(preview[1].size))
 model = patch_model(comfy.sd.load_diffusion_model(arguments["model"]), RelationalOptions())
-scene = SceneConditioning(ReferenceLayout(1, (2,)), torch.zeros(3, 512, dtype=torch.bool))
+scene = SceneConditioning(
+    ReferenceLayout(1, (2,)), torch.zeros(3, 512, dtype=torch.bool), Influence.released(3), ("",) * 3
+)
 text = attach_scene([[torch.randn(1, 512, 4096), {}]], scene, torch.randn(1, 16, 3, 8, 12))
 latent = {"samples": torch.zeros(1, 16, 2, 8, 12)}
 nodes.common_ksampler(model, 3, 2, 5.0, "euler", "simple", text, text, latent)

@@ -6,6 +6,7 @@ FORWARDS = """
 import comfy.sd
 from comfy.patcher_extension import WrappersMP, get_all_wrappers
 from pack.lumosx_core import LumosXConfig, LumosXModel, ReferenceLayout
+from pack.lumosx_core.influence import Influence
 from pack.nodes.comfy_bridge import KEY, RelationalOptions, SceneConditioning, patch_model
 torch.set_grad_enabled(False)
 
@@ -44,12 +45,12 @@ for sizes in arguments["cases"]:
 
     model = patch_model(native(), RelationalOptions(**options))
     network = model.model.diffusion_model
-    transformer_options = {"wrappers": model.wrappers}
+    transformer_options = {"wrappers": model.wrappers, "sigmas": timestep / 1000}
     got = network(
         video.to(dtype), timestep.float(), text.to(dtype),
         time_dim_concat=references.expand(batch, -1, -1, -1, -1).to(dtype),
         transformer_options=transformer_options,
-        **{KEY: SceneConditioning(layout, mask)},
+        **{KEY: SceneConditioning(layout, mask, Influence.released(layout.pictures), ())},
     ).float()
     plain = ours(video, timestep.long(), text)
     result.append({"error": relative(got, expected), "effect": relative(expected, plain)})
@@ -91,6 +92,7 @@ def test_bfloat16_in_the_host_stays_close(run_in_comfyui):
 UNTOUCHED = """
 import comfy.sd, comfy.samplers, nodes
 from pack.lumosx_core import LumosXModel, ReferenceLayout
+from pack.lumosx_core.influence import Influence
 from pack.nodes.comfy_bridge import RelationalOptions, SceneConditioning, attach_scene, patch_model
 
 generator = torch.Generator().manual_seed(0)
@@ -99,7 +101,8 @@ text = [[torch.randn(1, 512, 4096, generator=generator), {}]]
 empty = [[torch.randn(1, 512, 4096, generator=generator), {}]]
 latent = {"samples": torch.zeros(1, 16, 2, 12, 16)}
 references = torch.randn(1, 16, 3, 12, 16, generator=generator)
-scene = SceneConditioning(ReferenceLayout(1, (2,)), torch.rand(3, 512, generator=generator) < 0.05)
+mask = torch.rand(3, 512, generator=generator) < 0.05
+scene = SceneConditioning(ReferenceLayout(1, (2,)), mask, Influence.released(3), ())
 
 def sample(model, scene=None):
     conditionings = text, empty
@@ -188,6 +191,7 @@ MISUSE = """
 import comfy.sd
 from pack.lumosx_core import LumosXConfig, LumosXModel, ReferenceLayout
 from pack.lumosx_core.errors import LumosXError
+from pack.lumosx_core.influence import Influence
 from pack.nodes.comfy_bridge import KEY, RelationalOptions, SceneConditioning, patch_model
 
 def message(function, *args, **kwargs):
@@ -198,12 +202,13 @@ def message(function, *args, **kwargs):
 
 weights = LumosXModel(LumosXConfig(dim=128, ffn_dim=128, num_heads=1, num_layers=1)).state_dict()
 model = patch_model(comfy.sd.load_diffusion_model_state_dict(dict(weights)), RelationalOptions())
-scene = SceneConditioning(ReferenceLayout(1, (1,)), torch.zeros(2, 512, dtype=torch.bool))
+mask = torch.zeros(2, 512, dtype=torch.bool)
+scene = SceneConditioning(ReferenceLayout(1, (1,)), mask, Influence.released(2), ())
 
 def run(references, tokens=512):
     return model.model.diffusion_model(
         torch.zeros(1, 16, 2, 8, 8), torch.ones(1), torch.zeros(1, tokens, 4096), time_dim_concat=references,
-        transformer_options={"wrappers": model.wrappers}, **{KEY: scene},
+        transformer_options={"wrappers": model.wrappers, "sigmas": torch.ones(1)}, **{KEY: scene},
     )
 
 image_to_video = {**weights, "patch_embedding.weight": torch.zeros(128, 36, 1, 2, 2)}

@@ -187,7 +187,9 @@ def test_the_registry_reads_the_same_requirements_as_pip():
 
 def test_what_only_developers_need_is_not_sent_to_the_registry():
     ignored = (ROOT / ".comfyignore").read_text().split()
-    assert {"tests/", "training/", "benchmarks/", "examples/", "evaluation/"} <= set(ignored)
+    assert {"tests/", "training/", "benchmarks/", "evaluation/"} <= set(ignored)
+    # The example workflows show these.
+    assert not {"examples/", "example_workflows/", "web/", "locales/", "lumosx_core/"} & set(ignored)
 
 
 def test_the_python_example_of_the_readme_runs():

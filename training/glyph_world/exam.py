@@ -137,7 +137,7 @@ def generate(
         # As long as the captions: the network takes it that no phrase names what lies behind the text.
         silence = without_text(batch, range(len(batch.keys)), empty_text).text
 
-    def velocity(latents: Tensor, timestep: Tensor, negative: bool) -> Tensor:
+    def velocity(latents: Tensor, sigma: float, timestep: Tensor, negative: bool) -> Tensor:
         return model(latents, timestep, silence if negative else batch.text, *scene)
 
     return sample_guided(velocity, noise, steps=sampling.steps, shift=sampling.shift, cfg=sampling.cfg)

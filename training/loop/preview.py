@@ -128,7 +128,7 @@ class Preview:
         scene = (batch.references, batch.layout, batch.phrase_mask)
         bf16 = self.config.training.precision == "bf16"
 
-        def velocity(latents: Tensor, timestep: Tensor, negative: bool) -> Tensor:
+        def velocity(latents: Tensor, sigma: float, timestep: Tensor, negative: bool) -> Tensor:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
                 return network(latents, timestep, negative_text if negative else batch.text, *scene)
 

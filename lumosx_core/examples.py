@@ -1,0 +1,30 @@
+"""The pictures that come with the program, for trying it without any of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from .errors import LumosXError
+from .pictures import SUFFIXES, read_picture
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+def example_pictures() -> list[str]:
+    """Names of the pictures: their paths below `examples/`, such as "two_people/subjects/2/face_man.png"."""
+    files = (path for path in EXAMPLES.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return sorted(path.relative_to(EXAMPLES).as_posix() for path in files)
+
+
+def read_example(name: str) -> Tensor:
+    """One of `example_pictures`, (H, W, 3) float32, 0..1.
+
+    Raises:
+        LumosXError: there is none of this name.
+    """
+    if name not in (names := example_pictures()):
+        have = f"expected one of {', '.join(names)}" if names else f"and there is none in {EXAMPLES}"
+        raise LumosXError(f"There is no example picture {name!r}, {have}. Install LumosX again if it should be there.")
+    return read_picture(EXAMPLES / name)

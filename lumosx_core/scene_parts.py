@@ -1,0 +1,178 @@
+"""Parts of a scene as they come from a graph: pictures with masks become references, references a person or a scene."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from .errors import LumosXError
+from .pictures import cut_out
+from .scene import Reference, Scene, Subject
+
+MASK_HELP = (
+    "White where the subject is: everything else becomes white. A mask from Load Image is the opposite, put Invert "
+    "Mask between."
+)
+
+PICTURES = 3  # attributes of a subject, objects of a scene, on one node; the most that were trained
+ATTRIBUTES = tuple(f"attribute_{i}" for i in range(1, PICTURES + 1))
+OBJECTS = tuple(f"object_{i}" for i in range(1, PICTURES + 1))
+
+
+def subject_scene(inputs: Mapping[str, Any], further: Iterable[Scene] = ()) -> Scene:
+    """The scene of one person, from the inputs of a LumosX Subject.
+
+    Args:
+        inputs: `face` and `attribute_1` ... are pictures (N, H, W, 3 or 4), with _phrase, _mask and _strength; and
+            `strength`, `start_percent`, `end_percent`. Any of them may be absent.
+        further: scenes of nothing but attributes, which belong to this person, too.
+
+    Raises:
+        LumosXError: see `references_of` and `person`.
+    """
+    return person(
+        _references("The face", "face", inputs, several=True),
+        [each for name in ATTRIBUTES for each in _references(_label(name), name, inputs, several=True)],
+        further,
+        strength=inputs.get("strength", 1.0),
+        start=inputs.get("start_percent", 0.0),
+        end=inputs.get("end_percent", 1.0),
+    )
+
+
+def whole_scene(inputs: Mapping[str, Any], parts: Sequence[Scene] = ()) -> Scene:
+    """Several scenes with objects and a background, from the inputs of a LumosX Scene.
+
+    Args:
+        inputs: `background` and `object_1` ... are pictures (1, H, W, 3 or 4), with _phrase, _mask and _strength. Any
+            of them may be absent.
+
+    Raises:
+        LumosXError: see `references_of` and `joined`.
+    """
+    objects = [each for name in OBJECTS for each in _references(_label(name), name, inputs)]
+    return joined(parts, objects, _references("The background", "background", inputs))
+
+
+def _label(name: str) -> str:
+    return name.capitalize().replace("_", " ")
+
+
+def _references(label: str, name: str, inputs: Mapping[str, Any], *, several: bool = False) -> tuple[Reference, ...]:
+    phrase, mask = inputs.get(f"{name}_phrase", ""), inputs.get(f"{name}_mask")
+    return references_of(label, inputs.get(name), phrase, mask, inputs.get(f"{name}_strength", 1.0), several=several)
+
+
+def references_of(
+    label: str,
+    pictures: Tensor | None,
+    phrase: str,
+    masks: Tensor | None = None,
+    strength: float = 1.0,
+    *,
+    several: bool = False,
+) -> tuple[Reference, ...]:
+    """The references that one slot of a graph holds: none, one, or several pictures of the same thing.
+
+    Args:
+        label: what a message calls the slot: "The face", "Attribute 2".
+        pictures: (N, H, W, 3 or 4) float, 0..1; the fourth channel is opacity and counts where there is no mask.
+        masks: (N, H, W) or (H, W), 1 where the thing is; the rest becomes white.
+        several: whether N may be more than 1.
+
+    Raises:
+        LumosXError: a phrase or a mask without a picture, too many pictures, masks that do not belong to them.
+    """
+    if pictures is None:
+        if phrase.strip() or masks is not None:
+            what = f'the phrase "{phrase}"' if phrase.strip() else "a mask"
+            raise LumosXError(f"{label} has {what} but no picture. Connect one, or clear the input.")
+        return ()
+    label = f'{label} ("{phrase}")' if phrase.strip() else label
+    if len(pictures) != 1 and not several:
+        raise LumosXError(f"{label} has {len(pictures)} pictures, expected one. Choose one with Image From Batch.")
+    if masks is not None:
+        if not masks.any():
+            raise LumosXError(
+                f"{label} has an empty mask, as Load Image gives for a picture without transparency. Disconnect it, "
+                f"or paint one. {MASK_HELP}"
+            )
+        masks = masks.reshape(-1, *masks.shape[-2:])
+        if len(masks) != len(pictures):
+            raise LumosXError(
+                f"{label} has {len(masks)} masks, expected {len(pictures)}, one for each picture. Choose them with "
+                f"Image From Batch, or make a subject of each."
+            )
+    elif pictures.shape[-1] == 4:
+        masks = pictures[..., 3]
+    references = []
+    for i, picture in enumerate(pictures[..., :3]):
+        try:
+            image = picture if masks is None else cut_out(picture, masks[i])
+        except LumosXError as error:
+            raise LumosXError(f"{label}: {error} {MASK_HELP}") from error
+        references.append(Reference(phrase, image, strength))
+    return tuple(references)
+
+
+def person(
+    faces: Sequence[Reference],
+    attributes: Sequence[Reference],
+    further: Iterable[Scene] = (),
+    *,
+    strength: float = 1.0,
+    start: float = 0.0,
+    end: float = 1.0,
+) -> Scene:
+    """A scene of one person.
+
+    Args:
+        faces: pictures of the face; those after the first stand among the attributes: pictures of a subject share
+            their words anyway.
+        further: scenes of nothing but attributes, which belong to this person, too.
+
+    Raises:
+        LumosXError: no picture at all, or a further scene that holds more than attributes.
+    """
+    attributes = [*faces[1:], *attributes]
+    for part in further:
+        if part.background or part.objects or any(subject.face for subject in part.subjects):
+            raise LumosXError(
+                "The scene connected to more_attributes has a face, an object or a background, expected attributes "
+                "only. Connect a LumosX Subject without a face, or join whole scenes with LumosX Scene."
+            )
+        for subject in part.subjects:
+            if (subject.start, subject.end) != (0, 1):
+                raise LumosXError(
+                    f"The attributes connected to more_attributes are seen from {subject.start:g} to {subject.end:g} "
+                    f"of the sampling, but a person's pictures come and go together. Set start_percent and "
+                    f"end_percent on the person's own LumosX Subject."
+                )
+            attributes += [
+                Reference(reference.phrase, reference.image, subject.strength * reference.strength)
+                for reference in subject.attributes
+            ]
+    scene = Scene((Subject(faces[0] if faces else None, attributes, strength, start, end),))
+    if not scene.references:
+        raise LumosXError("This subject has no picture. Connect a face or an attribute to LumosX Subject.")
+    return scene
+
+
+def joined(parts: Sequence[Scene], objects: Sequence[Reference], backgrounds: Sequence[Reference]) -> Scene:
+    """One scene of several, with further objects and a background.
+
+    Raises:
+        LumosXError: more than one background, or nothing at all.
+    """
+    backgrounds = [part.background for part in parts if part.background is not None] + list(backgrounds)
+    if len(backgrounds) > 1:
+        raise LumosXError(f"{len(backgrounds)} backgrounds reach LumosX Scene, expected one. Disconnect the others.")
+    scene = Scene(
+        [subject for part in parts for subject in part.subjects],
+        [item for part in parts for item in part.objects] + list(objects),
+        backgrounds[0] if backgrounds else None,
+    )
+    scene.check()
+    return scene

@@ -1,0 +1,34 @@
+"""Pictures that come with the pack, so that a workflow runs before the artist brings any."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..lumosx_core.examples import example_pictures, read_example
+
+
+class LumosXExamplePicture(io.ComfyNode):
+    """One of the pack's own pictures."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="LumosXExamplePicture",
+            display_name="LumosX Example Picture",
+            category="LumosX",
+            description="A picture that comes with LumosX, to try a workflow. For your own people put Load Image in "
+            "its place.",
+            inputs=[
+                io.Combo.Input(
+                    "picture",
+                    options=example_pictures(),
+                    tooltip="glyph_people are drawn for lumosx-tiny; two_people are photographs, for the released "
+                    "model. The file name is the phrase that names it in the examples' prompts.",
+                )
+            ],
+            outputs=[io.Image.Output(tooltip="For a picture of LumosX Subject or LumosX Scene.")],
+        )
+
+    @classmethod
+    def execute(cls, picture) -> io.NodeOutput:
+        return io.NodeOutput(read_example(picture)[None])
