@@ -17,6 +17,7 @@ from .layout import ReferenceLayout
 from .schedule import sigma_at
 
 STRONGEST = 10.0
+NEGATIVE_REFERENCES = ("kept", "dropped")  # what becomes of the pictures in the negative pass; released: kept
 
 
 @dataclass(frozen=True)

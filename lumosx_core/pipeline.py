@@ -18,7 +18,7 @@ from torch import Tensor
 from .checkpoint import load_model, open_network
 from .errors import LumosXError
 from .guidance import sample_guided
-from .influence import Influence, SeenPictures
+from .influence import NEGATIVE_REFERENCES, Influence, SeenPictures
 from .layout import ReferenceLayout
 from .model_files import ModelFiles, find_model_files
 from .phrases import check_prompt_length, clean_prompt, phrase_mask
@@ -35,8 +35,6 @@ NEGATIVE_PROMPT = (
     "丑陋的，残缺的，多余的手指，画得不好的手部，画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，"
     "静止不动的画面，杂乱的背景，三条腿，背景人很多，倒着走"
 )
-
-NEGATIVE_REFERENCES = ("kept", "dropped")
 
 Progress = Callable[[str, int, int], None]
 """Called as (stage, done, total): "text", "pictures", "sampling" (total: steps) and "decoding" (total: videos)."""

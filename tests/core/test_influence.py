@@ -60,6 +60,14 @@ def test_a_subject_without_seen_pictures_is_no_subject(model, inputs):
     assert torch.equal(run(model, inputs, (1, 1, 1, 0, 0, 0)), without)
 
 
+def test_a_subject_that_is_gone_no_longer_counts_among_the_others(model, inputs):
+    """MCAM takes the mean over the other subjects' words."""
+    video, timestep, text, references, mask = inputs
+    with torch.no_grad():
+        without = model(video, timestep, text, references[:, :, :5], ReferenceLayout(1, (1, 2, 1)), mask[:5])
+    assert torch.equal(run(model, inputs, (1, 1, 1, 1, 1, 0), ReferenceLayout(1, (1, 2, 1, 1))), without)
+
+
 def test_without_any_seen_picture_the_network_is_plain_wan(model, inputs):
     video, timestep, text, _, _ = inputs
     with torch.no_grad():
@@ -67,14 +75,12 @@ def test_without_any_seen_picture_the_network_is_plain_wan(model, inputs):
     torch.testing.assert_close(run(model, inputs, (0,) * 6), plain)
 
 
-@pytest.mark.parametrize("csam", [True, False])
-def test_a_strength_multiplies_the_weight_of_the_videos_attention_alone(inputs, csam):
-    """Two equal pictures of half the strength are one picture: the weights they get add up to its own."""
+def test_two_equal_pictures_of_half_the_strength_are_one_picture(inputs):
+    """Where positions do not tell them apart, their weights in the video's attention add up to those of one."""
     torch.manual_seed(0)
-    config = LumosXConfig(**(vars(CONFIG) | {"csam": csam, "r2pe": False, "mcam_ratio": 0.0}))
-    model = LumosXModel(config).eval()
+    model = LumosXModel(LumosXConfig(**(vars(CONFIG) | {"mcam_ratio": 0.0}))).eval()
     torch.nn.init.normal_(model.head.head.weight, std=0.1)
-    for block in model.blocks:  # without positions: the two pictures cannot be told apart
+    for block in model.blocks:  # queries of zero have no position
         torch.nn.init.zeros_(block.self_attn.q.weight)
         torch.nn.init.zeros_(block.self_attn.q.bias)
     video, timestep, text, references, mask = inputs
@@ -82,11 +88,23 @@ def test_a_strength_multiplies_the_weight_of_the_videos_attention_alone(inputs, 
     two = (video, timestep, text, references[:, :, [0, 0]], mask[[0, 0]])
     expected = run(model, one, (1.0,), ReferenceLayout(1))
     assert (run(model, two, (1.0, 1.0), ReferenceLayout(2)) - expected).abs().max() > 1e-4
-    found = run(model, two, (0.5, 0.5), ReferenceLayout(2))
-    if csam:
-        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
-    else:  # pictures see each other at full weight, so only the first layer's video is exactly equal
-        assert (found - expected).abs().max() < (run(model, two, (1, 1), ReferenceLayout(2)) - expected).abs().max()
+    torch.testing.assert_close(run(model, two, (0.5, 0.5), ReferenceLayout(2)), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("csam", [True, False])
+def test_only_the_video_looks_more_or_less_not_the_pictures_at_each_other(inputs, csam):
+    """In a single layer, where nothing has come back from the video yet."""
+    torch.manual_seed(0)
+    model = LumosXModel(LumosXConfig(**(vars(CONFIG) | {"csam": csam, "num_layers": 1}))).eval()
+    torch.nn.init.normal_(model.head.head.weight, std=0.1)
+    video, timestep, text, references, mask = inputs
+    with torch.no_grad():
+        released, stronger = (
+            model(video, timestep, text, references, LAYOUT, mask, include_references=True, strengths=strengths)
+            for strengths in (None, (1, 1, 5, 1, 1, 1))
+        )
+    torch.testing.assert_close(stronger[:, :, 2:], released[:, :, 2:], atol=1e-6, rtol=1e-5)
+    assert (stronger[:, :, :2] - released[:, :, :2]).abs().max() > 1e-3
 
 
 def test_more_strength_moves_the_video_further_from_the_scene_without(model, inputs):
