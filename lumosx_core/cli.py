@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from importlib.util import find_spec
+from pathlib import Path
 
 from .errors import LumosXError, MissingPackageError
 from .photographs.commands import add_scene
@@ -60,34 +61,46 @@ def _parser() -> argparse.ArgumentParser:
 def _add_generate(commands) -> None:
     parser = commands.add_parser(
         "generate",
-        help="make a video from a case folder",
+        help="make a video from a case folder or a saved ComfyUI workflow",
         description="Make a video from a case folder: caption.txt, subjects/N/face_PHRASE.png, subjects/N/PHRASE.png, "
-        "objects/PHRASE.png, background/PHRASE.png.",
+        "objects/PHRASE.png, background/PHRASE.png; or from a workflow that was saved or exported in ComfyUI. The "
+        "options below take the place of what a workflow says.",
     )
-    parser.add_argument("case", metavar="CASE_DIR")
+    parser.add_argument("source", metavar="CASE_DIR|WORKFLOW.json")
     parser.add_argument("--out", required=True, metavar="VIDEO.mp4", help="several videos become VIDEO_0.mp4, ...")
     parser.add_argument(
         "--model",
-        default="tiny",
         metavar="tiny|FILE|DIR",
-        help="LumosX weights, or a directory with diffusion_models, vae and text_encoders as in ComfyUI; "
-        "tiny (default): the built-in miniature, which knows glyph people only",
+        help="LumosX weights, or a directory with diffusion_models, vae and text_encoders as in ComfyUI, of which a "
+        "workflow names the files; tiny (default): the built-in miniature, which knows glyph people only",
     )
     parser.add_argument("--vae", metavar="FILE", help="Wan 2.1 VAE (not needed with a directory or tiny)")
     parser.add_argument("--text-encoder", metavar="FILE", help="UMT5-XXL (not needed with a directory or tiny)")
     parser.add_argument("--negative", metavar="TEXT", help="negative prompt (default: the one of Wan 2.1)")
-    parser.add_argument("--seed", type=int, default=0, help="0 to 2**64 - 1 (default 0)")
+    parser.add_argument("--seed", type=int, help="0 to 2**64 - 1 (default 0)")
     parser.add_argument("--size", type=_size, metavar="WIDTHxHEIGHT", help="default 832x480, tiny 80x64")
     parser.add_argument("--frames", type=int, help="4n + 1, at 16 a second (default 81, tiny 9)")
     parser.add_argument("--steps", type=int, help="default 50, tiny 16")
     parser.add_argument("--shift", type=float, help="of the noise schedule (default 8, tiny 3)")
     parser.add_argument("--cfg", type=float, help="guidance; 1 does without (default 6, tiny 1)")
-    parser.add_argument("--batch", type=int, default=1, help="number of videos (default 1)")
+    parser.add_argument("--batch", type=int, help="number of videos (default 1)")
     parser.add_argument("--device", help="cpu, cuda or mps (default: the best there is)")
     parser.add_argument(
         "--dtype",
         choices=["float32", "bfloat16", "float16"],
         help="of the LumosX network (default: bfloat16 on CUDA, float16 on MPS, float32 on the CPU)",
+    )
+    workflow = parser.add_argument_group("for a workflow")
+    workflow.add_argument(
+        "--input",
+        metavar="DIR",
+        help="takes the place of ComfyUI's input folder (default: the folder input beside the workflow, else its own)",
+    )
+    workflow.add_argument("--node", metavar="ID", help="which sampler, where a workflow has several")
+    workflow.add_argument(
+        "--released-sampler",
+        action="store_true",
+        help="where a workflow has another solver, such as KSampler's: take the released one, with its steps and seed",
     )
     parser.set_defaults(run=_generate)
 
@@ -131,13 +144,10 @@ def _add_download(commands) -> None:
 
 
 def _generate(options: argparse.Namespace) -> None:
-    from .case_folder import read_case
     from .video import check_video_path, write_video
 
-    settings = _settings(options)
     path = check_video_path(options.out)
-    case = read_case(options.case)
-    files = _model_files(options)
+    scene, prompt, settings, files = _of_workflow(options) if _is_workflow(options) else _of_case(options)
 
     import torch
 
@@ -147,11 +157,11 @@ def _generate(options: argparse.Namespace) -> None:
     pipeline = LumosXPipeline(files, device=options.device, dtype=dtype)
     print(
         f"{settings.width}x{settings.height}, {settings.frames} frames, {settings.steps} steps, seed {settings.seed}, "
-        f"{len(case.scene.references)} pictures, on {pipeline.device} in {str(pipeline.dtype).removeprefix('torch.')}"
+        f"{len(scene.references)} pictures, on {pipeline.device} in {str(pipeline.dtype).removeprefix('torch.')}"
     )
     try:
         with _progress_bar() as progress:
-            videos = pipeline.generate(case.scene, case.prompt, settings, progress=progress)
+            videos = pipeline.generate(scene, prompt, settings, progress=progress)
     except torch.OutOfMemoryError as error:
         raise LumosXError(
             f"The memory of {pipeline.device} is too small for {settings.width}x{settings.height} and "
@@ -163,29 +173,56 @@ def _generate(options: argparse.Namespace) -> None:
         print(f"The video is {each.resolve()}")
 
 
-def _settings(options: argparse.Namespace):
-    from .pipeline import NEGATIVE_PROMPT, Settings
-
-    defaults = TINY if options.model == "tiny" else RELEASED
-    given = {name: getattr(options, name) for name in defaults if getattr(options, name) is not None}
-    chosen = defaults | given
-    width, height = chosen.pop("size")
-    return Settings(
-        width=width,
-        height=height,
-        batch=options.batch,
-        seed=options.seed,
-        **chosen,
-        negative_prompt=NEGATIVE_PROMPT if options.negative is None else options.negative,
-    )
+def _is_workflow(options: argparse.Namespace) -> bool:
+    if options.source.lower().endswith(".json") and not Path(options.source).is_dir():
+        return True
+    for name in ("input", "node", "released_sampler"):
+        if getattr(options, name):
+            raise LumosXError(
+                f"--{name.replace('_', '-')} is for a workflow, but {options.source} is not one: its name does not end "
+                f"in .json. Leave the option out, or give a workflow."
+            )
+    return False
 
 
-def _model_files(options: argparse.Namespace):
+def _of_case(options: argparse.Namespace):
+    """Scene, prompt, settings and files for a case folder."""
+    from .case_folder import read_case
     from .model_files import find_model_files
+    from .pipeline import Settings
     from .tiny import TINY_DIRECTORY
 
-    model = TINY_DIRECTORY if options.model == "tiny" else options.model
-    return find_model_files(model, options.vae, options.text_encoder)
+    tiny = options.model in (None, "tiny")
+    defaults = dict(TINY if tiny else RELEASED)
+    width, height = defaults.pop("size")
+    settings = Settings(**{"width": width, "height": height, **defaults, **_changes(options)})
+    case = read_case(options.source)
+    files = find_model_files(TINY_DIRECTORY if tiny else options.model, options.vae, options.text_encoder)
+    return case.scene, case.prompt, settings, files
+
+
+def _of_workflow(options: argparse.Namespace):
+    """Scene, prompt, settings and files for a saved workflow."""
+    from .workflow.file import read_workflow
+    from .workflow.run import input_folder, read_video
+
+    graph = read_workflow(options.source)
+    folder = input_folder(options.source, options.input)
+    changes = _changes(options)
+    video = read_video(graph, folder, node_id=options.node, released=options.released_sampler, changes=changes)
+    files = video.weights.find(options.model, options.vae, options.text_encoder)
+    return video.scene, video.prompt, video.settings, files
+
+
+def _changes(options: argparse.Namespace) -> dict:
+    """The settings that were asked for."""
+    names = ("frames", "steps", "shift", "cfg", "batch", "seed")
+    changes = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    if options.size is not None:
+        changes["width"], changes["height"] = options.size
+    if options.negative is not None:
+        changes["negative_prompt"] = options.negative
+    return changes
 
 
 def _convert(options: argparse.Namespace) -> None:

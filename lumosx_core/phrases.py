@@ -259,14 +259,14 @@ def whole_words(phrase: str, prompt: str, flags: int = 0) -> list[tuple[int, int
 # Messages
 
 
-def _owner(label: str) -> str:
+def owner_of(label: str) -> str:
     """Turn "attribute 2 of subject 1" into "subject 1 (attribute 2)": the artist looks for the subject first."""
     role, _, subject = label.partition(" of ")
     return f"{subject} ({role})" if subject else {"background": "the background"}.get(role, role)
 
 
 def _missing(phrase: str, label: str, prompt: str, *, cut: bool) -> str:
-    message = f'Phrase "{phrase}" of {_owner(label)} does not occur in the prompt.'
+    message = f'Phrase "{phrase}" of {owner_of(label)} does not occur in the prompt.'
     prompt = clean_prompt(prompt)
     inside = re.search(rf"\w*{re.escape(phrase)}\w*", prompt)
     if whole_words(phrase, prompt):
@@ -287,8 +287,8 @@ def _missing(phrase: str, label: str, prompt: str, *, cut: bool) -> str:
 def _no_such_number(phrase: str, words: str, number: int, count: int, label: str) -> str:
     numbers = " or ".join([f'"{words}#{i}"' for i in range(1, min(count, 3) + 1)])
     return (
-        f'Phrase "{phrase}" of {_owner(label)} asks for occurrence {number} of "{words}", but the prompt has {count}. '
-        f'Write {numbers}{" ..." if count > 3 else ""}, or "{words}" for every occurrence.'
+        f'Phrase "{phrase}" of {owner_of(label)} asks for occurrence {number} of "{words}", but the prompt has '
+        f'{count}. Write {numbers}{" ..." if count > 3 else ""}, or "{words}" for every occurrence.'
     )
 
 

@@ -10,7 +10,7 @@ import gc
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -53,6 +53,7 @@ class Settings:
         seed: 0 to 2**64 - 1; the noise is the one ComfyUI makes of it.
         negative_references: whether the negative pass sees the pictures, too: "kept", as released, or "dropped", which
             makes guidance push towards them as it does towards the prompt.
+        mcam_ratio, r2pe, csam: the network's relational parts, as in `LumosXConfig`.
 
     Raises:
         LumosXError: a value that is not possible, with the nearest one that is.
@@ -68,6 +69,9 @@ class Settings:
     seed: int = 0
     negative_prompt: str = NEGATIVE_PROMPT
     negative_references: str = "kept"
+    mcam_ratio: float = 0.5
+    r2pe: bool = True
+    csam: bool = True
 
     def __post_init__(self):
         check_video_size(self.width, self.height, self.frames)
@@ -207,6 +211,7 @@ class LumosXPipeline:
         progress = progress or (lambda stage, done, total: None)
         progress("sampling", 0, settings.steps)
         model = load_model(self.files.diffusion_model, device=self.device, dtype=self.dtype)
+        model.config = replace(model.config, mcam_ratio=settings.mcam_ratio, r2pe=settings.r2pe, csam=settings.csam)
         texts = {False: conditions.text, True: conditions.negative_text}
 
         references, phrase_mask = conditions.references.to(self.device), conditions.phrase_mask.to(self.device)

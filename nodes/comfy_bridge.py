@@ -155,6 +155,10 @@ def _run_with_scene(
     **kwargs,
 ):
     scene: SceneConditioning | None = kwargs.pop(KEY, None)
+    # The released model was trained on and is run with integer timesteps, also where guidance leaves the pictures out.
+    released = (transformer_options or {}).get(TIMESTEP_KEY)
+    if released is not None:
+        timestep = torch.full_like(timestep, released)
     if scene is None:
         return executor(x, timestep, context, clip_fea, time_dim_concat, transformer_options, **kwargs)
 
@@ -185,11 +189,8 @@ def _run_with_scene(
     if transformer_options.get("rope_options") is not None:
         relations = _with_host_positions(relations, network, x, transformer_options)
 
-    # The released model was trained on and is run with integer timesteps.
-    released = transformer_options.get(TIMESTEP_KEY)
-    timestep = timestep.trunc() if released is None else torch.full_like(timestep, released)
     transformer_options = _with_relational_blocks(transformer_options, network, relations)
-    out = executor(x, timestep, context, clip_fea, references, transformer_options, **kwargs)
+    out = executor(x, timestep.trunc(), context, clip_fea, references, transformer_options, **kwargs)
     return out[..., :height, :width]
 
 

@@ -24,7 +24,7 @@ class LumosXPreviewScene(io.ComfyNode):
             description="Draws the scene as a contact sheet: one row a subject, face first, phrases under the "
             "pictures, and the prompt with each subject's words in its colour.",
             inputs=[
-                SceneType.Input("scene"),
+                SceneType.Input("scene", tooltip="A scene, or a single LumosX Subject."),
                 io.String.Input(
                     "prompt", multiline=True, default="", tooltip="The positive prompt, to see which words are bound."
                 ),
@@ -35,7 +35,7 @@ class LumosXPreviewScene(io.ComfyNode):
                     "occur is an error. Without it they are matched as text.",
                 ),
             ],
-            outputs=[io.Image.Output(display_name="contact_sheet")],
+            outputs=[io.Image.Output(display_name="contact_sheet", tooltip="The picture that the node shows.")],
             is_output_node=True,
         )
 

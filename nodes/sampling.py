@@ -23,7 +23,7 @@ class LumosXSampler(io.ComfyNode):
             description="The released solver, DPM-Solver++(2M) for flow matching. Connect it to SamplerCustomAdvanced "
             "together with LumosX Sigmas.",
             inputs=[],
-            outputs=[io.Sampler.Output()],
+            outputs=[io.Sampler.Output(tooltip="For SamplerCustomAdvanced.")],
         )
 
     @classmethod
@@ -52,7 +52,7 @@ class LumosXSigmas(io.ComfyNode):
                     tooltip="Higher spends more steps on the layout, fewer on detail. Released: 8.",
                 ),
             ],
-            outputs=[io.Sigmas.Output()],
+            outputs=[io.Sigmas.Output(tooltip="For SamplerCustomAdvanced.")],
         )
 
     @classmethod

@@ -8,9 +8,9 @@ import torch
 from comfy_api.latest import io
 
 from ..lumosx_core.errors import LumosXError
+from ..lumosx_core.influence import NEGATIVE_REFERENCES
 from ..lumosx_core.phrases import check_prompt_length, clean_prompt, phrase_mask
 from ..lumosx_core.pictures import fit_on_canvas
-from ..lumosx_core.pipeline import NEGATIVE_REFERENCES
 from ..lumosx_core.sizes import check_video_size
 from .clip_bridge import PromptTokenizer
 from .comfy_bridge import SceneConditioning, attach_scene

@@ -1,4 +1,4 @@
-"""What the tests share: the reference numbers, a model with the reference weights, and a real ComfyUI.
+"""What the tests share: the reference numbers, a model with the reference weights, a real ComfyUI, and a browser.
 
 None of these is part of the repository. A test that needs a missing one is skipped and says what was looked for;
 with LUMOSX_REQUIRE_ALL=1 it fails instead, so that a full run can prove that nothing was skipped.
@@ -6,14 +6,17 @@ with LUMOSX_REQUIRE_ALL=1 it fails instead, so that a full run can prove that no
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from comfy_server import running
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -120,6 +123,15 @@ def comfyui() -> ComfyUI:
 
 
 @pytest.fixture(scope="session")
+def chromium() -> Path:
+    """The browser that LUMOSX_CHROMIUM names, by default /usr/bin/chromium, and playwright to drive it."""
+    if importlib.util.find_spec("playwright") is None:
+        missing("playwright is not installed. Install the extra `dev`.")
+    path = Path(os.environ.get("LUMOSX_CHROMIUM", "/usr/bin/chromium"))
+    return existing(path, "chromium", "Install it, or set LUMOSX_CHROMIUM to the program.")
+
+
+@pytest.fixture(scope="session")
 def comfyui_reads_photographs(comfyui) -> ComfyUI:
     """That ComfyUI, with the packages that photographs are read with."""
     for package in ("insightface", "segment_anything"):
@@ -127,3 +139,13 @@ def comfyui_reads_photographs(comfyui) -> ComfyUI:
         if found.returncode:
             missing(f"{package} is not installed for {comfyui.python}")
     return comfyui
+
+
+@pytest.fixture(scope="session")
+def server(comfyui, tiny_models, shared_cases, tmp_path_factory):
+    """ComfyUI 0.8.0 on the CPU with this pack, the tiny preset, and photographs in its input folder."""
+    directory = tmp_path_factory.mktemp("comfyui")
+    shutil.copytree(tiny_models, directory / "models", dirs_exist_ok=True)
+    shutil.copytree(shared_cases, directory / "input")
+    with running(comfyui, directory) as server:
+        yield server

@@ -1,11 +1,14 @@
 """From scene and prompt to video: repeatable, guided as released, and bad input refused before work begins."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from lumosx_core import LumosXError, Reference, Scene, Subject
 from lumosx_core.checkpoint import load_model
+from lumosx_core.influence import Influence
 from lumosx_core.model_files import find_model_files
 from lumosx_core.pipeline import (
     NEGATIVE_PROMPT,
@@ -104,6 +107,33 @@ def test_both_passes_see_the_same_pictures_and_words_and_cfg_weighs_their_differ
         )
     expected = noise - (negative + 3.0 * (positive - negative))
     assert torch.allclose(pipeline.sample(conditions, settings), expected, atol=1e-5)
+
+
+def test_the_negative_pass_can_do_without_the_pictures(pipeline):
+    settings = Settings(**(SMALL | {"steps": 1}), cfg=3.0, negative_references="dropped")
+    conditions = random_conditions()
+    noise = start_noise(settings)
+    model = load_model(pipeline.files.diffusion_model, dtype=torch.float32)
+    scene = (conditions.references, conditions.layout, conditions.phrase_mask)
+    with torch.no_grad():
+        positive = model(noise, torch.tensor([1000]), conditions.text, *scene)
+        negative = model(noise, torch.tensor([1000]), conditions.negative_text)
+    expected = noise - (negative + 3.0 * (positive - negative))
+    assert torch.allclose(pipeline.sample(conditions, settings), expected, atol=1e-5)
+
+
+def test_relational_parts_and_influence_reach_the_network(pipeline):
+    conditions = random_conditions()
+    alike = pipeline.sample(conditions, Settings(**SMALL))
+    late = Influence((1.0,) * 5, ((0.9, 1.0),) * 5)
+    for changed in (
+        pipeline.sample(conditions, Settings(**SMALL, mcam_ratio=2.0)),
+        pipeline.sample(conditions, Settings(**SMALL, r2pe=False)),
+        pipeline.sample(conditions, Settings(**SMALL, csam=False)),
+        pipeline.sample(replace(conditions, influence=Influence((2.0,) * 5, ((0.0, 1.0),) * 5)), Settings(**SMALL)),
+        pipeline.sample(replace(conditions, influence=late), Settings(**SMALL)),
+    ):
+        assert (changed - alike).abs().max() > 1e-4
 
 
 def test_without_guidance_the_negative_prompt_does_not_matter(pipeline):

@@ -1,0 +1,132 @@
+"""A saved workflow without ComfyUI: its scene, prompt, settings and weight files, ready for the pipeline."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..case_folder import Case, read_case
+from ..errors import LumosXError
+from ..pipeline import Settings
+from ..scene import Scene
+from .graph import Graph, Node
+from .pictures import Pictures
+from .places import place_in
+from .sampling import Sampling, find_sampling
+from .scenes import SceneReader
+from .values import Values
+from .weights import Weights, read_weights
+
+
+@dataclass(frozen=True, eq=False)
+class WorkflowVideo:
+    """What a workflow makes a video of, and how."""
+
+    scene: Scene
+    prompt: str
+    settings: Settings
+    weights: Weights
+
+
+def input_folder(workflow: str | os.PathLike, given: str | os.PathLike | None = None) -> Path:
+    """The folder that takes the place of ComfyUI's input folder: `given`, else `input` beside the workflow, else the
+    workflow's own.
+
+    Raises:
+        LumosXError: `given` is no folder.
+    """
+    if given is not None:
+        if not Path(given).is_dir():
+            raise LumosXError(f"There is no folder {given}. Give --input the folder of the workflow's pictures.")
+        return Path(given)
+    own = Path(workflow).resolve().parent
+    return own / "input" if (own / "input").is_dir() else own
+
+
+def read_video(
+    graph: Graph,
+    folder: Path,
+    *,
+    node_id: str | None = None,
+    released: bool = False,
+    changes: Mapping[str, Any] | None = None,
+) -> WorkflowVideo:
+    """Read the part of a workflow that makes a video with LumosX. Its other nodes do not matter.
+
+    Args:
+        folder: takes the place of ComfyUI's input folder: of its pictures and case folders.
+        node_id: of the sampler, or of the LumosX Scene To Video, where there are several.
+        released: take the released solver where the workflow has another one.
+        changes: of `Settings`, instead of what the workflow says.
+
+    Raises:
+        LumosXError: something that only ComfyUI can do, or a mistake in the workflow; names the node.
+    """
+
+    def case(name: str) -> Case:
+        return read_case(place_in(folder, name, "LumosX Scene From Folder"))
+
+    values = Values(graph, case)
+    sampling = find_sampling(graph, values, node_id, released=released)
+    video = sampling.video
+    weights = read_weights(graph, values, sampling.guided, video)
+    settings = Settings(**{**_settings(values, sampling), **_relations(values, weights.applied), **(changes or {})})
+    prompt = values.text(video, "positive_prompt")
+    link = video.link("scene")
+    if link is None:
+        raise LumosXError(f"No scene is connected to {video}. Connect LumosX Scene or LumosX Subject.")
+    scene = _PictureReader(values, folder).scene(link, f"scene of {video}")
+    return WorkflowVideo(scene, prompt, settings, weights)
+
+
+def _settings(values: Values, sampling: Sampling) -> dict[str, Any]:
+    video = sampling.video
+    kept = values.text(video, "negative_references", "kept")
+    return {
+        "width": values.whole(video, "width", 832),
+        "height": values.whole(video, "height", 480),
+        "frames": values.whole(video, "length", 81),
+        "batch": values.whole(video, "batch_size", 1),
+        "negative_prompt": values.text(video, "negative_prompt"),
+        "negative_references": "dropped" if sampling.negative_text else kept,
+        **sampling.settings,
+    }
+
+
+def _relations(values: Values, applied: Node | None) -> dict[str, Any]:
+    """The settings of LumosX Apply."""
+    if applied is None:
+        return {}
+    ratio = values.number(applied, "mcam_ratio", 0.5)
+    return {
+        "mcam_ratio": ratio if values.get(applied, "mcam", True) else 0.0,
+        "r2pe": values.get(applied, "r2pe", True),
+        "csam": values.get(applied, "csam", True),
+    }
+
+
+class _PictureReader(SceneReader):
+    """Reads scenes with their pictures."""
+
+    def __init__(self, values: Values, folder: Path):
+        super().__init__(values)
+        self._pictures = Pictures(values, folder)
+
+    def picture(self, node: Node, name: str) -> dict[str, Any]:
+        mask = f"{name}_mask"
+        return {
+            name: None if node.link(name) is None else self._pictures.image(node, name),
+            f"{name}_phrase": self.values.text(node, f"{name}_phrase"),
+            mask: None if node.link(mask) is None else self._pictures.mask(node, mask),
+            f"{name}_strength": self.number(node, f"{name}_strength", 1.0),
+        }
+
+    def auto_scene(self, node: Node) -> Scene:
+        raise LumosXError(
+            f"{node} reads photographs, which is a step of its own without ComfyUI. Make a case folder of them with "
+            f"lumosx scene PHOTO... --prompt TEXT --plan TEXT --out CASE_DIR, and its video with lumosx generate "
+            f"CASE_DIR; or put LumosX Scene From Folder with that folder in its place."
+        )

@@ -1,0 +1,87 @@
+"""Graphs for the tests, as the page sends them, and picture files for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def node(class_type: str, **inputs) -> dict:
+    """A node; a growing slot is written subjects__subject_1."""
+    return {"class_type": class_type, "inputs": {name.replace("__", "."): value for name, value in inputs.items()}}
+
+
+def two_people() -> dict:
+    """A man with a jacket, a woman with a hat, a lamp and a room; ids as the page gives them."""
+    return {
+        "1": node("LoadImage", image="man.png"),
+        "2": node("LoadImage", image="jacket.png"),
+        "3": node("LoadImage", image="woman.png"),
+        "4": node("LoadImage", image="hat.png"),
+        "5": node("LoadImage", image="room.png"),
+        "6": node("LoadImage", image="lamp.png"),
+        "7": node(
+            "LumosXSubject",
+            face=["1", 0],
+            face_phrase="man",
+            attribute_1=["2", 0],
+            attribute_1_phrase="denim jacket",
+            attribute_2_phrase="a phrase without a picture",
+        ),
+        "8": node(
+            "LumosXSubject",
+            face=["3", 0],
+            face_phrase="woman",
+            attribute_2=["4", 0],
+            attribute_2_phrase="red hat",
+        ),
+        "9": node(
+            "LumosXScene",
+            background=["5", 0],
+            background_phrase="cozy room",
+            object_1=["6", 0],
+            object_1_phrase="white lamp",
+            subjects__subject_1=["7", 0],
+            subjects__subject_2=["8", 0],
+        ),
+        "10": node("LumosXSceneToVideo", scene=["9", 0], positive_prompt="A man and a woman."),
+    }
+
+
+PICTURE_FILES = (
+    "plain.jpg",
+    "see through.png",
+    "palette.png",
+    "grey and alpha.png",
+    "deep.png",
+    "turned.jpg",
+    "two frames.gif",
+    "wide.png",
+)
+
+
+def write_picture(path: Path) -> None:
+    """Write one of PICTURE_FILES: what its name says, small, always the same."""
+    values = np.random.default_rng(len(path.name)).integers(0, 256, (13, 9, 4), dtype=np.uint8)
+    values[3:9, 2:7, 3] = 255
+    image = Image.fromarray(values)
+    if path.name == "see through.png":
+        image.save(path)
+    elif path.name == "palette.png":
+        image.convert("RGB").quantize(16).save(path, transparency=3)
+    elif path.name == "grey and alpha.png":
+        image.convert("LA").save(path)
+    elif path.name == "deep.png":
+        Image.fromarray(values[..., 0].astype(np.uint16) * 257).save(path)
+    elif path.name == "turned.jpg":
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        image.convert("RGB").save(path, exif=exif)
+    elif path.name == "two frames.gif":
+        image.convert("P").save(path, save_all=True, append_images=[image.rotate(180).convert("P")])
+    elif path.name == "wide.png":
+        image.convert("RGB").resize((40, 13)).save(path)
+    else:
+        image.convert("RGB").save(path)
