@@ -226,9 +226,12 @@ def _changes(options: argparse.Namespace) -> dict:
 
 
 def _convert(options: argparse.Namespace) -> None:
-    from .convert import convert
+    from .convert import conversion_bar, convert
 
-    path = convert(options.source, options.destination, options.dtype, overwrite=options.overwrite)
+    with conversion_bar() as progress:
+        path = convert(
+            options.source, options.destination, options.dtype, overwrite=options.overwrite, progress=progress
+        )
     print(f"The model is {path.resolve()}  (ComfyUI: models/diffusion_models)")
 
 

@@ -6,7 +6,8 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -17,7 +18,7 @@ from torch import Tensor
 from .atomic_file import atomic_file
 from .checkpoint import open_network
 from .detect import detect_config
-from .errors import LumosXError
+from .errors import LumosXError, MissingPackageError
 from .model import LumosXModel
 from .stored_tensor import StoredTensor
 
@@ -43,7 +44,14 @@ class _Entry:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def convert(source: str | Path, destination: str | Path, dtype: Precision = "bf16", *, overwrite: bool = False) -> Path:
+def convert(
+    source: str | Path,
+    destination: str | Path,
+    dtype: Precision = "bf16",
+    *,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
     """Write any readable LumosX or Wan2.1 text-to-video checkpoint as one safetensors file with native names.
 
     The file works in ComfyUI's stock loader (`models/diffusion_models`) and in `load_model`. Tensors are read, cast and
@@ -57,6 +65,7 @@ def convert(source: str | Path, destination: str | Path, dtype: Precision = "bf1
         destination: a path ending in `.safetensors`, in a folder that exists.
         dtype: "bf16", "fp16" or "fp8_e4m3fn".
         overwrite: replace a file at the destination.
+        progress: called after each tensor with the bytes written and all bytes to be written.
 
     Returns:
         The destination.
@@ -80,12 +89,39 @@ def convert(source: str | Path, destination: str | Path, dtype: Precision = "bf1
             f"choose another folder."
         )
     with atomic_file(destination) as file:
-        file.write(header)
+        done = file.write(header)
         for entry in entries:
             values = entry.values().contiguous()
             # One byte a number: NumPy, which gives the bytes out, has neither bfloat16 nor fp8.
-            file.write(memoryview(values.reshape(-1).view(torch.uint8).numpy()))
+            done += file.write(memoryview(values.reshape(-1).view(torch.uint8).numpy()))
+            progress(done, size)
     return destination
+
+
+@contextmanager
+def conversion_bar() -> Iterator[Callable[[int, int], None]]:
+    """A bar on the terminal, as the `progress` of one conversion.
+
+    Raises:
+        MissingPackageError: tqdm is not installed.
+    """
+    try:
+        from tqdm import tqdm
+    except ImportError as error:
+        raise MissingPackageError("tqdm", "The progress bar", error) from error
+    bar = None
+
+    def progress(done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None:  # not before: where the conversion is refused, no bar stands above the reason
+            bar = tqdm(total=total, desc="Converting", unit="B", unit_scale=True)
+        bar.update(done - bar.n)
+
+    try:
+        yield progress
+    finally:
+        if bar is not None:
+            bar.close()
 
 
 def _check_destination(source: Path, destination: Path, overwrite: bool) -> None:

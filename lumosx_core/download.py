@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
 from .checkpoint import open_network
-from .convert import Precision, convert
+from .convert import Precision, conversion_bar, convert
 from .dcp import METADATA
 from .errors import LumosXError
 from .hub import (
@@ -111,7 +111,8 @@ def download(
         for part in checkpoint:
             fetch(part, cache)
         root = folder_in_cache(checkpoint[0], cache)
-        convert(root / checkpoint_name, network, dtype, overwrite=overwrite)
+        with conversion_bar() as progress:
+            convert(root / checkpoint_name, network, dtype, overwrite=overwrite, progress=progress)
         open_network(network)
     forget(cache, (LUMOSX_REPOSITORY, WAN_REPOSITORY))
     for path in (*plain, network):

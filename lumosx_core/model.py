@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from torch import Tensor, nn
+from torch import Tensor, autocast, nn
 
 from .block import Relations, relational_block
 from .csam import AttentionFunction, scaled_dot_product_attention
@@ -67,8 +67,15 @@ class FullPrecisionLinear(nn.Linear):
     """A linear layer computed in float32 whatever its weights are: time embedding and head, as released."""
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
+        with autocast(x.device.type, enabled=False):
             return F.linear(x.float(), self.weight.float(), self.bias.float())
+
+
+class PatchEmbedding(nn.Conv3d):
+    """Latent patches to tokens, computed in its own dtype and returned in float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.to(self.weight.dtype)).float()
 
 
 class LayerNorm(nn.LayerNorm):
@@ -158,7 +165,9 @@ class LumosXModel(nn.Module):
         self.config = config
         self.attention: AttentionFunction = scaled_dot_product_attention
         self.join_text_padding = False
-        self.patch_embedding = nn.Conv3d(config.in_dim, dim, config.patch_size, stride=config.patch_size, **factory)
+        self.patch_embedding = PatchEmbedding(
+            config.in_dim, dim, config.patch_size, stride=config.patch_size, **factory
+        )
         self.text_embedding = nn.Sequential(
             Linear(config.text_dim, dim, **factory), nn.GELU(approximate="tanh"), Linear(dim, dim, **factory)
         )
@@ -232,7 +241,7 @@ class LumosXModel(nn.Module):
         # 2. Tokens: zero-padded to whole patches, ordered by frame, row, column.
         _, patch_height, patch_width = config.patch_size
         video = F.pad(video, (0, -width % patch_width, 0, -height % patch_height))
-        tokens = self.patch_embedding(video.to(self.patch_embedding.weight.dtype)).float()
+        tokens = self.patch_embedding(video)
         grid = (tokens.shape[-2], tokens.shape[-1])
         tokens = rearrange(tokens, "b d t h w -> b (t h w) d")
 

@@ -150,7 +150,8 @@ def prompt_spans(tokens: Sequence[tuple[int, str]], scene: Scene, mask: Tensor) 
     """The prompt as the tokenizer sees it, divided where the groups of pictures it is bound to change.
 
     Args:
-        tokens: id and piece of each prompt token; pieces as sentencepiece writes them ("▁denim", "<0xE2>").
+        tokens: id and piece of each prompt token; pieces as sentencepiece writes them: with U+2581 for a
+            space, or as a byte such as "<0xE2>".
         mask: (R, text_len) bool, from `phrase_mask`.
     """
     text = b""
@@ -159,7 +160,7 @@ def prompt_spans(tokens: Sequence[tuple[int, str]], scene: Scene, mask: Tensor) 
         if token in (PAD_ID, END_ID):
             continue
         byte = re.fullmatch(r"<0x([0-9A-Fa-f]{2})>", piece)
-        added = bytes.fromhex(byte[1]) if byte else piece.replace("▁", " ").encode()
+        added = bytes.fromhex(byte[1]) if byte else piece.replace("\u2581", " ").encode()
         groups = ()
         if position < mask.shape[1]:
             groups = tuple(i for i, group in enumerate(scene.layout.groups) if mask[list(group), position].any())

@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -29,12 +30,8 @@ from .sizes import check_video_size
 from .text_encoder import TextEncoder
 from .vae import WanVae
 
-# The negative prompt that Wan2.1 was released with.
-NEGATIVE_PROMPT = (
-    "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，最差质量，低质量，JPEG压缩残留，"
-    "丑陋的，残缺的，多余的手指，画得不好的手部，画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，"
-    "静止不动的画面，杂乱的背景，三条腿，背景人很多，倒着走"
-)
+# The negative prompt that Wan2.1 was released with. A file of its own: consoles of Windows cannot print source with it.
+NEGATIVE_PROMPT = Path(__file__).with_name("negative_prompt.txt").read_text(encoding="utf-8").strip()
 
 Progress = Callable[[str, int, int], None]
 """Called as (stage, done, total): "text", "pictures", "sampling" (total: steps) and "decoding" (total: videos)."""

@@ -48,7 +48,7 @@ class TextEncoder:
         return self._tokenizer.encode(text)
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
-        """The piece of text behind each token id, as sentencepiece writes it ("▁denim")."""
+        """The piece of text behind each token id, as sentencepiece writes it: with U+2581 for a space."""
         return [self._tokenizer.id_to_piece(token) for token in ids]
 
     def encode(self, prompt: str) -> tuple[list[int], Tensor]:

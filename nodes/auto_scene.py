@@ -92,16 +92,18 @@ class LumosXAutoScene(io.ComfyNode):
                 growing(io.Image, "photographs", "photograph", "A photograph, or a batch of them."),
             ],
             outputs=[
-                SceneType.Output(display_name="scene"),
-                io.String.Output(display_name="prompt"),
-                io.String.Output(display_name="plan"),
+                SceneType.Output(display_name="scene", tooltip="For LumosX Scene To Video."),
+                io.String.Output(display_name="prompt", tooltip="The prompt above, for LumosX Scene To Video."),
+                io.String.Output(display_name="plan", tooltip="Who wears what, as it was read or typed."),
                 io.Image.Output(display_name="previews", is_output_list=True, tooltip="One for each photograph."),
                 io.Image.Output(display_name="place", tooltip="The photograph that shows most of its place, as it is."),
                 io.Mask.Output(
                     display_name="removed",
                     tooltip="Where people and objects are in it: what to inpaint. Empty with background: none.",
                 ),
-                io.String.Output(display_name="warnings"),
+                io.String.Output(
+                    display_name="warnings", tooltip="What was left out, is small, or is cut by the frame."
+                ),
             ],
         )
 
@@ -141,9 +143,10 @@ class LumosXAutoScene(io.ComfyNode):
                 )
             faces = [[face_of(box, image) for box in each] for each, image in zip(lists, images, strict=True)]
         prompt = clean_prompt(prompt)
-        progress = Progress(4)
+        progress = Progress(5)
+        progress("plan", 0, 1)
         warnings: list[str] = []
-        chosen = _plan(plan, prompt, read_prompt_by, images, language_model, warnings)
+        chosen = _plan(plan, prompt, read_prompt_by, images, language_model, warnings, progress)
         warnings += check_plan(chosen, prompt)
         found = build_scene(
             images,
@@ -170,12 +173,18 @@ class LumosXAutoScene(io.ComfyNode):
 
 
 def _plan(
-    plan: str, prompt: str, reader: str, images: list[torch.Tensor], model: str, warnings: list[str]
+    plan: str,
+    prompt: str,
+    reader: str,
+    images: list[torch.Tensor],
+    model: str,
+    warnings: list[str],
+    progress: Progress,
 ) -> ScenePlan:
     if plan.strip():
         return parse_plan(plan)
     if not prompt:
         raise LumosXError("The prompt and the plan are both empty. Write the prompt of the video, or a plan.")
     if reader == "language model":
-        return plan_from_model(language_model(model).ask, images, prompt, say=warnings.append)
+        return plan_from_model(language_model(model, progress).ask, images, prompt, say=warnings.append)
     return read_prompt(prompt)

@@ -59,8 +59,8 @@ class LumosXFaces(io.ComfyNode):
             outputs=[
                 io.Image.Output(display_name="faces", is_output_list=True, tooltip="One picture for each face."),
                 BoundingBox.Output(display_name="boxes", tooltip="With score and the five landmarks of each face."),
-                io.Image.Output(display_name="preview"),
-                io.String.Output(display_name="warnings"),
+                io.Image.Output(display_name="preview", tooltip="The photograph with a number on each face."),
+                io.String.Output(display_name="warnings", tooltip="What is poor about a face; empty if nothing is."),
             ],
         )
 

@@ -5,6 +5,7 @@ Only the face detector is not: onnxruntime keeps its 17 MB on the device.
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from ..lumosx_core.photographs.auto_settings import Finders
 from ..lumosx_core.photographs.face_detector import FaceDetector
 from ..lumosx_core.photographs.grounding_dino import GroundingDino
 from ..lumosx_core.photographs.known_models import INSIGHTFACE
-from ..lumosx_core.photographs.language_model import VisionLanguageModel
+from ..lumosx_core.photographs.language_model import NEW_TOKENS, VisionLanguageModel
 from ..lumosx_core.photographs.models import choose_model, fetch_option, find_models, usual_folders
 from ..lumosx_core.photographs.sam import load_segmenter
 
@@ -73,13 +74,19 @@ def segmenter(name: str, mask_threshold: float = 0.5) -> _OnDevice:
     return held
 
 
-def language_model(name: str) -> _OnDevice:
-    """Loaded anew each time: it is asked once for a plan, and is too large to keep."""
+def language_model(name: str, progress: Progress) -> _OnDevice:
+    """Loaded anew each time: it is asked once for a plan, and is too large to keep.
+
+    Args:
+        progress: counts the tokens of its answer, of at most as many as it may have; Interrupt comes through with it.
+    """
     path = _path("language", name)
     device = comfy.model_management.get_torch_device()
     dtype = torch.bfloat16 if comfy.model_management.should_use_bf16(device) else _dtype()
     model = VisionLanguageModel.load(path, dtype=dtype)
-    model.on_token = comfy.model_management.throw_exception_if_processing_interrupted
+    tokens = itertools.count()
+    # A second answer, after one that was no plan, has no further share of the bar.
+    model.on_token = lambda: progress("plan", min(next(tokens), NEW_TOKENS), NEW_TOKENS)
     size = comfy.model_management.module_size(model.model)
     room = comfy.model_management.get_total_memory(device)
     if size > room:

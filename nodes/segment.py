@@ -77,9 +77,9 @@ class LumosXSegment(io.ComfyNode):
             outputs=[
                 io.Image.Output(display_name="cut_outs", is_output_list=True, tooltip="One picture for each thing."),
                 io.Mask.Output(display_name="masks", tooltip="One mask of the photograph's size for each thing."),
-                BoundingBox.Output(display_name="boxes"),
-                io.Image.Output(display_name="preview"),
-                io.String.Output(display_name="warnings"),
+                BoundingBox.Output(display_name="boxes", tooltip="One for each thing, with its phrase and score."),
+                io.Image.Output(display_name="preview", tooltip="The photograph with all that was found."),
+                io.String.Output(display_name="warnings", tooltip="What is poor about a cut-out; empty if nothing is."),
             ],
         )
 
@@ -114,8 +114,11 @@ class LumosXSegment(io.ComfyNode):
                 f"{len(inside)} boxes are connected to region, expected one. Choose one with picks of the node before."
             )
 
-        finder, masks = phrase_finder(box_model, threshold), segmenter(mask_model, mask_threshold)
-        progress = Progress(2)
+        progress = Progress(3)
+        progress("models", 0, 2)
+        finder = phrase_finder(box_model, threshold)
+        progress("models", 1, 2)
+        masks = segmenter(mask_model, mask_threshold)
         progress("phrases", 0, 1)
         view = View(photograph, masks)
         found = find_instances(view, wanted, finder, inside=inside[0], most=_INSTANCES[instances])
@@ -126,12 +129,13 @@ class LumosXSegment(io.ComfyNode):
             )
         if instances == "all":
             found = [_picked(phrase, each, picks) for phrase, each in zip(wanted, found, strict=True)]
-        _check_memory(sum(map(len, found)), height, width)
+        count = sum(map(len, found))
+        _check_memory(count, height, width)
 
-        progress("masks", 0, 1)
         cut_outs, whole, boxes, marks, warnings = [], [], [], [], []
         for number, (phrase, each) in enumerate(zip(wanted, found, strict=True)):
             for thing in each:
+                progress("cut-outs", len(cut_outs), count)
                 cleaned = clean(thing.region, feather=feather)
                 cut_outs.append(cleaned.cut_out(photograph)[None])
                 whole.append(cleaned.mask(height, width))

@@ -98,6 +98,7 @@ ALL_PLACED = {
 def test_everything_arrives_converted_and_in_its_place(hub, models, network):
     result = download(hub, models)
     assert result.returncode == 0, result.stderr
+    assert "Converting: 100%" in result.stderr
     assert files_in(models) == ALL_PLACED
     converted = read_state_dict(models / "diffusion_models" / "lumosx_bf16.safetensors")
     for name, tensor in network[0].state_dict().items():
