@@ -1,8 +1,9 @@
 """The LumosX nodes, in the order of the artist's work: load, read photographs, describe the scene, turn it into
-a video, sample."""
+a video, sample, and look inside."""
 
 from comfy_api.latest import ComfyExtension, io
 
+from .attention import LumosXAttentionMap, LumosXRecordAttention
 from .auto_scene import LumosXAutoScene
 from .example_picture import LumosXExamplePicture
 from .faces import LumosXFaces
@@ -31,6 +32,8 @@ class LumosXExtension(ComfyExtension):
             LumosXSceneToVideo,
             LumosXSampler,
             LumosXSigmas,
+            LumosXRecordAttention,
+            LumosXAttentionMap,
         ]
 
 

@@ -27,6 +27,7 @@ from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.influence import Influence, SeenPictures
 from ..lumosx_core.layout import ReferenceLayout
 from ..lumosx_core.schedule import sigma_at
+from .attention_bridge import Watch, watch_pass
 
 KEY = "lumosx"
 REFERENCES = "time_dim_concat"  # native Wan's name for frames that follow the video
@@ -189,17 +190,20 @@ def _run_with_scene(
     if transformer_options.get("rope_options") is not None:
         relations = _with_host_positions(relations, network, x, transformer_options)
 
-    transformer_options = _with_relational_blocks(transformer_options, network, relations)
+    pictures = [picture for picture, strength in enumerate(strengths) if strength > 0]
+    watch = watch_pass(transformer_options, scene, pictures, references, relations)
+    transformer_options = _with_relational_blocks(transformer_options, network, relations, watch)
     out = executor(x, timestep.trunc(), context, clip_fea, references, transformer_options, **kwargs)
     return out[..., :height, :width]
 
 
-def _with_relational_blocks(transformer_options: dict, network, relations: Relations) -> dict:
+def _with_relational_blocks(transformer_options: dict, network, relations: Relations, watch: Watch) -> dict:
     """A copy of the options in which every block is the relational one, inside whatever replaced it before."""
     replacements = dict(transformer_options.get("patches_replace", {}))
     blocks = dict(replacements.get("dit", {}))
     for i, block in enumerate(network.blocks):
-        blocks["double_block", i] = partial(_replaced_block, block, relations, blocks.get(("double_block", i)))
+        watched = replace(relations, observe=watch(i))
+        blocks["double_block", i] = partial(_replaced_block, block, watched, blocks.get(("double_block", i)))
     return {**transformer_options, "patches_replace": {**replacements, "dit": blocks}}
 
 

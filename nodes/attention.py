@@ -1,0 +1,132 @@
+"""After the video: why is she wearing his jacket? Heat maps of who was looked at from where, and a score a subject."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from comfy_api.latest import io, ui
+
+from ..lumosx_core.attention_drawing import draw_attention_map, shown_frames
+from ..lumosx_core.attention_regions import measure_binding, regions_from_masks
+from ..lumosx_core.attention_report import describe_binding
+from ..lumosx_core.errors import LumosXError
+from ..lumosx_core.number_choice import NumberChoice
+from .attention_bridge import latent_preview, record_attention
+
+AttentionType = io.Custom("LUMOSX_ATTENTION")
+
+
+class LumosXRecordAttention(io.ComfyNode):
+    """Records what a MODEL looks at while it samples, and changes nothing of what comes out."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="LumosXRecordAttention",
+            display_name="LumosX Record Attention",
+            category="LumosX",
+            description="Put it between the model and the sampler. While the video is made, it records how much each "
+            "part of it looks at each picture of the scene; LumosX Attention Map shows it. The video stays the same, "
+            "bit for bit.",
+            inputs=[
+                io.Model.Input("model", tooltip="From LumosX Load Model or LumosX Apply."),
+                io.String.Input(
+                    "steps",
+                    default="",
+                    tooltip="Which steps of the sampler are recorded, counted from 1, such as 1-4, 8. Empty: all. Who "
+                    "wears what is settled in the early ones and seen most clearly in the middle and late ones.",
+                ),
+                io.String.Input(
+                    "layers",
+                    default="",
+                    tooltip="Which layers of the network are recorded, counted from 0 as in the names of its weights, "
+                    "such as 10-19. Empty: all. Fewer cost less time.",
+                ),
+            ],
+            outputs=[
+                io.Model.Output(tooltip="For the sampler."),
+                AttentionType.Output(display_name="attention", tooltip="For LumosX Attention Map."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model, steps="", layers="") -> io.NodeOutput:
+        return io.NodeOutput(
+            *record_attention(model, NumberChoice.read(steps, "steps", 1), NumberChoice.read(layers, "layers", 0))
+        )
+
+
+class LumosXAttentionMap(io.ComfyNode):
+    """Draws what was recorded over the frames of the video, and says how well each subject is bound."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="LumosXAttentionMap",
+            display_name="LumosX Attention Map",
+            category="LumosX",
+            description="Shows from where in the video each subject and each of its pictures is looked at, and a "
+            "binding score: how much of what a subject's region looks at is the subject's own. A low one names the "
+            "picture that it looks at instead.",
+            inputs=[
+                AttentionType.Input("attention", tooltip="From LumosX Record Attention."),
+                io.Latent.Input("samples", tooltip="What came out of the sampler, unchanged."),
+                io.Image.Input(
+                    "images",
+                    optional=True,
+                    tooltip="The decoded video, from VAE Decode. Without it the maps lie over rough colours.",
+                ),
+                io.Mask.Input(
+                    "regions",
+                    optional=True,
+                    tooltip="One mask a subject, in the order of the scene: white where the subject is in the video. "
+                    "Without it each region is what is nearest to where the subject's face is looked at.",
+                ),
+                io.Int.Input(
+                    "frames", default=5, min=1, max=64, tooltip="Columns: how many moments of the video are shown."
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="heat_maps", tooltip="The picture that the node shows, one a video."),
+                io.Float.Output(
+                    display_name="scores",
+                    is_output_list=True,
+                    tooltip="The binding score of each subject, 0 to 1; of several videos, one video after the other.",
+                ),
+                io.String.Output(display_name="report", tooltip="The scores in sentences."),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, attention, samples, images=None, regions=None, frames=5) -> io.NodeOutput:
+        samples = samples["samples"]
+        record = attention.find(samples)
+        shown = shown_frames(samples.shape[2], frames)
+        videos = _shown_pictures(samples, images, shown)
+        regions = None if regions is None else regions_from_masks(regions.cpu(), record)
+        sheets, scores, reports = [], [], []
+        for video, pictures in enumerate(videos):
+            binding = measure_binding(record, video, regions)
+            sheet = draw_attention_map(record, video, pictures, shown, binding.scores)
+            sheets.append(torch.from_numpy(np.asarray(sheet, dtype=np.float32) / 255))
+            scores += binding.scores
+            heading = f"Video {video + 1}\n" if len(videos) > 1 else ""
+            reports.append(heading + describe_binding(record, binding))
+        heat_maps = torch.stack(sheets)
+        return io.NodeOutput(heat_maps, scores, "\n\n".join(reports), ui=ui.PreviewImage(heat_maps, cls=cls))
+
+
+def _shown_pictures(samples: torch.Tensor, images: torch.Tensor | None, shown: list[int]) -> torch.Tensor:
+    """The pictures below the heat: (B, columns, H, W, 3)."""
+    if images is None:
+        return latent_preview(samples)[:, shown]
+    videos, latent_frames = samples.shape[0], samples.shape[2]
+    expected = videos * (4 * latent_frames - 3)
+    if len(images) != expected:
+        raise LumosXError(
+            f"images has {len(images)} frames, but these samples become {expected}. Connect VAE Decode of the same "
+            f"samples, or nothing."
+        )
+    # The first latent frame is one frame of the video, each further one four of them: the second of these is shown.
+    return images.cpu().unflatten(0, (videos, -1))[:, [max(0, 4 * frame - 2) for frame in shown]]

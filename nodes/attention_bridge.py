@@ -1,0 +1,174 @@
+"""How attention is recorded inside ComfyUI: which runs, which of their passes, and whose samples came out of them.
+
+A wrapper around the whole sampling starts a recording, which travels in the options of that run alone; the relational
+blocks show it what they attend to. When the run has ended well, the recording is kept under the samples it made.
+Nothing here changes what is computed: the recording looks at queries and keys and leaves them as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+
+import comfy.latent_formats
+import torch
+from comfy.patcher_extension import WrappersMP
+
+from ..lumosx_core.attention_record import AttentionPass, AttentionRecord, AttentionRecording, picture_content
+from ..lumosx_core.block import Relations
+from ..lumosx_core.errors import LumosXError
+from ..lumosx_core.number_choice import NumberChoice
+
+KEY = "lumosx_attention"
+MOST_RUNS = 4
+
+# Shown q and k of the block with this number; None: nobody looks at it.
+Watch = Callable[[int], "Callable[[torch.Tensor, torch.Tensor], None] | None"]
+
+
+class AttentionRecords:
+    """What travels on the wire from LumosX Record Attention: the recordings of the last few runs of its MODEL.
+
+    ComfyUI keeps it as long as the node's other output, so one object sees many runs.
+    """
+
+    def __init__(self, steps: NumberChoice, layers: NumberChoice):
+        self.steps, self.layers = steps, layers
+        self._runs: OrderedDict[str, AttentionRecord | str] = OrderedDict()
+
+    def keep(self, samples: torch.Tensor, outcome: AttentionRecord | str) -> None:
+        """Keep the recording of a run, or the reason why there is none, under its samples."""
+        self._runs[_fingerprint(samples)] = outcome
+        self._runs.move_to_end(_fingerprint(samples))
+        while len(self._runs) > MOST_RUNS:
+            self._runs.popitem(last=False)
+
+    def find(self, samples: torch.Tensor) -> AttentionRecord:
+        """The recording of the run that made these samples.
+
+        Raises:
+            LumosXError: there is none, and why.
+        """
+        outcome = self._runs.get(_fingerprint(samples))
+        if outcome is None:
+            raise LumosXError(
+                "No recording belongs to these samples. Connect the MODEL of LumosX Record Attention to the sampler, "
+                "and the latent that comes out of that sampler, unchanged, to samples (of SamplerCustomAdvanced: "
+                "output)."
+            )
+        if isinstance(outcome, str):
+            raise LumosXError(outcome)
+        return outcome
+
+
+def record_attention(model, steps: NumberChoice, layers: NumberChoice):
+    """Return a clone of the MODEL whose runs are recorded, and where to find them.
+
+    Raises:
+        LumosXError: the MODEL has no such layers.
+    """
+    blocks = len(getattr(model.model.diffusion_model, "blocks", ()))
+    if layers.largest is not None and layers.largest >= blocks:
+        raise LumosXError(
+            f"layers is {layers.text!r}, but this MODEL has {blocks} layers, counted from 0. The last one is "
+            f"{blocks - 1}; leave it empty for all."
+        )
+    records = AttentionRecords(steps, layers)
+    model = model.clone()
+    model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, partial(_record_run, records))
+    return model, records
+
+
+def watch_pass(transformer_options: dict, scene, pictures: list[int], references, relations: Relations) -> Watch:
+    """Who looks at the blocks of this pass.
+
+    Args:
+        scene: the SceneConditioning of the pass.
+        pictures: indices in the scene of the pictures that the network is given, R of them.
+        references: (1 or B, 16, R, H, W), their latents, padded to whole patches; None if R is 0.
+    """
+    runs = transformer_options.get(KEY, ())
+    watches = [run.watch(transformer_options, scene, pictures, references, relations) for run in runs]
+    watches = [watch for watch in watches if watch is not None]
+
+    def observe(layer: int):
+        looking = [look for look in (watch(layer) for watch in watches) if look is not None]
+        return (lambda q, k: [look(q, k) for look in looking]) if looking else None
+
+    return observe
+
+
+def latent_preview(samples: torch.Tensor) -> torch.Tensor:
+    """Rough colours of latents without a VAE, as in ComfyUI's preview: (B, 16, T, H, W) -> (B, T, H, W, 3), 0..1."""
+    wan = comfy.latent_formats.Wan21()
+    factors = torch.tensor(wan.latent_rgb_factors)
+    colours = wan.process_in(samples.float().cpu()).movedim(1, -1) @ factors + torch.tensor(wan.latent_rgb_factors_bias)
+    return ((colours + 1) / 2).clamp(0, 1)
+
+
+class _Run:
+    """One run of a sampler while it goes on."""
+
+    def __init__(self, records: AttentionRecords, positive: set, shape: torch.Size):
+        self.records, self.positive, self.shape = records, positive, shape
+        self.recording: AttentionRecording | None = None
+        self.passes = 0  # positive ones with a scene, in whichever step
+
+    def watch(self, options: dict, scene, pictures, references, relations: Relations) -> Watch | None:
+        chunks = [chunk for chunk, uuid in enumerate(options["uuids"]) if uuid in self.positive]
+        self.passes += bool(chunks)
+        if not chunks or not pictures or _step(options) not in self.records.steps:
+            return None
+        videos, frames = self.shape[0], self.shape[2]
+        if self.recording is None:
+            self.recording = AttentionRecording(scene.layout, scene.labels, videos, frames, relations.grid)
+        if (scene.layout, scene.labels) != (self.recording.layout, self.recording.labels):
+            return None  # of several scenes in one run, the first is recorded
+        window = options.get("context_window")
+        seen = AttentionPass(
+            pictures,
+            range(frames) if window is None else window.index_list,
+            [chunk * videos + video for chunk in chunks for video in range(videos)],
+            picture_content(references),
+            relations.key_bias,
+        )
+        return lambda layer: partial(self.recording.add, seen) if layer in self.records.layers else None
+
+    def outcome(self, steps: int) -> AttentionRecord | str:
+        record = None if self.recording is None else self.recording.finish()
+        if record is not None:
+            return record
+        if self.passes:
+            return (
+                f"Nothing was recorded: steps is {self.records.steps.text!r}, but the sampler took {steps} steps, "
+                f"counted from 1, in which no picture was seen. Choose steps from 1 to {steps}, or leave it empty."
+            )
+        return (
+            "Nothing was recorded: no scene reached the MODEL. Connect positive of LumosX Scene To Video to the "
+            "sampler, and put LumosX Apply behind loaders other than LumosX Load Model."
+        )
+
+
+def _record_run(records: AttentionRecords, executor, noise, latent_image, sampler, sigmas, *args, **kwargs):
+    guider = executor.class_obj
+    # By the conditionings' own numbers: guiders give them to the model in orders of their own, one by one or at once.
+    positive = {cond["uuid"] for cond in guider.conds.get("positive", ())}
+    run = _Run(records, positive, noise.shape)
+    options = guider.model_options["transformer_options"]  # a copy that this run alone uses
+    options[KEY] = (*options.get(KEY, ()), run)
+    samples = executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
+    records.keep(samples, run.outcome(len(sigmas) - 1))
+    return samples
+
+
+def _step(options: dict) -> int:
+    """The number of the sampler's step, from 1; passes between two noise levels belong to the step that makes them."""
+    sigma = options["sigmas"][0].item()
+    return max(1, sum(level * (1 + 1e-4) >= sigma for level in options["sample_sigmas"].tolist()))
+
+
+def _fingerprint(samples: torch.Tensor) -> str:
+    data = samples.detach().to("cpu", torch.float32).contiguous()
+    return hashlib.blake2b(data.numpy().tobytes(), digest_size=16).hexdigest() + str(tuple(data.shape))
