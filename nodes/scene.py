@@ -39,6 +39,7 @@ class LumosXSubject(io.ComfyNode):
             inputs=[
                 *_picture("face", f"A picture of the face. {SEVERAL_HELP}"),
                 *_pictures(ATTRIBUTES, f"A picture of a garment or another thing of this person. {SEVERAL_HELP}"),
+                *_strengths("face", *ATTRIBUTES),
                 _strength(
                     "strength",
                     "How strongly the video looks at this subject: multiplies the strength of each of its pictures. "
@@ -86,6 +87,7 @@ class LumosXScene(io.ComfyNode):
             inputs=[
                 *_picture("background", "A picture of the place, without people.", mask=False),
                 *_pictures(OBJECTS, "A picture of an object."),
+                *_strengths("background", *OBJECTS),
                 growing(
                     SceneType,
                     "subjects",
@@ -161,16 +163,20 @@ def _picture(name: str, tooltip: str, mask: bool = True) -> list[io.Input]:
         io.Image.Input(name, optional=True, tooltip=tooltip),
         io.String.Input(f"{name}_phrase", default="", optional=True, tooltip=PHRASE_HELP),
         *([io.Mask.Input(f"{name}_mask", optional=True, tooltip=MASK_HELP)] if mask else []),
-        _strength(f"{name}_strength", STRENGTH_HELP),
     ]
 
 
 def _pictures(names: tuple[str, ...], tooltip: str) -> list[io.Input]:
-    """Some pictures, each with phrase, mask and strength.
+    """Some pictures, each with phrase and mask.
 
     Always there: in ComfyUI's page a DynamicCombo of their number empties all phrases whenever the number changes.
     """
     return [slot for name in names for slot in _picture(name, tooltip)]
+
+
+def _strengths(*names: str) -> list[io.Input]:
+    """Behind the phrases, which were there first: saved workflows know the values of a node by their order."""
+    return [_strength(f"{name}_strength", STRENGTH_HELP) for name in names]
 
 
 def _strength(name: str, tooltip: str) -> io.Input:

@@ -1,0 +1,91 @@
+"""What the page asks while a prompt is being typed: which words belong to whom, and which phrases are missing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+from server import PromptServer
+
+from ..lumosx_core.case_folder import Case, read_case
+from ..lumosx_core.contact_sheet import group_colour
+from ..lumosx_core.errors import LumosXError
+from ..lumosx_core.prompt_marks import mark_prompt, phrases_only
+from ..lumosx_core.workflow.graph import Graph
+from ..lumosx_core.workflow.outline import scene_outline
+from ..lumosx_core.workflow.places import place_in
+from .scene import LumosXSceneFromFolder
+
+ROUTE = "/lumosx/match_phrases"
+_QUESTION = {"prompt": dict, "node": str, "text": str, "dynamic": bool}
+
+
+def add_prompt_route() -> None:
+    """Answer POST /lumosx/match_phrases, where ComfyUI has a server and no other copy of this pack answers already."""
+    server = getattr(PromptServer, "instance", None)
+    if server is None or any(route.path == ROUTE for route in server.routes):
+        return
+    from aiohttp import web
+
+    @server.routes.post(ROUTE)
+    async def match_phrases(request):
+        body = await request.read()
+        try:
+            # In a thread: folders are read, and the server goes on with its other work.
+            return web.json_response(await asyncio.to_thread(answer, body))
+        except LumosXError as error:
+            return web.json_response({"error": str(error)}, status=400)
+
+
+def answer(body: bytes) -> dict[str, Any]:
+    """The marked prompt for a question of the page.
+
+    Args:
+        body: JSON: "prompt", the nodes of the workflow that the scene comes from, as they go to /prompt; "node", the
+            id of the node with the prompt; "text", the prompt as it is typed; "dynamic", whether {a|b} is drawn in it.
+
+    Returns: "spans", each with its text and the colours of its groups, and "missing", each with phrase, colour and
+        message.
+
+    Raises:
+        LumosXError: it is another question, or one about a node that is not there.
+    """
+    try:
+        question = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise LumosXError(f"The question is not JSON: {error}.") from error
+    if not isinstance(question, dict) or any(
+        not isinstance(question.get(name), kind) for name, kind in _QUESTION.items()
+    ):
+        raise LumosXError(
+            'The question is a JSON object with "prompt" (nodes by their ids), "node" (an id), "text", and "dynamic" '
+            "(true or false)."
+        )
+    scene = scene_outline(Graph(question["prompt"]), question["node"], case=_case).scene
+    marked = mark_prompt(question["text"], scene, dynamic=question["dynamic"])
+    return {
+        "spans": [
+            {"text": span.text, "colours": [group_colour(scene, group) for group in span.groups]}
+            for span in marked.spans
+        ],
+        "missing": [
+            {"phrase": each.phrase, "colour": group_colour(scene, each.group), "message": each.message}
+            for each in marked.missing
+        ],
+    }
+
+
+def _case(name: str) -> Case:
+    folder = place_in(Path(folder_paths.get_input_directory()), name, "LumosX Scene From Folder")
+    return _read(folder, tuple(LumosXSceneFromFolder.fingerprint_inputs(name)))
+
+
+@lru_cache(maxsize=4)
+def _read(folder: Path, fingerprint: tuple) -> Case:
+    """A case folder without its pictures; it is asked for at every word, and read again when its files change."""
+    case = read_case(folder)
+    return Case(case.name, case.prompt, phrases_only(case.scene))
