@@ -35,7 +35,7 @@ def opened(server, browser, folder) -> Desk:
 
 
 @pytest.fixture
-def desk(server, browser, tmp_path):
+def desk(chromium, server, browser, tmp_path):
     """ComfyUI's page with the default workflow, in English, and the helpers of `Desk`."""
     desk = opened(server, browser, tmp_path)
     yield desk
@@ -43,7 +43,7 @@ def desk(server, browser, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def shared_desk(server, browser, tmp_path_factory):
+def shared_desk(chromium, server, browser, tmp_path_factory):
     """The same for all tests of a file: each of them begins with `Desk.clear`."""
     desk = opened(server, browser, tmp_path_factory.mktemp("screenshots"))
     yield desk
