@@ -8,6 +8,7 @@ import { app } from "../../scripts/app.js";
 import { PromptMirror } from "./prompt_mirror.js";
 
 const PROMPTS = { LumosXSceneToVideo: "positive_prompt", LumosXPreviewScene: "prompt" };
+const NEEDS_NO_PROMPT = new Set(["LumosXPreviewScene"]); // an empty prompt lacks nothing there
 const PAUSE = 300; // milliseconds without a change before the server is asked
 const NOT_IN_THE_PROMPT = { en: "Not in the prompt:", zh: "提示词中没有：", "zh-TW": "提示詞中沒有：" };
 
@@ -36,7 +37,8 @@ async function ask(prompt, output) {
     const id = idIn(output, node);
     const typed = !node.inputs?.some((input) => input.widget?.name === widget.name && input.link != null);
     const text = mirror.text;
-    const question = id && typed ? questionOf(output, id, text, widget) : null;
+    const wanted = text.trim() || !NEEDS_NO_PROMPT.has(node.comfyClass);
+    const question = id && typed && wanted ? questionOf(output, id, text, widget) : null;
     if (question === prompt.asked) return;
     prompt.asked = question;
     const answer = question && (await answerTo(question));

@@ -257,6 +257,8 @@ def test_the_preview_of_a_scene_has_the_same_colours(scene):
     write(scene, "a {man|x} and a woman", name="prompt")
     expect_marks(scene, ("man", MAN), ("woman", WOMAN))
     expect_missing(scene, "white lamp", "denim jacket", "red hat")  # no choices are drawn in this prompt
+    write(scene, " ", name="prompt")
+    expect_missing(scene)  # it can do without a prompt, and then lacks nothing
 
 
 def test_a_prompt_from_another_node_has_no_colours(scene):

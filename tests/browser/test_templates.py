@@ -54,6 +54,8 @@ def test_a_template_opens_whole_and_sends_the_recorded_prompt(shared_desk, name)
 def test_try_it_becomes_a_playable_video_with_one_click(desk):
     desk.load_template(TRY_IT)
     desk.run()
+    [save] = [node["id"] for node in desk.workflow()["nodes"] if node["type"] == "SaveVideo"]
+    desk.look_at(save)  # what is out of sight is not on the page
     video = desk.page.locator("video").first
     video.wait_for()
     desk.page.wait_for_function("video => video.readyState >= 2", arg=video.element_handle())  # a frame can be shown

@@ -51,6 +51,13 @@ def test_the_heat_of_a_picture_lies_where_it_is_looked_at(row, place):
         assert found == pytest.approx(((place[0] + 0.5) / 6, (place[1] + 0.5) / 12), abs=0.06)
 
 
+def test_heat_moves_with_the_video():
+    record = attention()
+    record.mass[:, 1, 1] = record.mass[:, 3, 0]  # in the second frame the man is where the woman was
+    places = [hot_place(cell(drawn(record), 1, column)) for column in range(2)]
+    assert places[0][1] < 0.4 and places[1][1] > 0.6
+
+
 def test_heat_and_labels_are_in_the_colour_of_the_subject():
     picture = drawn()
     for row, subject in ((0, 0), (2, 0), (3, 1), (5, 1)):
