@@ -142,10 +142,11 @@ def comfyui_reads_photographs(comfyui) -> ComfyUI:
 
 
 @pytest.fixture(scope="session")
-def server(comfyui, tiny_models, shared_cases, tmp_path_factory):
-    """ComfyUI 0.8.0 on the CPU with this pack, the tiny preset, and photographs in its input folder."""
+def server(comfyui, shared_cases, tmp_path_factory):
+    """ComfyUI 0.8.0 on the CPU with this pack, photographs in its input folder, and no models but the pack's own."""
     directory = tmp_path_factory.mktemp("comfyui")
-    shutil.copytree(tiny_models, directory / "models", dirs_exist_ok=True)
+    for folder in ("diffusion_models", "vae", "text_encoders"):
+        (directory / "models" / folder).mkdir(parents=True)
     shutil.copytree(shared_cases, directory / "input")
     with running(comfyui, directory) as server:
         yield server

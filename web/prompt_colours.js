@@ -83,7 +83,7 @@ function questionOf(output, id, text, widget) {
 }
 
 app.registerExtension({
-    name: "LumosX.PromptColours",
+    name: "lumosx.PromptColours",
     setup() {
         api.addEventListener("graphChanged", lookSoon);
     },

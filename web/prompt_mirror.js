@@ -3,7 +3,8 @@
 // A mirror lies behind the textarea and holds the same text in the same place, invisible but for the backgrounds of
 // marked words. The textarea stays what it is: it only becomes transparent while there are colours to see.
 
-const STYLE = `
+const STYLE = new CSSStyleSheet();
+STYLE.replaceSync(`
 .lumosx-mirror { position: absolute; overflow: hidden; box-sizing: border-box; pointer-events: none;
     color: transparent; background: var(--comfy-input-bg); border-color: transparent; user-select: none; }
 .lumosx-mirror > div { white-space: pre-wrap; overflow-wrap: break-word; }
@@ -14,7 +15,8 @@ textarea.lumosx-mirrored { position: relative; background: transparent !importan
     font: 10px sans-serif; line-height: 15px; color: var(--input-text); background: var(--comfy-input-bg); }
 .lumosx-missing:hover { white-space: normal; }
 .lumosx-missing u { margin-left: 0.6em; cursor: help; text-decoration: underline wavy 1px; text-underline-offset: 2px; }
-`;
+`);
+document.adoptedStyleSheets.push(STYLE);
 
 // What decides where a letter stands.
 const METRICS = ["font", "letterSpacing", "wordSpacing", "lineHeight", "textAlign", "textIndent", "textTransform",
@@ -39,9 +41,6 @@ export class PromptMirror {
         // Also called when the page puts the textarea into the document, or takes it away.
         this.observer = new ResizeObserver(() => this.paint());
         this.observer.observe(textarea);
-        if (!document.getElementById("lumosx-mirror-style")) {
-            document.head.append(Object.assign(element("style"), { id: "lumosx-mirror-style", textContent: STYLE }));
-        }
     }
 
     // spans: {text, colours}, which together are the text of the textarea; missing: {phrase, colour, message}.

@@ -209,6 +209,15 @@ def test_a_run_without_a_scene_is_an_error_of_the_map_alone(server):
         run_map(server, mapped(graph))
 
 
+def test_who_is_not_seen_is_told_and_changes_nothing_of_the_others(server):
+    graph = glyph_run()
+    graph["right"]["inputs"]["strength"] = 0.0
+    scores, report, _ = run_map(server, mapped(graph))
+    assert scores == [0.0, 1.0]
+    assert 'Subject 1 ("woman#2", "shirt#2"): was not seen' in report
+    assert 'Subject 2 ("woman#1", "shirt#1", "top hat"): 1.00' in report
+
+
 def test_steps_and_layers_choose_what_is_recorded(server):
     everything = run_map(server, mapped(glyph_run()))[0]
     for inputs in ({"steps": "1-2"}, {"layers": "1"}):

@@ -83,6 +83,7 @@ def test_long_phrases_no_phrases_and_crowds_are_drawn():
     labels = ("x" * 300, "many words " * 60, "", "穿牛仔夹克的男人", "hat")
     record = AttentionRecord(attention().mass, (True,) * 5, LAYOUT, labels)
     assert drawn(record).shape == drawn().shape
+    assert (drawn(record)[:, LABEL - 8 : LABEL] == drawn()[0, 0]).all()  # no word runs into the frames
     mass = torch.rand(1, 100, 2, 3, 4)
     crowd = AttentionRecord(mass, (True,) * 100, ReferenceLayout(0, (2,) * 50), ("a",) * 100)
     assert drawn(crowd, scores=(0.5,) * 50).shape[0] == GAP + MOST_ROWS * ROW
