@@ -423,9 +423,9 @@ def test_a_nested_pt_that_comfyui_cannot_read_says_how_to_convert_it(refused, pu
 
 
 @pytest.mark.parametrize("dtype", ["bf16", "fp16", "fp8_e4m3fn"])
-def test_whole_files_of_every_precision_load(server, good, dtype):
+def test_whole_files_of_every_precision_load(server, good, tiny_models, dtype):
     folder = server.directory / "models" / "diffusion_models"
-    path = convert(folder / TINY, folder / f"{dtype}.safetensors", dtype)
+    path = convert(tiny_models / "diffusion_models" / TINY, folder / f"{dtype}.safetensors", dtype)
     try:
         latents = sample(server, sampled({**scene_graph(), **load_model(path.name)}))
     finally:
