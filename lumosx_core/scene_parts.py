@@ -12,8 +12,8 @@ from .pictures import cut_out
 from .scene import Reference, Scene, Subject
 
 MASK_HELP = (
-    "White where the subject is: everything else becomes white. A mask from Load Image is the opposite, put Invert "
-    "Mask between."
+    "White where the subject is: everything else becomes white. A painted mask fits as it is; the mask that Load Image "
+    "gives of a transparent picture is the opposite, put Invert Mask between."
 )
 
 PICTURES = 3  # attributes of a subject, objects of a scene, on one node; the most that were trained

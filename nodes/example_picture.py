@@ -22,8 +22,9 @@ class LumosXExamplePicture(io.ComfyNode):
                 io.Combo.Input(
                     "picture",
                     options=example_pictures(),
-                    tooltip="glyph_people are drawn for lumosx-tiny; two_people are photographs, for the released "
-                    "model. The file name is the phrase that names it in the examples' prompts.",
+                    tooltip="glyph_people and three_glyph_people are drawn for lumosx-tiny; two_people are photographs, "
+                    "for the released model. The end of the name, without face_, is the phrase in the examples' "
+                    "prompts.",
                 )
             ],
             outputs=[io.Image.Output(tooltip="For a picture of LumosX Subject or LumosX Scene.")],

@@ -70,8 +70,6 @@ def parse_plan(text: str) -> ScenePlan:
     parts = text.split("||")
     while parts and not _pieces(parts[-1], _LINES):
         parts.pop()
-    if not parts:
-        raise LumosXError(f"The plan is empty. {_FORM}")
     if len(parts) > 3:
         raise LumosXError(
             f'The plan "{shortened(text, 200)}" has {len(parts)} parts divided by ||, expected at most 3: people, '
@@ -93,6 +91,8 @@ def parse_plan(text: str) -> ScenePlan:
         tuple(_pieces(objects, r"[,|\r\n]")),
         backgrounds[0] if backgrounds else None,
     )
+    if plan == ScenePlan():
+        raise LumosXError(f"The plan is empty. {_FORM}")
     check_written(plan)
     return plan
 

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lumosx_core.case_folder import check_names
@@ -122,6 +122,7 @@ def test_every_plan_that_is_written_is_read_back(plan):
     assert parse_plan(format_plan(plan)) == plan
 
 
+@example("||,")
 @given(st.text("a|:,\n ", max_size=12) | st.text(max_size=20))
 def test_any_text_is_a_plan_or_refused(text):
     try:
