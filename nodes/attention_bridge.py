@@ -143,7 +143,8 @@ class _Run:
         if self.passes:
             return (
                 f"Nothing was recorded: steps is {self.records.steps.text!r}, but the sampler took {steps} steps, "
-                f"counted from 1, and no picture was seen in those chosen. Choose among 1 to {steps}, or leave it empty."
+                f"counted from 1, and no picture was seen in those chosen. Choose among 1 to {steps}, or leave it "
+                f"empty."
             )
         return (
             "Nothing was recorded: no scene reached the MODEL. Connect positive of LumosX Scene To Video to the "
