@@ -48,14 +48,14 @@ class LumosXSubject(io.ComfyNode):
                 _percent(
                     "start_percent",
                     0.0,
-                    "From which part of the model's noise schedule on the subject is seen: 0 is the start, 0.5 the middle. Before, "
-                    "it is as if it were not connected.",
+                    "From which part of the model's noise schedule on the subject is seen: 0 is the start, 0.5 the middle. "
+                    "Before, it is as if it were not connected.",
                 ),
                 _percent(
                     "end_percent",
                     1.0,
-                    "Up to which part of the model's noise schedule the subject is seen. The first steps decide who stands where, "
-                    "the last ones detail.",
+                    "Up to which part of the model's noise schedule the subject is seen. The first steps decide who "
+                    "stands where, the last ones detail.",
                 ),
                 growing(
                     SceneType,
