@@ -50,7 +50,7 @@ PATCH = 16  # pixels of a token's side
 SIGMAS = (0.95, 0.85, 0.7, 0.5, 0.3, 0.15)
 LAYERS = {"all": (0, 1, 2), "0": (0,), "1": (1,), "2": (2,), "0, 1": (0, 1)}
 QUARTERS = ("first", "second", "third", "last")  # of the steps of a run
-WEAKER = {"no mcam": {"mcam_ratio": 0.0}, "no csam": {"csam": False}, "no r2pe": {"r2pe": False}}
+WEAKER = {"no mcam": {"mcam_ratio": 0.0}, "no csam": {"csam": False}}
 RESAMPLES = 1000
 
 Box = tuple[float, float, float, float]
@@ -252,14 +252,15 @@ def print_swapped(model: LumosXModel, vae: WanVae, questions: dict[int, list[Que
 def print_generated(
     files: Sequence[Path], vae: WanVae, questions: dict[int, list[Question]], sampling: Sampling
 ) -> None:
-    columns = ("paired", "not", "true", "wrong", "region", "map", "other", "box")
+    columns = ("paired", "not", "true", "wrong", "masks", "region", "map", "other", "box")
     heading = "".join(f"{column:>8}" for column in columns)
     print(f"{'model':<16} {'recorded':<12} {'people':>6} | {'AUC':<22}{heading}")
     pooled: dict[tuple[str, int], list[Seen]] = {}
 
     def show(model: str, name: str, people: int, clips: list[Seen]) -> None:
         right, wrong = _divided(clips)
-        values = "".join(f"{value:>8.3f}" for value in (mean(right), mean(wrong), *_found(clips)))
+        by_masks = auc(*_divided(clips, "scores_by_masks"))
+        values = "".join(f"{value:>8.3f}" for value in (mean(right), mean(wrong), by_masks, *_found(clips)))
         counts = f"{len(right):>8}{len(wrong):>8}"
         print(f"{model:<16} {name:<12} {people:>6} | {auc_interval(clips):<22}{counts}{values}", flush=True)
 
@@ -283,9 +284,9 @@ def _load(path: Path, **switches) -> LumosXModel:
     return model
 
 
-def _divided(clips: Sequence[Seen]) -> tuple[list[float], list[float]]:
+def _divided(clips: Sequence[Seen], scores: str = "scores") -> tuple[list[float], list[float]]:
     """The scores of people who are rightly dressed, and of the others."""
-    people = [pair for clip in clips for pair in zip(clip.right, clip.scores, strict=True)]
+    people = [pair for clip in clips for pair in zip(clip.right, getattr(clip, scores), strict=True)]
     return [score for right, score in people if right], [score for right, score in people if not right]
 
 

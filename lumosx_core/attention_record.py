@@ -90,8 +90,12 @@ class AttentionRecording:
         height, width = self.grid
         tokens = torch.arange(len(seen.frames) * height * width).view(-1, height, width)
         tokens = tokens[:, self._rows][:, :, self._columns]
-        videos = list(seen.videos)
-        mass = attention_to_pictures(q[videos], k[videos], tokens.flatten(), seen.content, seen.key_bias).cpu()
+        asked = tokens.flatten()
+        per_video = [  # slices: a list of rows would copy all queries and keys
+            attention_to_pictures(q[row : row + 1], k[row : row + 1], asked, seen.content, seen.key_bias)
+            for row in seen.videos
+        ]
+        mass = torch.cat(per_video).cpu()
         mass = mass.transpose(1, 2).unflatten(2, tokens.shape)  # (videos, R, frames, h', w')
         place = (torch.tensor(seen.pictures)[:, None], torch.tensor(seen.frames))
         for part in mass.split(len(self._sums)):

@@ -39,11 +39,12 @@ class Binding:
 def measure_binding(record: AttentionRecord, video: int, regions: Tensor | None = None) -> Binding:
     """The binding score of each subject in one video of a recording.
 
-    A picture that is much looked at by all regions says nothing about who wears it. So of each picture, first the mean
-    over each region is divided by the sum of these over all regions. A subject's group counts with the mean over its
-    pictures, face included; its score is what its own group has of the sum over all subjects' groups. With attention
-    that knows nothing of who is where it is 1/S; with a face in place and each garment at somebody else's, about the
-    face's part of it.
+    How much a region and a picture belong together is the mean over the region of the attention to the picture,
+    divided by the square root of the sum of these means over all regions. That lies half-way between what the region
+    gives the picture and what the picture has from the region: the first alone is high for a loud picture that all look
+    at, the second for one that hardly anybody looks at. A subject's group counts with the mean over its pictures, its
+    face among them; its score is what its own group has of the sum over all subjects' groups. With attention that knows
+    nothing of who is where it is 1/S; with a face in place and each garment at somebody else's, about the face's part.
 
     Args:
         regions: (S, T, h, w) weights; None: `subject_regions`.
@@ -55,7 +56,7 @@ def measure_binding(record: AttentionRecord, video: int, regions: Tensor | None 
     regions = subject_regions(record, video) if regions is None else regions
     area = regions.flatten(1).sum(dim=1)
     looks = torch.einsum("sthw,rthw->sr", regions, mass) / area.clamp_min(1e-9)[:, None]
-    looks = looks / looks.sum(dim=0).clamp_min(1e-9)
+    looks = looks / looks.sum(dim=0).sqrt().clamp_min(1e-9)
     shares = torch.zeros_like(looks)
     for group in groups:
         seen = [picture for picture in group if record.seen[picture]]
@@ -130,7 +131,7 @@ def regions_from_masks(masks: Tensor, record: AttentionRecord) -> Tensor:
     """An artist's masks as regions, the same in all frames.
 
     Args:
-        masks: (S, H, W), 0..1, of any size.
+        masks: (S, H, W), or (H, W) of a single subject, 0..1, of any size.
 
     Returns:
         (S, T, h, w) float32.
@@ -139,6 +140,7 @@ def regions_from_masks(masks: Tensor, record: AttentionRecord) -> Tensor:
         LumosXError: not one mask for each subject, or an empty one.
     """
     subjects, (frames, height, width) = len(record.layout.subjects), record.mass.shape[2:]
+    masks = masks.reshape(-1, *masks.shape[-2:])
     if len(masks) != subjects:
         raise LumosXError(
             f"regions has {len(masks)} masks, but the scene has {subjects} subjects. Connect a batch with one mask for "

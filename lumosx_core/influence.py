@@ -1,7 +1,8 @@
 """How strongly, and when, the video looks at each reference picture: knobs beyond the released model.
 
 A strength multiplies the weight that the video's attention gives a picture. A picture of strength 0, or outside its
-stretch of the schedule, is as if it were not in the scene: the network never sees it.
+stretch of the schedule, is as if it were not in the scene: the network never sees it. (Its phrase is still looked for
+in the prompt, so that turning a dial does not change what is right and wrong.)
 """
 
 from __future__ import annotations
@@ -44,10 +45,11 @@ class Influence:
             sigma: 1 (noise) to 0 (clean).
             level: gives the noise level at a share of the schedule.
         """
-        # A step on the edge belongs to what starts there, also where float32 has rounded its level up a little.
+        # A step on the edge belongs to what starts there, also where float32 has rounded its level up a little. The
+        # ends of the schedule have no edge: some samplers go beyond them.
         sigma -= 1e-5
         return tuple(
-            strength if level(end) < sigma <= level(start) else 0.0
+            strength if (end == 1 or level(end) < sigma) and (start == 0 or sigma <= level(start)) else 0.0
             for strength, (start, end) in zip(self.strengths, self.spans, strict=True)
         )
 

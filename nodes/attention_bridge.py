@@ -22,7 +22,7 @@ from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.number_choice import NumberChoice
 
 KEY = "lumosx_attention"
-MOST_RUNS = 4
+MOST_RUNS = 64  # a list of seeds runs all its samplers before the first map is drawn; a run takes some 100 kB
 
 # Shown q and k of the block with this number; None: nobody looks at it.
 Watch = Callable[[int], "Callable[[torch.Tensor, torch.Tensor], None] | None"]
@@ -114,6 +114,7 @@ class _Run:
     def __init__(self, records: AttentionRecords, positive: set, shape: torch.Size):
         self.records, self.positive, self.shape = records, positive, shape
         self.recording: AttentionRecording | None = None
+        self.scene = None  # the one that is recorded
         self.passes = 0  # positive ones with a scene, in whichever step
 
     def watch(self, options: dict, scene, pictures, references, relations: Relations) -> Watch | None:
@@ -124,7 +125,8 @@ class _Run:
         videos, frames = self.shape[0], self.shape[2]
         if self.recording is None:
             self.recording = AttentionRecording(scene.layout, scene.labels, videos, frames, relations.grid)
-        if (scene.layout, scene.labels) != (self.recording.layout, self.recording.labels):
+            self.scene = scene
+        if scene is not self.scene:
             return None  # of several scenes in one run, the first is recorded
         window = options.get("context_window")
         seen = AttentionPass(

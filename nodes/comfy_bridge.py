@@ -3,7 +3,7 @@
 The scene travels inside the conditioning: reference latents as `time_dim_concat`, as for native Phantom, and a
 SceneConditioning as one more model condition. A wrapper around the diffusion model finds both at each call and
 replaces the blocks for that call only. So nothing is left on the model after a run, however it ends, and a call without
-a scene passes through untouched.
+a scene passes through untouched, but for LumosX Sampler's integer timesteps.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from .attention_bridge import Watch, watch_pass
 
 KEY = "lumosx"
 REFERENCES = "time_dim_concat"  # native Wan's name for frames that follow the video
+MOST_WEIGHTS = 2**27  # of one call of attention with a bias: 512 MiB in float32
 TIMESTEP_KEY = "lumosx_timestep"  # in transformer_options: the integer timestep of the released schedule
 
 
@@ -156,7 +157,8 @@ def _run_with_scene(
     **kwargs,
 ):
     scene: SceneConditioning | None = kwargs.pop(KEY, None)
-    # The released model was trained on and is run with integer timesteps, also where guidance leaves the pictures out.
+    # The released model was trained on and is run with integer timesteps; with LumosX Sampler also where guidance
+    # leaves the pictures out.
     released = (transformer_options or {}).get(TIMESTEP_KEY)
     if released is not None:
         timestep = torch.full_like(timestep, released)
@@ -221,8 +223,12 @@ def _attention(transformer_options: dict, q, k, v, attn_mask=None):
         return optimized_attention(
             q, k, v, q.shape[1], skip_reshape=True, skip_output_reshape=True, transformer_options=transformer_options
         )
-    # Some attention back ends (Sage) take a bias and silently ignore it. These calls are small: PyTorch's own is sure.
-    return scaled_dot_product_attention(q, k, v, attn_mask)
+    # Some attention back ends (Sage) take a bias and silently ignore it: PyTorch's own is sure. Away from CUDA it may
+    # hold all weights at once; a strength adds its bias to the video's whole attention, so queries come in parts there.
+    if q.is_cuda or attn_mask.shape[-2] != 1:
+        return scaled_dot_product_attention(q, k, v, attn_mask)
+    rows = max(1, MOST_WEIGHTS // (q.shape[0] * q.shape[1] * k.shape[2]))
+    return torch.cat([scaled_dot_product_attention(part, k, v, attn_mask) for part in q.split(rows, dim=2)], dim=2)
 
 
 def _with_host_positions(relations: Relations, network, x, transformer_options: dict) -> Relations:

@@ -23,8 +23,8 @@ class LumosXExamplePicture(io.ComfyNode):
                     "picture",
                     options=example_pictures(),
                     tooltip="glyph_people and three_glyph_people are drawn for lumosx-tiny; two_people are "
-                    "photographs, for the released model. The end of the name, without face_, is the phrase in the examples' "
-                    "prompts.",
+                    "photographs, for the released model. The end of the name, without face_, is the phrase in the "
+                    "examples' prompts.",
                 )
             ],
             outputs=[io.Image.Output(tooltip="For a picture of LumosX Subject or LumosX Scene.")],

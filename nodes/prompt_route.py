@@ -39,6 +39,9 @@ def add_prompt_route() -> None:
             return web.json_response(await asyncio.to_thread(answer, body))
         except LumosXError as error:
             return web.json_response({"error": str(error)}, status=400)
+        except RecursionError:
+            error = "The scene is nested too deeply. Join it of fewer nodes."
+            return web.json_response({"error": error}, status=400)
 
 
 def answer(body: bytes) -> dict[str, Any]:
@@ -80,7 +83,10 @@ def answer(body: bytes) -> dict[str, Any]:
 
 
 def _case(name: str) -> Case:
-    folder = place_in(Path(folder_paths.get_input_directory()), name, "LumosX Scene From Folder")
+    root = Path(folder_paths.get_input_directory())
+    folder = place_in(root, name, "LumosX Scene From Folder")
+    if folder == root or not (folder / "caption.txt").is_file():
+        raise LumosXError(f"There is no case folder {name!r} in ComfyUI's input folder {root}. Choose another one.")
     return _read(folder, tuple(LumosXSceneFromFolder.fingerprint_inputs(name)))
 
 

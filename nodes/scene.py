@@ -20,7 +20,10 @@ PHRASE_HELP = (
     "The words of the prompt that name it, exactly as written there. Every occurrence is meant; man#2 means the second "
     "one only. Empty: bound to no words."
 )
-STRENGTH_HELP = "How strongly the video looks at it. 1: as released. 0: as if it were not connected."
+STRENGTH_HELP = (
+    "How strongly the video looks at it. 1: as released. 0: not at all, as if it were not connected; its phrase must "
+    "still stand in the prompt."
+)
 SEVERAL_HELP = "A batch of pictures shows the same thing from several sides."
 
 
@@ -48,8 +51,8 @@ class LumosXSubject(io.ComfyNode):
                 _percent(
                     "start_percent",
                     0.0,
-                    "From which part of the model's noise schedule on the subject is seen: 0 is the start, 0.5 the middle. "
-                    "Before, it is as if it were not connected.",
+                    "From which part of the model's noise schedule on the subject is seen: 0 is the start, 0.5 the "
+                    "middle. Before, it is as if it were not connected.",
                 ),
                 _percent(
                     "end_percent",

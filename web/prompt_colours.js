@@ -24,11 +24,17 @@ async function look() {
     if (!prompts.size) return;
     let output = {};
     try {
-        output = (await app.graphToPrompt()).output;
+        if (!someWidgetActs(app.rootGraph ?? app.graph)) output = (await app.graphToPrompt()).output;
     } catch {
         // The page cannot make a prompt of this workflow at the moment, and says so when it is run.
     }
     await Promise.all([...prompts].map((prompt) => ask(prompt, output)));
+}
+
+// Some widgets act when they are asked for their value: they take a picture, end a recording, upload. That is for Run.
+function someWidgetActs(graph) {
+    const acts = (widget) => widget.serializeValue?.constructor?.name === "AsyncFunction";
+    return graph.nodes.some((node) => node.widgets?.some(acts) || (node.subgraph && someWidgetActs(node.subgraph)));
 }
 
 async function ask(prompt, output) {

@@ -51,6 +51,17 @@ class Overrides:
 
     def _add_subject(self, subject: Subject) -> None:
         """With a face: the person of its phrase. Without: for each attribute the first person who still lacks it."""
+        if (subject.start, subject.end) != (0, 1):
+            raise LumosXError(
+                f"A subject among the overrides is seen from {subject.start:g} to {subject.end:g} of the sampling, but "
+                f"overrides give pictures only. Set start_percent to 0 and end_percent to 1."
+            )
+        phrases = [clean_prompt(reference.phrase) for reference in subject.references]
+        if twice := next((phrase for phrase in phrases if phrases.count(phrase) > 1), None):
+            raise LumosXError(
+                f'A subject among the overrides has {phrases.count(twice)} pictures of "{twice}", expected one. Choose '
+                f"one of them."
+            )
         owner = None
         if subject.face is not None:
             word = clean_prompt(subject.face.phrase)
@@ -58,7 +69,7 @@ class Overrides:
             owner = next((i for i in owners if i not in self._faces), None)
             if owner is None:
                 raise self._unknown("face", subject.face.phrase, [person.word for person in self._plan.people])
-            self._faces[owner] = subject.face
+            self._faces[owner] = _strengthened(subject.face, subject)
         for reference in subject.attributes:
             phrase = clean_prompt(reference.phrase)
             owners = [
@@ -69,7 +80,7 @@ class Overrides:
             if not owners:
                 known = [phrase for person in self._plan.people for phrase in person.attributes]
                 raise self._unknown("attribute", reference.phrase, known)
-            self._attributes[owners[0], phrase] = reference
+            self._attributes[owners[0], phrase] = _strengthened(reference, subject)
 
     @staticmethod
     def _unknown(kind: str, phrase: str, known: Sequence[str]) -> LumosXError:
@@ -78,3 +89,7 @@ class Overrides:
             f"given twice. The plan's are: {', '.join(known) or 'none'}. Write its phrase as the plan does, with the "
             f"number if there is one (man#2), or join further pictures with LumosX Scene afterwards."
         )
+
+
+def _strengthened(reference: Reference, subject: Subject) -> Reference:
+    return replace(reference, strength=subject.strength * reference.strength)

@@ -67,8 +67,8 @@ class Node:
 
     def grown(self, name: str) -> list[Link]:
         """What is connected to an input list that grows ("subjects.subject_1", ...), by the numbers of its slots."""
-        slots = [(slot, link) for slot, link in self.links if slot.startswith(f"{name}.")]
-        return [link for _, link in sorted(slots, key=lambda slot: int(re.search("[0-9]+$", slot[0])[0]))]
+        slots = [(re.fullmatch(rf"{re.escape(name)}\..*?([0-9]+)", slot), link) for slot, link in self.links]
+        return [link for _, link in sorted(((int(slot[1]), link) for slot, link in slots if slot), key=lambda s: s[0])]
 
 
 class Graph:

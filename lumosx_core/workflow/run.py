@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from ..case_folder import Case, read_case
 from ..errors import LumosXError
+from ..phrases import shortened
 from ..pipeline import Settings
 from ..scene import Scene
 from .graph import Graph, Node
@@ -74,7 +76,7 @@ def read_video(
     video = sampling.video
     weights = read_weights(graph, values, sampling.guided, video)
     settings = Settings(**{**_settings(values, sampling), **_relations(values, weights.applied), **(changes or {})})
-    prompt = values.text(video, "positive_prompt")
+    prompt = _unweighted(values.text(video, "positive_prompt"), f"positive_prompt of {video}")
     link = video.link("scene")
     if link is None:
         raise LumosXError(f"No scene is connected to {video}. Connect LumosX Scene or LumosX Subject.")
@@ -90,10 +92,20 @@ def _settings(values: Values, sampling: Sampling) -> dict[str, Any]:
         "height": values.whole(video, "height", 480),
         "frames": values.whole(video, "length", 81),
         "batch": values.whole(video, "batch_size", 1),
-        "negative_prompt": values.text(video, "negative_prompt"),
+        "negative_prompt": _unweighted(values.text(video, "negative_prompt"), f"negative_prompt of {video}"),
         "negative_references": "dropped" if sampling.negative_text else kept,
         **sampling.settings,
     }
+
+
+def _unweighted(text: str, what: str) -> str:
+    """A prompt with the brackets that were meant; ComfyUI takes others as weights."""
+    if re.search(r"(?<!\\)[()]", text):
+        raise LumosXError(
+            f'{what} has weights in brackets, which only ComfyUI applies: "{shortened(text, 80)}". Take the brackets '
+            f"away, or write \\( and \\) for brackets that are meant."
+        )
+    return re.sub(r"\\([()])", r"\1", text)
 
 
 def _relations(values: Values, applied: Node | None) -> dict[str, Any]:

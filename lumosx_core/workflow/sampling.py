@@ -101,6 +101,8 @@ class _Reader:
         self.released = released
 
     def read(self, sampler: Node, guided: Node, video: Node) -> Sampling:
+        if self.values.get(sampler, "add_noise", True) in (False, "disable"):
+            raise LumosXError(f"add_noise of {sampler} is off, which only ComfyUI runs. Turn it on.")
         self._expect(sampler, "latent_image", video, LATENT, "the latent")
         settings = self._of_custom(sampler) if sampler.type not in _STEPWISE else self._of_stepwise(sampler)
         if guided.type == "BasicGuider":

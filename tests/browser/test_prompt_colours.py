@@ -261,6 +261,18 @@ def test_the_preview_of_a_scene_has_the_same_colours(scene):
     expect_missing(scene)  # it can do without a prompt, and then lacks nothing
 
 
+def test_widgets_that_act_when_they_are_asked_for_their_value_are_left_in_peace(scene):
+    """Such as one that takes a picture or ends a recording: that is for Run."""
+    write(scene, PROMPT)
+    expect_marks(scene, *ALL)
+    scene.page.evaluate(
+        "() => { app.graph.getNodeById(1).widgets[0].serializeValue = async () => { window.acted = true; return 'x' } }"
+    )
+    write(scene, "A man")
+    expect_marks(scene)
+    assert not scene.page.evaluate("() => window.acted")
+
+
 def test_a_prompt_from_another_node_has_no_colours(scene):
     write(scene, PROMPT)
     expect_marks(scene, *ALL)

@@ -68,10 +68,23 @@ def test_the_shares_name_the_picture_that_is_looked_at_instead():
     assert max(others, key=others.get) == 2
 
 
-def test_a_picture_that_all_look_at_more_changes_no_score():
-    plain = measure_binding(attention(), 0).scores
-    loud = measure_binding(attention(weights=(1.0, 20.0, 0.2, 3.0)), 0).scores
-    assert loud == pytest.approx(plain, abs=1e-3)
+def test_a_loud_picture_does_not_drown_the_others():
+    """The jacket is looked at twenty times as much: that counts with its root only, and who is right stays clear."""
+    loud = (1.0, 20.0, 1.0, 1.0)
+    right = measure_binding(attention(weights=loud), 0).scores
+    wrong = measure_binding(attention(jacket=RIGHT, hat=LEFT, weights=loud), 0).scores
+    assert all(a > b + 0.2 for a, b in zip(right, wrong, strict=True)) and min(right) > 0.6
+
+
+def test_a_subject_that_hardly_anybody_looks_at_is_told_by_its_score():
+    """Who stands where the woman should be looks at the man's pictures nearly as much as he does himself."""
+    mass = attention().mass.clone()
+    mass[:, 3:] *= 0.02
+    mass[:, 1:3] += mass[:, 1:3].flip(-1)
+    ignored = AttentionRecord(mass, (True,) * 5, LAYOUT, LABELS)
+    masks = torch.zeros(2, HEIGHT, WIDTH)
+    masks[0, :, :6], masks[1, :, 6:] = 1, 1
+    assert measure_binding(ignored, 0, regions_from_masks(masks, ignored)).scores[1] < 0.2
 
 
 def test_a_subject_with_more_pictures_has_no_better_score_for_it():

@@ -133,6 +133,11 @@ def test_a_span_is_a_share_of_the_steps_and_neighbours_share_none(steps, shift):
     assert seen == [(2.0, 0.0, 1.0)] * (steps // 2) + [(0.0, 1.0, 1.0)] * (steps // 2)
 
 
+@pytest.mark.parametrize("sigma", [14.6, 1.4, 1.0, 1e-6, 0.0])
+def test_released_pictures_are_seen_at_every_level_also_beyond_the_schedule(sigma):
+    assert Influence.released(2).at(sigma) == (1.0, 1.0)
+
+
 def test_a_scene_gathers_the_influence_of_its_pictures_in_the_networks_order():
     def picture(strength):
         return Reference("", torch.zeros(2, 2, 3), strength)

@@ -29,6 +29,11 @@ def test_a_growing_list_is_read_in_the_order_of_its_numbers():
     assert [link.node for link in graph.node("7").grown("subjects")] == ["1", "2", "10"]
 
 
+def test_a_slot_without_a_number_is_none():
+    graph = Graph({"7": node("LumosXScene", subjects__x=["5", 0], subjects__subject_1=["6", 0])})
+    assert [link.node for link in graph.node("7").grown("subjects")] == ["6"]
+
+
 def test_nodes_of_a_type_come_by_rising_id():
     graph = Graph({id: node("A") for id in ("10", "b", "9", "3:1")} | {"1": node("B")})
     assert [each.id for each in graph.of_type("A")] == ["9", "10", "3:1", "b"]

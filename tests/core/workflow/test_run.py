@@ -216,6 +216,7 @@ WRONG = {
         {"n26": node("LumosXSigmas", steps=["50", 0]), "n50": node("Ask")},
         r"steps of node 26 .* comes from node 50 \(Ask\)",
     ),
+    "noise turned off": ({"n27": k_sampler(add_noise="disable")}, "add_noise of node 27 .* is off"),
     "text as a number": (
         {"n26": node("LumosXSigmas", steps="many")},
         "steps of node 26 .* is 'many', expected a number",
@@ -227,6 +228,17 @@ WRONG = {
 def test_what_only_comfyui_can_do_is_said_with_its_node(folder, changes, message):
     with pytest.raises(LumosXError, match=message):
         read(workflow(**changes), folder, released=True)
+
+
+def test_weights_of_words_are_refused_and_brackets_that_are_meant_are_kept(folder):
+    for name in ("positive_prompt", "negative_prompt"):
+        graph = workflow()
+        graph["10"]["inputs"][name] += " (bright:1.4)"
+        with pytest.raises(LumosXError, match=rf"{name} of node 10 .* weights in brackets.*only ComfyUI"):
+            read(graph, folder)
+    graph = workflow()
+    graph["10"]["inputs"]["positive_prompt"] += r" \(bright\)"
+    assert read(graph, folder).prompt.endswith(" (bright)")
 
 
 def test_the_weights_lie_in_a_models_folder(tmp_path):
