@@ -52,11 +52,14 @@ def test_people_in_exchanged_clothes_have_lower_scores(script, swapped, recorded
     assert script.auc(true, wrong) > 0.9
 
 
-def test_faces_alone_do_not_tell_who_wears_what(script, swapped):
+def test_no_single_layer_tells_it_as_well_as_all_together(script, swapped):
     """Layer 1 looks at faces, layer 0 at garments: only both together have faces to go by and garments to compare."""
-    for recorded in ("layers 0", "layers 1", "layers 2"):
-        true, wrong = (values(clips, "scores") for clips in swapped[recorded])
-        assert abs(script.mean(true) - script.mean(wrong)) < 0.06
+
+    def apart(recorded):
+        true, wrong = (script.mean(values(clips, "scores")) for clips in swapped[recorded])
+        return true - wrong
+
+    assert max(apart(f"layers {layer}") for layer in range(3)) < 0.6 * apart("layers all")
 
 
 def test_regions_and_maps_lie_over_their_own_person_also_in_exchanged_clothes(script, swapped):

@@ -224,7 +224,7 @@ def test_who_is_not_seen_is_told_and_changes_nothing_of_the_others(server):
     graph = glyph_run()
     graph["right"]["inputs"]["strength"] = 0.0
     scores, report, _ = run_map(server, mapped(graph))
-    assert scores == [0.0, 1.0]
+    assert scores == pytest.approx([0.0, 1.0])
     assert 'Subject 1 ("woman#2", "shirt#2"): was not seen' in report
     assert 'Subject 2 ("woman#1", "shirt#1", "top hat"): 1.00' in report
 
