@@ -33,8 +33,7 @@ class LumosXRecordAttention(io.ComfyNode):
                 io.String.Input(
                     "steps",
                     default="",
-                    tooltip="Which steps of the sampler are recorded, counted from 1, such as 1-4, 8. Empty: all. Who "
-                    "wears what is settled in the early ones and seen most clearly in the middle and late ones.",
+                    tooltip="Which steps of the sampler are recorded, counted from 1, such as 1-4, 8. Empty: all.",
                 ),
                 io.String.Input(
                     "layers",
