@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from .attention_record import AttentionRecord
 from .attention_regions import subject_groups
 from .contact_sheet import COLOURS, FAINT, PAGE, TEXT
+from .fonts import font
 from .pictures import to_pil
 
 LABEL = 220  # pixels of width
@@ -95,25 +95,20 @@ def _draw_label(draw: ImageDraw.ImageDraw, row: _Row, top: int, height: int) -> 
     size = 20 if row.is_subject else 16
     lines = _lines(row.title or "no phrase", size, LABEL - 28)[: max(1, (height - 24) // (size + 4))]
     for number, line in enumerate(lines):
-        draw.text((16, top + number * (size + 4)), line, fill=row.colour if row.is_subject else TEXT, font=_font(size))
+        draw.text((16, top + number * (size + 4)), line, fill=row.colour if row.is_subject else TEXT, font=font(size))
     if row.note:
-        draw.text((16, top + len(lines) * (size + 4) + 2), row.note, fill=FAINT, font=_font(14))
+        draw.text((16, top + len(lines) * (size + 4) + 2), row.note, fill=FAINT, font=font(14))
 
 
 def _lines(text: str, size: int, room: int) -> list[str]:
     """Text in lines of words; a word that is too long for a line is cut."""
     lines: list[str] = []
     for word in text.split():
-        while _font(size).getlength(word) > room:
+        while font(size).getlength(word) > room:
             word = word[:-1]
         joined = f"{lines[-1]} {word}" if lines else word
-        if lines and _font(size).getlength(joined) <= room:
+        if lines and font(size).getlength(joined) <= room:
             lines[-1] = joined
         else:
             lines.append(word)
     return lines
-
-
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size)

@@ -136,17 +136,18 @@ def attention_to_pictures(q: Tensor, k: Tensor, tokens: Tensor, content: Tensor,
         (B, Q, R) float32, the mean over heads, on the device of q.
     """
     heads, length = k.shape[1:3]
-    content = content.to(q.device)
+    content, tokens = content.to(q.device), tokens.to(q.device)
+    bias = None if key_bias is None else key_bias.to(q.device, torch.float32)
     mass = torch.zeros(len(q), len(tokens), len(content), device=q.device)
     for video in range(len(q)):
         for head in range(heads):  # one at a time: at the released size a copy of all keys would be 280 MB
             keys = k[video, head].float().T / math.sqrt(q.shape[-1])
-            asking = q[video, head, tokens.to(q.device)].float()
+            asking = q[video, head, tokens].float()
             done = 0
             for part in asking.split(max(1, MOST_WEIGHTS // length)):
                 logits = part @ keys
-                if key_bias is not None:
-                    logits += key_bias.to(logits)
+                if bias is not None:
+                    logits += bias
                 weights = logits.softmax(dim=-1)[:, -content.numel() :].unflatten(1, content.shape)
                 mass[video, done : done + len(part)] += torch.einsum("qrp,rp->qr", weights, content)
                 done += len(part)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
+from .fonts import font
 from .phrases import PromptSpan, clean_prompt, split_number
 from .pictures import to_pil
 from .scene import Reference, Scene
@@ -167,10 +167,10 @@ def _draw_cell(panel: Image.Image, draw: ImageDraw.ImageDraw, cell: _Cell, left:
     draw.rectangle((left, top + CELL_HEIGHT, left + cell.width - 1, top + CELL_HEIGHT + 3), fill=cell.colour)
     top += CELL_HEIGHT + 10
     for text in cell.caption:
-        draw.text((left, top), text, fill=TEXT, font=_font(CAPTION_SIZE))
+        draw.text((left, top), text, fill=TEXT, font=font(CAPTION_SIZE))
         top += 22
     if cell.note:
-        draw.text((left, top + 1), cell.note[0], fill=cell.note[1], font=_font(14))
+        draw.text((left, top + 1), cell.note[0], fill=cell.note[1], font=font(14))
 
 
 def _caption_height(cell: _Cell) -> int:
@@ -183,7 +183,7 @@ def _panel(title: str, colour: str, content: int) -> tuple[Image.Image, ImageDra
     panel = Image.new("RGB", (WIDTH - 2 * MARGIN, top + content + PADDING), PANEL)
     draw = ImageDraw.Draw(panel)
     draw.rectangle((0, 0, 4, panel.height), fill=colour)
-    draw.text((PADDING, PADDING - 3), title, fill=colour, font=_font(20))
+    draw.text((PADDING, PADDING - 3), title, fill=colour, font=font(20))
     return panel, draw, top
 
 
@@ -197,9 +197,9 @@ def _prompt_panel(scene: Scene, spans: Sequence[PromptSpan]) -> Image.Image:
     for line in lines:
         left = float(PADDING)
         for text, groups in line:
-            right = left + _font(PROMPT_SIZE).getlength(text)
+            right = left + font(PROMPT_SIZE).getlength(text)
             colours = [group_colour(scene, group) for group in groups]
-            draw.text((left, top), text, fill=colours[0] if len(colours) == 1 else TEXT, font=_font(PROMPT_SIZE))
+            draw.text((left, top), text, fill=colours[0] if len(colours) == 1 else TEXT, font=font(PROMPT_SIZE))
             _underline(draw, left, right, top + 25, colours)
             left = right
         top += PROMPT_LINE
@@ -219,7 +219,7 @@ def _underline(draw: ImageDraw.ImageDraw, left: float, right: float, y: int, col
 
 def _lines(spans: Sequence[PromptSpan], room: int, size: int, most: int) -> list[list[_Piece]]:
     """Spans broken into lines of words; what does not fit into `most` lines becomes an ellipsis."""
-    length = _font(size).getlength
+    length = font(size).getlength
     words: list[list[_Piece]] = [[]]  # a space is a word of its own
     for span in spans:
         for text in re.findall(r"\s|\S+", span.text):
@@ -249,8 +249,3 @@ def _lines(spans: Sequence[PromptSpan], room: int, size: int, most: int) -> list
             last.pop()
         lines = [*lines[: most - 1], [*last, ("...", ())]]
     return lines
-
-
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size)

@@ -59,12 +59,14 @@ class SeenPictures:
     """What the network is given of a scene at one step: R of its pictures.
 
     Args:
+        pictures: R indices in the scene.
         layout: how the R pictures are divided into groups.
         phrase_mask: (R, text_len) bool.
         references: (1 or B, 16, R, H, W).
         strengths: R numbers above 0; None: all are 1.
     """
 
+    pictures: tuple[int, ...]
     layout: ReferenceLayout
     phrase_mask: Tensor
     references: Tensor
@@ -80,7 +82,9 @@ class SeenPictures:
             layout = layout.only(seen)
             phrase_mask, references = phrase_mask[..., seen, :], references[:, :, seen]
         kept = tuple(strengths[picture] for picture in seen)
-        return cls(layout, phrase_mask, references, None if all(strength == 1 for strength in kept) else kept)
+        return cls(
+            tuple(seen), layout, phrase_mask, references, None if all(strength == 1 for strength in kept) else kept
+        )
 
 
 def check_strength(strength: float, whose: str) -> None:

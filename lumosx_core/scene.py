@@ -68,6 +68,10 @@ class Subject:
         """The subject's pictures in the network's order: face first."""
         return ((self.face,) if self.face is not None else ()) + self.attributes
 
+    def strength_of(self, reference: Reference) -> float:
+        """How strongly the video looks at one of the subject's pictures."""
+        return self.strength * reference.strength
+
 
 @dataclass(frozen=True, eq=False)
 class Scene:
@@ -101,7 +105,7 @@ class Scene:
         """How strongly and when the video looks at each of `references`."""
         standalone = [(reference.strength, (0.0, 1.0)) for reference in self.standalone]
         of_subjects = [
-            (subject.strength * reference.strength, (subject.start, subject.end))
+            (subject.strength_of(reference), (subject.start, subject.end))
             for subject in self.subjects
             for reference in subject.references
         ]

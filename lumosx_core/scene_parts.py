@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -151,8 +152,7 @@ def person(
                     f"end_percent on the person's own LumosX Subject."
                 )
             attributes += [
-                Reference(reference.phrase, reference.image, subject.strength * reference.strength)
-                for reference in subject.attributes
+                replace(reference, strength=subject.strength_of(reference)) for reference in subject.attributes
             ]
     scene = Scene((Subject(faces[0] if faces else None, attributes, strength, start, end),))
     if not scene.references:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import comfy.latent_formats
@@ -81,7 +81,7 @@ def record_attention(model, steps: NumberChoice, layers: NumberChoice):
     return model, records
 
 
-def watch_pass(transformer_options: dict, scene, pictures: list[int], references, relations: Relations) -> Watch:
+def watch_pass(transformer_options: dict, scene, pictures: Sequence[int], references, relations: Relations) -> Watch:
     """Who looks at the blocks of this pass.
 
     Args:

@@ -192,8 +192,7 @@ def _run_with_scene(
     if transformer_options.get("rope_options") is not None:
         relations = _with_host_positions(relations, network, x, transformer_options)
 
-    pictures = [picture for picture, strength in enumerate(strengths) if strength > 0]
-    watch = watch_pass(transformer_options, scene, pictures, references, relations)
+    watch = watch_pass(transformer_options, scene, seen.pictures, references, relations)
     transformer_options = _with_relational_blocks(transformer_options, network, relations, watch)
     out = executor(x, timestep.trunc(), context, clip_fea, references, transformer_options, **kwargs)
     return out[..., :height, :width]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
-from PIL import Image, ImageColor, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFilter
 from torch import Tensor
 
 from ..contact_sheet import CARD, PAGE, TEXT, WARNING
+from ..fonts import font
 from ..pictures import to_pil
 from .regions import Box, Region
 
@@ -141,7 +141,7 @@ def _target(mark: Mark) -> Box:
 
 
 def _tag_size(label: str, note: str) -> tuple[int, int]:
-    width = max(_font(LABEL_SIZE).getlength(label), _font(NOTE_SIZE).getlength(note))
+    width = max(font(LABEL_SIZE).getlength(label), font(NOTE_SIZE).getlength(note))
     return round(width) + 2 * TAG_PADDING, LABEL_HEIGHT + (NOTE_HEIGHT if note else 0)
 
 
@@ -222,8 +222,8 @@ def _draw_tag(draw: ImageDraw.ImageDraw, tag: Box, colour: str, label: str, note
     left, top, right, bottom = tag.left, tag.top, tag.right - 1, tag.bottom - 1
     draw.rectangle((left, top, right, bottom), fill=PAGE)
     draw.rectangle((left, top, right, top + LABEL_HEIGHT - 1), fill=colour)
-    draw.text((left + TAG_PADDING, top + 1), label, fill=_readable_on(colour), font=_font(LABEL_SIZE))
-    draw.text((left + TAG_PADDING, top + LABEL_HEIGHT), note, fill=WARNING, font=_font(NOTE_SIZE))
+    draw.text((left + TAG_PADDING, top + 1), label, fill=_readable_on(colour), font=font(LABEL_SIZE))
+    draw.text((left + TAG_PADDING, top + LABEL_HEIGHT), note, fill=WARNING, font=font(NOTE_SIZE))
 
 
 # Text
@@ -233,9 +233,9 @@ def _shortened(text: str, size: int, room: int) -> str:
     """The text on one line, its end an ellipsis where it would be wider than the picture."""
     text = " ".join(text.split())
     room -= 2 * TAG_PADDING
-    if _font(size).getlength(text) <= room:
+    if font(size).getlength(text) <= room:
         return text
-    while text and _font(size).getlength(text + "...") > room:
+    while text and font(size).getlength(text + "...") > room:
         text = text[:-1]
     return text.rstrip() + "..."
 
@@ -250,10 +250,5 @@ def _counted(picture: Image.Image, hidden: int) -> Image.Image:
     page = Image.new("RGB", (picture.width, picture.height + COUNT_HEIGHT), PAGE)
     page.paste(picture)
     text = _shortened(f"{hidden} more findings are not shown", LABEL_SIZE, page.width)
-    ImageDraw.Draw(page).text((TAG_PADDING, picture.height + 4), text, fill=TEXT, font=_font(LABEL_SIZE))
+    ImageDraw.Draw(page).text((TAG_PADDING, picture.height + 4), text, fill=TEXT, font=font(LABEL_SIZE))
     return page
-
-
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size)

@@ -69,7 +69,7 @@ class Overrides:
             owner = next((i for i in owners if i not in self._faces), None)
             if owner is None:
                 raise self._unknown("face", subject.face.phrase, [person.word for person in self._plan.people])
-            self._faces[owner] = _strengthened(subject.face, subject)
+            self._faces[owner] = replace(subject.face, strength=subject.strength_of(subject.face))
         for reference in subject.attributes:
             phrase = clean_prompt(reference.phrase)
             owners = [
@@ -80,7 +80,7 @@ class Overrides:
             if not owners:
                 known = [phrase for person in self._plan.people for phrase in person.attributes]
                 raise self._unknown("attribute", reference.phrase, known)
-            self._attributes[owners[0], phrase] = _strengthened(reference, subject)
+            self._attributes[owners[0], phrase] = replace(reference, strength=subject.strength_of(reference))
 
     @staticmethod
     def _unknown(kind: str, phrase: str, known: Sequence[str]) -> LumosXError:
@@ -89,7 +89,3 @@ class Overrides:
             f"given twice. The plan's are: {', '.join(known) or 'none'}. Write its phrase as the plan does, with the "
             f"number if there is one (man#2), or join further pictures with LumosX Scene afterwards."
         )
-
-
-def _strengthened(reference: Reference, subject: Subject) -> Reference:
-    return replace(reference, strength=subject.strength * reference.strength)
