@@ -20,16 +20,17 @@ CELL = 240
 GAP = 6
 DIMMED = 0.5  # of the frames' brightness below the heat
 MOST_ROWS = 60
+FOOTER = 26  # pixels below the rows, for the scale
 
 
 @dataclass(frozen=True, eq=False)
 class _Row:
-    """One line of the picture. heat: (T, h, w), 0..1."""
+    """One row of the sheet. mass: (T, h, w), the fraction of attention; note: a second line of the label."""
 
     title: str
     note: str
     colour: str
-    heat: Tensor
+    mass: Tensor
     is_subject: bool
 
 
@@ -44,8 +45,8 @@ def draw_attention_map(
 ) -> Image.Image:
     """Draw from where in a video each subject and each picture is looked at.
 
-    Each row is as bright as can be at its own brightest place in the video: rows are not to be compared in brightness,
-    but in place. A subject has the colour that it has on the contact sheet.
+    All rows share one scale of brightness, so that an image which hardly any attention goes to stays dark; each row
+    also gives its peak and its mean as a percentage of the attention. A subject has its colour of the contact sheet.
 
     Args:
         frames: (C, H, W, 3), 0..1, the pictures below the heat: one for each column.
@@ -58,46 +59,61 @@ def draw_attention_map(
     height = max(1, round(CELL * frames.shape[1] / frames.shape[2]))
     cells = [to_pil(frame).convert("L").resize((CELL, height), Image.Resampling.BICUBIC) for frame in frames]
     cells = [cell.point(lambda value: round(DIMMED * value)).convert("RGB") for cell in cells]
-    sheet = Image.new("RGB", (LABEL + (CELL + GAP) * len(cells), (height + GAP) * len(rows) + GAP), PAGE)
+    scale = _full_brightness(rows)
+    bottom = GAP + (height + GAP) * len(rows)
+    sheet = Image.new("RGB", (LABEL + (CELL + GAP) * len(cells), bottom + FOOTER), PAGE)
     draw = ImageDraw.Draw(sheet)
+    draw.text((16, bottom), f"full colour: {_percent(scale)} of the attention", fill=FAINT, font=font(14))
     for number, row in enumerate(rows):
         top = GAP + number * (height + GAP)
         _draw_label(draw, row, top, height)
         colour = Image.new("RGB", (CELL, height), row.colour)
         for column, (cell, frame) in enumerate(zip(cells, shown, strict=True)):
-            heat = Image.fromarray((row.heat[frame] * 255).round().to(torch.uint8).numpy())
+            heat = (row.mass[frame] - row.mass.min()) / max(scale, _range(row))
+            heat = Image.fromarray((heat * 255).round().to(torch.uint8).numpy())
             heat = heat.resize((CELL, height), Image.Resampling.BILINEAR)
             sheet.paste(Image.composite(colour, cell, heat), (LABEL + column * (CELL + GAP), top))
     return sheet
 
 
 def _rows(record: AttentionRecord, video: int, scores: Sequence[float]) -> Iterator[_Row]:
-    """Subjects, each with its pictures below it, then background and objects."""
+    """Subjects, each with its images below it, then background and objects."""
     mass = record.mass[video]
     for subject, group in enumerate(subject_groups(record.layout)):
         colour = COLOURS[subject % len(COLOURS)]
-        heat = mass[list(group)].sum(dim=0)
-        yield _Row(f"Subject {subject + 1}", f"binding {scores[subject]:.2f}", colour, _brightened(heat), True)
+        yield _Row(f"Subject {subject + 1}", f"binding {scores[subject]:.2f}", colour, mass[list(group)].sum(0), True)
         for picture in group:
-            yield _Row(record.labels[picture], "", colour, _brightened(mass[picture]), False)
+            yield _Row(record.labels[picture], "", colour, mass[picture], False)
     for picture in range(record.layout.standalone):
-        yield _Row(record.labels[picture], "belongs to nobody", TEXT, _brightened(mass[picture]), False)
+        yield _Row(record.labels[picture], "belongs to nobody", TEXT, mass[picture], False)
 
 
-def _brightened(heat: Tensor) -> Tensor:
-    """Between the smallest and the largest value of the video: 0..1."""
-    lowest, highest = heat.min(), heat.max()
-    return (heat - lowest) / (highest - lowest).clamp_min(1e-12)
+def _full_brightness(rows: Sequence[_Row]) -> float:
+    """The fraction of attention above a row's minimum that is drawn in full colour: the largest of any subject.
+
+    A background often gets more attention than all people together. It has a scale of its own then: beside it they
+    would be dark.
+    """
+    return max((_range(row) for row in rows if row.is_subject), default=0.0) or 1e-12
+
+
+def _range(row: _Row) -> float:
+    return float(row.mass.max() - row.mass.min())
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.{0 if fraction >= 0.0995 else 1}f} %"
 
 
 def _draw_label(draw: ImageDraw.ImageDraw, row: _Row, top: int, height: int) -> None:
     draw.rectangle((0, top, 4, top + height - 1), fill=row.colour)
     size = 20 if row.is_subject else 16
-    lines = _lines(row.title or "no phrase", size, LABEL - 28)[: max(1, (height - 24) // (size + 4))]
+    notes = [row.note] * bool(row.note) + [f"peak {_percent(row.mass.max())}, mean {_percent(row.mass.mean())}"]
+    lines = _lines(row.title or "no phrase", size, LABEL - 28)[: max(1, (height - 20 * len(notes)) // (size + 4))]
     for number, line in enumerate(lines):
         draw.text((16, top + number * (size + 4)), line, fill=row.colour if row.is_subject else TEXT, font=font(size))
-    if row.note:
-        draw.text((16, top + len(lines) * (size + 4) + 2), row.note, fill=FAINT, font=font(14))
+    for number, note in enumerate(notes):
+        draw.text((16, top + len(lines) * (size + 4) + 2 + 18 * number), note, fill=FAINT, font=font(14))
 
 
 def _lines(text: str, size: int, room: int) -> list[str]:

@@ -112,7 +112,8 @@ def test_each_subject_of_lumosx_tiny_is_bound_to_its_own(server):
     assert len(scores) == 2 and min(scores) > 0.6
     assert re.search(r'Subject 1 \("woman#2", "shirt#2"\): 0\.\d\d of what its region looks at is its own; ', report)
     assert re.search(r'Subject 2 \("woman#1", "shirt#1", "top hat"\): 0\.\d\d', report)
-    assert picture.shape == (6 + 7 * 198, 220 + 3 * 246, 3)  # two subjects and their five pictures; three frames
+    # Two subjects, their five pictures, and the scale; three frames.
+    assert picture.shape == (6 + 7 * 198 + 26, 220 + 3 * 246, 3)
 
 
 def test_masks_take_the_place_of_the_regions_found(server):

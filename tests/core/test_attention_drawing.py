@@ -6,7 +6,17 @@ import torch
 from test_attention_regions import LABELS, LAYOUT, LEFT, RIGHT, attention
 
 from lumosx_core import ReferenceLayout
-from lumosx_core.attention_drawing import CELL, DIMMED, GAP, LABEL, MOST_ROWS, draw_attention_map, shown_frames
+from lumosx_core.attention_drawing import (
+    CELL,
+    DIMMED,
+    FOOTER,
+    GAP,
+    LABEL,
+    MOST_ROWS,
+    _percent,
+    draw_attention_map,
+    shown_frames,
+)
 from lumosx_core.attention_record import AttentionRecord
 from lumosx_core.attention_regions import measure_binding
 from lumosx_core.attention_report import describe_binding
@@ -41,7 +51,7 @@ def test_columns_are_spread_from_the_first_frame_to_the_last():
 
 def test_there_is_a_row_for_each_subject_and_each_picture_and_a_column_for_each_frame():
     picture = drawn()
-    assert picture.shape == (GAP + 7 * ROW, LABEL + 2 * (CELL + GAP), 3)
+    assert picture.shape == (GAP + 7 * ROW + FOOTER, LABEL + 2 * (CELL + GAP), 3)
 
 
 @pytest.mark.parametrize(("row", "place"), [(1, LEFT), (2, (4, 3)), (4, RIGHT), (5, (4, 9))])
@@ -62,9 +72,43 @@ def test_heat_and_labels_are_in_the_colour_of_the_subject():
     picture = drawn()
     for row, subject in ((0, 0), (2, 0), (3, 1), (5, 1)):
         colour = np.array([int(COLOURS[subject][i : i + 2], 16) for i in (1, 3, 5)])
-        hottest = cell(picture, row, 0).reshape(-1, 3)
-        assert np.abs(hottest - colour).sum(-1).min() < 12
+        grey = round(DIMMED * 128)
+        pixels = cell(picture, row, 0).reshape(-1, 3)
+        hottest = pixels[np.abs(pixels - grey).sum(-1).argmax()]
+        opacity = (hottest - grey) @ (colour - grey) / ((colour - grey) @ (colour - grey))
+        assert opacity > 0.2
+        assert np.abs(hottest - grey - opacity * (colour - grey)).max() <= 2
         assert (picture[GAP + row * ROW + 5, 2] == colour).all()
+
+
+def heat_of(part):
+    return np.abs(part - round(DIMMED * 128)).sum(-1).max()
+
+
+def test_an_image_that_gets_little_attention_stays_dark_and_its_row_says_how_little():
+    record = attention()
+    strong = drawn(record)
+    record.mass[:, 2] *= 0.1
+    weak = drawn(record)
+    assert heat_of(cell(weak, 2, 0)) < 0.2 * heat_of(cell(strong, 2, 0))
+    assert heat_of(cell(weak, 1, 0)) == pytest.approx(heat_of(cell(strong, 1, 0)), rel=0.1)
+    label = [picture[GAP + 2 * ROW : GAP + 3 * ROW - GAP, :LABEL] for picture in (strong, weak)]
+    assert not np.array_equal(*label)  # another percentage
+
+
+def test_a_background_that_gets_most_of_the_attention_darkens_nobody():
+    record = attention()
+    people = cell(drawn(record), 1, 0)
+    record.mass[:, 0, :, :, 0] += 50 * record.mass.max()
+    assert (cell(drawn(record), 1, 0) == people).all()
+    assert heat_of(cell(drawn(record), 6, 0)) > 100
+
+
+@pytest.mark.parametrize(
+    ("fraction", "shown"), [(0.146, "15 %"), (0.0996, "10 %"), (0.0364, "3.6 %"), (0.0002, "0.0 %")]
+)
+def test_percentages_have_two_digits(fraction, shown):
+    assert _percent(fraction) == shown
 
 
 def test_what_is_looked_at_nowhere_more_than_elsewhere_shows_the_frame():
@@ -83,10 +127,10 @@ def test_long_phrases_no_phrases_and_crowds_are_drawn():
     labels = ("x" * 300, "many words " * 60, "", "穿牛仔夹克的男人", "hat")
     record = AttentionRecord(attention().mass, (True,) * 5, LAYOUT, labels)
     assert drawn(record).shape == drawn().shape
-    assert (drawn(record)[:, LABEL - 8 : LABEL] == drawn()[0, 0]).all()  # no word runs into the frames
+    assert (drawn(record)[:-FOOTER, LABEL - 8 : LABEL] == drawn()[0, 0]).all()  # no word runs into the frames
     mass = torch.rand(1, 100, 2, 3, 4)
     crowd = AttentionRecord(mass, (True,) * 100, ReferenceLayout(0, (2,) * 50), ("a",) * 100)
-    assert drawn(crowd, scores=(0.5,) * 50).shape[0] == GAP + MOST_ROWS * ROW
+    assert drawn(crowd, scores=(0.5,) * 50).shape[0] == GAP + MOST_ROWS * ROW + FOOTER
 
 
 def report(record):
