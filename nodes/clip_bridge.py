@@ -10,6 +10,8 @@ import torch
 from ..lumosx_core.errors import LumosXError
 
 _ENCODER = "umt5xxl"  # ComfyUI's name for it, whatever its size
+_MARKER = "encoder.block.23.layer.1.DenseReluDense.wi_1.weight"
+_MARKER_SHAPE = (10240, 4096)  # by which ComfyUI knows a UMT5: up to 0.8 by the second number, later by the first
 
 
 class PromptTokenizer:
@@ -55,6 +57,9 @@ def load_umt5(path: str) -> tuple[comfy.sd.CLIP, torch.nn.Module, set[str]]:
     weights, metadata = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
     names = set(weights)
     sizes = _umt5_sizes(weights)
+    if sizes["num_layers"] < 24:  # the tensor is no part of the network: one number, shown in that shape
+        like = weights.get(_MARKER, weights["encoder.block.0.layer.1.DenseReluDense.wi_1.weight"])
+        weights[_MARKER] = like.new_zeros(1, 1).expand(_MARKER_SHAPE)
     weights, _ = comfy.utils.convert_old_quants(weights, model_prefix="", metadata=metadata)
     clip = comfy.sd.load_text_encoder_state_dicts(
         [weights],

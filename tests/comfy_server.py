@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from comfy_hosts import ComfyUI
 
 ROOT = Path(__file__).resolve().parents[1]
 PACK = "ComfyUI-LumosX"  # the name of the pack's folder among the custom nodes
@@ -72,7 +74,7 @@ class Server:
 
 
 @contextmanager
-def running(comfyui, directory: Path) -> Iterator[Server]:
+def running(comfyui: ComfyUI, directory: Path) -> Iterator[Server]:
     """Start ComfyUI on the CPU and a free port, with this pack and the base directory `directory`."""
     for name in ("custom_nodes", "output", "temp", "user", "models/loras"):
         (directory / name).mkdir(parents=True, exist_ok=True)
@@ -84,6 +86,8 @@ def running(comfyui, directory: Path) -> Iterator[Server]:
     command = [comfyui.python, "main.py", "--cpu", "--listen", "127.0.0.1", "--port", port]
     command += ["--base-directory", directory, "--disable-auto-launch", "--disable-api-nodes"]
     command += ["--database-url", "sqlite:///:memory:", "--use-pytorch-cross-attention"]
+    if comfyui.front_end:
+        command += ["--front-end-root", comfyui.front_end]
     with log.open("w") as output:
         process = subprocess.Popen(
             list(map(str, command)),
@@ -107,3 +111,13 @@ def running(comfyui, directory: Path) -> Iterator[Server]:
     finally:
         process.terminate()
         process.wait(30)
+
+
+@contextmanager
+def serving(comfyui: ComfyUI, cases: Path, directory: Path) -> Iterator[Server]:
+    """ComfyUI on the CPU with this pack, photographs in its input folder, and no models but the pack's own."""
+    for folder in ("diffusion_models", "vae", "text_encoders"):
+        (directory / "models" / folder).mkdir(parents=True)
+    shutil.copytree(cases, directory / "input")
+    with running(comfyui, directory) as server:
+        yield server

@@ -9,14 +9,14 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
-from comfy_server import running
+from comfy_hosts import ComfyUI, hosts, name_of_page, pages
+from comfy_server import serving
+from needs import existing, missing, present
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,17 +25,9 @@ ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(1)
 
 
-def missing(what: str) -> None:
-    """Skip the running test, or fail it under LUMOSX_REQUIRE_ALL=1, naming what is missing."""
-    if os.environ.get("LUMOSX_REQUIRE_ALL") == "1":
-        pytest.fail(f"LUMOSX_REQUIRE_ALL=1, but {what}", pytrace=False)
-    pytest.skip(what)
-
-
-def existing(path: Path, what: str, mend: str) -> Path:
-    if not path.exists():
-        missing(f"{what} not found at {path}. {mend}")
-    return path
+def pytest_report_header() -> str:
+    names = [f"{host.version} ({host.path})" for host in hosts()]
+    return f"ComfyUI: {', '.join(names) or 'none'}; with its page: {', '.join(map(name_of_page, pages())) or 'none'}"
 
 
 @pytest.fixture(scope="session")
@@ -104,22 +96,11 @@ def tiny_models(tmp_path_factory) -> Path:
     return directory
 
 
-@dataclass(frozen=True)
-class ComfyUI:
-    """A real ComfyUI outside the repository: its checkout and the Python that runs it."""
-
-    path: Path
-    python: Path
-
-
-@pytest.fixture(scope="session")
-def comfyui() -> ComfyUI:
-    """The ComfyUI that COMFYUI_PATH and COMFYUI_PYTHON name, by default ~/ComfyUI with its own .venv."""
-    path = Path(os.environ.get("COMFYUI_PATH", Path.home() / "ComfyUI"))
-    existing(path / "main.py", "ComfyUI", "Set COMFYUI_PATH to a checkout of ComfyUI 0.8.0 or newer.")
-    python = Path(os.environ.get("COMFYUI_PYTHON", path / ".venv" / "bin" / "python"))
-    existing(python, "the Python that runs ComfyUI", "Set COMFYUI_PYTHON to it.")
-    return ComfyUI(path, python)
+# Without a host one test each remains, which says what is missing.
+@pytest.fixture(scope="session", params=hosts() or [None], ids=lambda host: host.version if host else "no host")
+def comfyui(request) -> ComfyUI:
+    """Each ComfyUI of tests/comfy_hosts.py. All tests on one of them run before those on the next."""
+    return present(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -143,10 +124,6 @@ def comfyui_reads_photographs(comfyui) -> ComfyUI:
 
 @pytest.fixture(scope="session")
 def server(comfyui, shared_cases, tmp_path_factory):
-    """ComfyUI 0.8.0 on the CPU with this pack, photographs in its input folder, and no models but the pack's own."""
-    directory = tmp_path_factory.mktemp("comfyui")
-    for folder in ("diffusion_models", "vae", "text_encoders"):
-        (directory / "models" / folder).mkdir(parents=True)
-    shutil.copytree(shared_cases, directory / "input")
-    with running(comfyui, directory) as server:
+    """Each ComfyUI as a server, as `serving` starts it."""
+    with serving(comfyui, shared_cases, tmp_path_factory.mktemp("comfyui")) as server:
         yield server

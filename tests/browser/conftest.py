@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import pytest
+from comfy_hosts import ComfyUI, name_of_page, pages
+from comfy_server import serving
 from desk import HEIGHT, WIDTH, Desk, folder_of_screenshots
+from needs import present
 
 # Without a GPU; WebGL, which the page wants, is computed. No name beyond this machine is found.
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
+
+
+@pytest.fixture(scope="session", params=pages() or [None], ids=lambda host: name_of_page(host) if host else "no host")
+def comfyui(request) -> ComfyUI:
+    """Each ComfyUI with each front end of tests/comfy_hosts.py."""
+    return present(request.param)
+
+
+@pytest.fixture(scope="session")
+def server(comfyui, shared_cases, tmp_path_factory):
+    """Each of them as a server."""
+    with serving(comfyui, shared_cases, tmp_path_factory.mktemp("comfyui")) as server:
+        yield server
 
 
 # One for each file of tests, not for all: while it runs, no other test in this process may start an event loop.

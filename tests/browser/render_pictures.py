@@ -3,7 +3,7 @@
     python tests/browser/render_pictures.py nodes [NODE_ID ...]      web/docs/NODE_ID/node.png, of all nodes
     python tests/browser/render_pictures.py thumbnails [NAME ...]    example_workflows/NAME.jpg, where there is none yet
 
-Needs a ComfyUI (COMFYUI_PATH, COMFYUI_PYTHON) and chromium (LUMOSX_CHROMIUM), as the tests do.
+Needs a ComfyUI (the first of COMFYUI_PATH) and chromium (LUMOSX_CHROMIUM), as the tests do.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from comfy_hosts import pages
 from comfy_server import ROOT, running
 from conftest import FLAGS
 from desk import Desk
@@ -46,12 +46,11 @@ def open_desk() -> Iterator[Desk]:
     """ComfyUI's page in a large window without menus over the canvas, with the example cases in the input folder."""
     from playwright.sync_api import sync_playwright
 
-    comfyui = Path(os.environ.get("COMFYUI_PATH", Path.home() / "ComfyUI"))
-    python = Path(os.environ.get("COMFYUI_PYTHON", comfyui / ".venv" / "bin" / "python"))
+    comfyui = pages()[0]
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         directory = Path(folder)
         shutil.copytree(ROOT / "examples", directory / "input")
-        with running(SimpleNamespace(path=comfyui, python=python), directory) as server:
+        with running(comfyui, directory) as server:
             chromium = os.environ.get("LUMOSX_CHROMIUM", "/usr/bin/chromium")
             browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
             page = browser.new_page(viewport={"width": VIEW[0], "height": VIEW[1]}, locale="en-US")
