@@ -14,14 +14,20 @@ import torch
 from torch import Tensor
 
 from .errors import LumosXError, MissingPackageError
+from .phrase_messages import Mistake, mistake_of, owner_of, shortened
+from .phrase_search import find_phrase, split_number
+from .prompt_tokens import END_ID, PAD_ID, PromptTokens, before_end, occurrences
 from .scene import Scene
+from .token_text import token_text
 
-PAD_ID = 0
-END_ID = 1
+# Soft hyphens, zero-width spaces, byte order marks, marks of writing direction: copied with a text and not seen in it.
+_INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 
 
 def clean_prompt(text: str) -> str:
     """Repair mangled characters, undo HTML escapes and collapse whitespace, as Wan2.1 does before tokenising.
+
+    Invisible characters such as soft hyphens are removed, too: the tokenizer would divide words at them.
 
     Raises:
         MissingPackageError: ftfy is needed for this text and not installed.
@@ -33,7 +39,7 @@ def clean_prompt(text: str) -> str:
         except ImportError as error:
             raise MissingPackageError("ftfy", "A prompt with characters beyond plain ASCII", error) from error
         text = fix_text(text)
-    return re.sub(r"\s+", " ", html.unescape(html.unescape(text))).strip()
+    return re.sub(r"\s+", " ", _INVISIBLE.sub("", html.unescape(html.unescape(text)))).strip()
 
 
 def check_prompt_length(prompt_ids: Sequence[int], text_len: int = 512, *, negative: bool = False) -> None:
@@ -62,8 +68,8 @@ def phrase_mask_of_ids(prompt_ids: Sequence[int], phrase_ids: Sequence[int], tex
 
     Returns: (text_len,) bool; overlapping occurrences are joined; nothing is set for an empty phrase.
     """
-    phrase = _before_end(phrase_ids)
-    return _mask_of(_occurrences(prompt_ids, phrase, text_len), len(phrase), text_len)
+    phrase = before_end(phrase_ids)
+    return _mask_of(occurrences(prompt_ids, phrase, text_len), len(phrase), text_len)
 
 
 def phrase_mask(
@@ -71,16 +77,23 @@ def phrase_mask(
     scene: Scene,
     tokenize: Callable[[str], Sequence[int]],
     *,
+    pieces: Callable[[Sequence[int]], Sequence[str]],
     prompt: str,
     text_len: int = 512,
 ) -> Tensor:
-    """The prompt positions each picture of a scene is bound to.
+    """The prompt positions each reference image of a scene is bound to.
 
     A phrase means all its occurrences; "man#2" means the second one, unless the prompt contains "man#2" literally.
+
+    Where the released model finds the phrase's tokens in the prompt, at least once as whole words, its mask is kept
+    exactly. It misses a phrase whose tokens are others within the prompt: behind a quotation mark, and nearly always in
+    scripts without spaces. There the phrase is looked for in the text that the tokens spell (see `find_phrase`), and
+    every token with a character of it is set.
 
     Args:
         prompt_ids: token ids of the positive prompt (see `phrase_mask_of_ids`).
         tokenize: gives the token ids of a phrase, closed by the end token (id 1).
+        pieces: gives the text of token ids, as sentencepiece writes it (see `token_text`).
         prompt: the text of the positive prompt, for the messages.
 
     Returns: (R, text_len) bool, rows in the order of `scene.references`. The row of an empty phrase is all False.
@@ -89,38 +102,57 @@ def phrase_mask(
         LumosXError: the prompt is too long, a phrase does not occur, or has fewer occurrences than its number asks for.
     """
     check_prompt_length(prompt_ids, text_len)
+    tokens = PromptTokens(prompt_ids, tokenize, pieces, text_len)
     rows, mistakes = [], []
     for label, reference in scene.labelled():
         phrase = clean_prompt(reference.phrase)
-        ids = _before_end(tokenize(phrase)) if phrase else []
-        starts = _occurrences(prompt_ids, ids, text_len)
-        words, number = split_number(phrase)
-        # A prompt may really speak of "player #3": only where those words do not occur is #3 a number of ours.
-        if number is not None and not starts:
-            ids = _before_end(tokenize(words))
-            starts = _occurrences(prompt_ids, ids, text_len)
-            if starts and not 1 <= number <= len(starts):
-                mistakes.append(_no_such_number(phrase, words, number, len(starts), label))
-            else:
-                starts = starts[number - 1 : number]
-        if phrase and not starts:
-            mistakes.append(_missing(words, label, prompt, cut=_length(prompt_ids) >= text_len))
-        rows.append(_mask_of(starts, len(ids), text_len))
+        mask = tokens.mask_of(phrase)
+        if phrase and not mask.any():
+            cut = _length(prompt_ids) >= text_len
+            mistakes.append(mistake_of(phrase, label, clean_prompt(prompt), tokens.count_of, cut=cut))
+        rows.append(mask)
+    if not mistakes:
+        mistakes = _undivided(scene, rows, tokens)
     if mistakes:
-        raise LumosXError(" ".join(mistakes) + f' The prompt is: "{shortened(prompt)}"')
+        statements = " ".join(mistake.statement for mistake in mistakes)
+        suggestions = "".join(mistake.suggestion(named=len(mistakes) > 1) for mistake in mistakes)
+        raise LumosXError(f'{statements} The prompt is: "{shortened(prompt)}"{suggestions}')
     return torch.stack(rows) if rows else torch.zeros(0, text_len, dtype=torch.bool)
 
 
-def split_number(phrase: str) -> tuple[str, int | None]:
-    """Divide "man#2" into ("man", 2); a phrase without a number gives (phrase, None)."""
-    match = re.fullmatch(r"(.*\S)\s*#([0-9]+)", phrase)
-    return (match[1], int(match[2])) if match else (phrase, None)
+def _undivided(scene: Scene, rows: list[Tensor], tokens: PromptTokens) -> list[Mistake]:
+    """Words of two subjects that the tokenizer reads as one token: it cannot be bound to either."""
+    labelled = list(zip(scene.labelled(), rows, strict=True))
+    owners = [number for number, subject in enumerate(scene.subjects) for _ in subject.references]
+    people = list(zip(owners, labelled[len(scene.standalone) :], strict=True))
+    mistakes = []
+    for i, (one, ((label, reference), row)) in enumerate(people):
+        for other, ((other_label, other_reference), other_row) in people[i + 1 :]:
+            phrase, other_phrase = clean_prompt(reference.phrase), clean_prompt(other_reference.phrase)
+            if one == other or not row.any() or not torch.equal(row, other_row):
+                continue
+            spans, other_spans = (set(words_meant(each, tokens.spelled.text)) for each in (phrase, other_phrase))
+            apart = all(a[1] <= b[0] or b[1] <= a[0] for a in spans for b in other_spans)
+            if spans and other_spans and apart:
+                read = "".join(
+                    tokens.spelled.text[slice(*tokens.spelled.places[position])]
+                    for position in row.nonzero().flatten().tolist()
+                ).strip()
+                mistakes.append(
+                    Mistake(
+                        f'"{phrase}" of {owner_of(label)} and "{other_phrase}" of {owner_of(other_label)} are read as '
+                        f'one token "{read}" by the text encoder, so they cannot be told apart. Put a space between '
+                        f"them in the prompt.",
+                        phrase,
+                    )
+                )
+    return mistakes
 
 
 def phrase_mistake(phrase: str, label: str, prompt: str) -> str | None:
-    """Why a phrase cannot be found in the text of a prompt by whole words, as sentences; None if it can, or is empty.
+    """Why a phrase cannot be found in the text of a prompt, as sentences; None if it can, or is empty.
 
-    What can be said without a text encoder; `phrase_mask` asks the tokens.
+    What can be said without a text encoder, by the same rule (`find_phrase`) as `phrase_mask` has.
 
     Args:
         label: whose phrase it is, for the message: "object 1", "attribute 2 of person 1".
@@ -128,11 +160,8 @@ def phrase_mistake(phrase: str, label: str, prompt: str) -> str | None:
     prompt, phrase = clean_prompt(prompt), clean_prompt(phrase)
     if not phrase or words_meant(phrase, prompt):
         return None
-    words, number = split_number(phrase)
-    count = len(whole_words(words, prompt))
-    if number is not None and count:
-        return _no_such_number(phrase, words, number, count, label)
-    return _missing(words, label, prompt, cut=False)
+    mistake = mistake_of(phrase, label, prompt, lambda words: len(find_phrase(words, prompt)), cut=False)
+    return mistake.statement + mistake.suggestion(named=False)
 
 
 # What the preview shows
@@ -154,23 +183,13 @@ def prompt_spans(tokens: Sequence[tuple[int, str]], scene: Scene, mask: Tensor) 
             space, or as a byte such as "<0xE2>".
         mask: (R, text_len) bool, from `phrase_mask`.
     """
-    text = b""
-    owners: list[tuple[int, ...]] = []  # of each byte: a character may be spread over several byte tokens
-    for position, (token, piece) in enumerate(tokens):
-        if token in (PAD_ID, END_ID):
-            continue
-        byte = re.fullmatch(r"<0x([0-9A-Fa-f]{2})>", piece)
-        added = bytes.fromhex(byte[1]) if byte else piece.replace("\u2581", " ").encode()
-        groups = ()
-        if position < mask.shape[1]:
-            groups = tuple(i for i, group in enumerate(scene.layout.groups) if mask[list(group), position].any())
-        text += added
-        owners += [groups] * len(added)
-    spans, at = [], 0
-    for character in text.decode(errors="replace"):
-        spans.append((character, owners[min(at, len(owners) - 1)]))
-        at += len(character.encode())
-    return _joined(spans)
+    places = token_text(["" if token in (PAD_ID, END_ID) else piece for token, piece in tokens])
+    owners: list[set[int]] = [set() for _ in places.text]
+    for position, (start, end) in enumerate(places.places[: mask.shape[1]]):
+        groups = {i for i, group in enumerate(scene.layout.groups) if mask[list(group), position].any()}
+        for owner in owners[start:end]:
+            owner |= groups
+    return _joined([(letter, tuple(sorted(owner))) for letter, owner in zip(places.text, owners, strict=True)])
 
 
 def match_phrases_in_text(prompt: str, scene: Scene) -> list[PromptSpan]:
@@ -190,12 +209,12 @@ def match_phrases_in_text(prompt: str, scene: Scene) -> list[PromptSpan]:
 
 
 def words_meant(phrase: str, prompt: str) -> list[tuple[int, int]]:
-    """Start and end of each whole-word occurrence of a phrase (of the one its number names) in a cleaned prompt."""
+    """Start and end of each occurrence of a phrase (of the one its number names) in a cleaned prompt."""
     phrase = clean_prompt(phrase)
-    found = whole_words(phrase, prompt)
+    found = find_phrase(phrase, prompt)
     words, number = split_number(phrase)
     if number is not None and not found:
-        found = whole_words(words, prompt)[number - 1 : number] if number else []
+        found = find_phrase(words, prompt)[number - 1 : number] if number else []
     return found
 
 
@@ -224,75 +243,8 @@ def _length(prompt_ids: Sequence[int]) -> int:
     return count
 
 
-def _before_end(ids: Sequence[int]) -> list[int]:
-    ids = [int(token) for token in ids]
-    return ids[: ids.index(END_ID)] if END_ID in ids else ids
-
-
-def _occurrences(prompt_ids: Sequence[int], phrase: list[int], text_len: int) -> list[int]:
-    """Positions at which the phrase starts, overlapping ones included."""
-    if not phrase or min(phrase) < 0:
-        return []
-    prompt = [int(token) for token in prompt_ids[:text_len]]
-    prompt += [PAD_ID] * (text_len - len(prompt))
-    return [i for i in range(len(prompt) - len(phrase) + 1) if prompt[i : i + len(phrase)] == phrase]
-
-
 def _mask_of(starts: list[int], length: int, text_len: int) -> Tensor:
     mask = torch.zeros(text_len, dtype=torch.bool)
     for start in starts:
         mask[start : start + length] = True
     return mask
-
-
-def whole_words(phrase: str, prompt: str, flags: int = 0) -> list[tuple[int, int]]:
-    """Start and end of each occurrence of a phrase in a text by whole words, overlapping ones included."""
-    if not phrase:
-        return []
-    # A boundary is asked for only where the phrase itself has a letter or digit: "player (red)" ends in a bracket.
-    before = r"(?<!\w)" if re.match(r"\w", phrase) else ""
-    after = r"(?!\w)" if re.search(r"\w$", phrase) else ""
-    # The lookahead finds overlapping occurrences, which the tokens count too.
-    pattern = re.compile(f"{before}(?=({re.escape(phrase)}){after})", flags)
-    return [match.span(1) for match in pattern.finditer(prompt)]
-
-
-# Messages
-
-
-def owner_of(label: str) -> str:
-    """Turn "attribute 2 of subject 1" into "subject 1 (attribute 2)": the artist looks for the subject first."""
-    role, _, subject = label.partition(" of ")
-    return f"{subject} ({role})" if subject else {"background": "the background"}.get(role, role)
-
-
-def _missing(phrase: str, label: str, prompt: str, *, cut: bool) -> str:
-    message = f'Phrase "{phrase}" of {owner_of(label)} does not occur in the prompt.'
-    prompt = clean_prompt(prompt)
-    inside = re.search(rf"\w*{re.escape(phrase)}\w*", prompt)
-    if whole_words(phrase, prompt):
-        if cut:
-            message += " It stands so late in the prompt that it is cut off: shorten the prompt."
-        else:
-            message += " It is there, but joined to what stands before or behind it: put a space between them."
-    elif other := whole_words(phrase, prompt, re.IGNORECASE):
-        start, end = other[0]
-        message += f' The prompt writes it "{prompt[start:end]}".'
-    elif inside:
-        message += f' It occurs only inside "{inside[0]}".'
-    if re.search(r"[()]", phrase):
-        message += r" In ComfyUI, brackets in a prompt are weights: write \( and \) there for brackets that are meant."
-    return message + " Write the phrase exactly as in the prompt, or change the prompt."
-
-
-def _no_such_number(phrase: str, words: str, number: int, count: int, label: str) -> str:
-    numbers = " or ".join([f'"{words}#{i}"' for i in range(1, min(count, 3) + 1)])
-    return (
-        f'Phrase "{phrase}" of {owner_of(label)} asks for occurrence {number} of "{words}", but the prompt has '
-        f'{count}. Write {numbers}{" ..." if count > 3 else ""}, or "{words}" for every occurrence.'
-    )
-
-
-def shortened(text: str, limit: int = 600) -> str:
-    """A text that is short enough for a message."""
-    return text if len(text) <= limit else text[:limit].rstrip() + " ..."

@@ -184,7 +184,7 @@ class LumosXPipeline:
         progress("text", 0, 1)
         encoder = TextEncoder(self.files.text_encoder, device=self.device)
         prompt_ids = encoder.tokenize(prompt)
-        mask = phrase_mask(prompt_ids, scene, encoder.tokenize, prompt=prompt)
+        mask = phrase_mask(prompt_ids, scene, encoder.tokenize, pieces=encoder.pieces, prompt=prompt)
         check_prompt_length(encoder.tokenize(negative_prompt), negative=True)
         (_, text), (_, negative_text) = encoder.encode_all([prompt, negative_prompt])
         del encoder

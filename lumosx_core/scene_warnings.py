@@ -11,7 +11,8 @@ from typing import Protocol
 
 from torch import Tensor
 
-from .phrases import clean_prompt, owner_of, split_number, whole_words, words_meant
+from .phrase_search import find_phrase
+from .phrases import clean_prompt, owner_of, split_number, words_meant
 from .scene import Reference, Scene
 
 SMALLEST_FACE = 0.05  # of the image's area; in a whole-body photo the face has 1 to 3 %
@@ -94,7 +95,7 @@ def _shared_words(scene: Scene, prompt: str) -> Iterator[str]:
 
 def _shared(first: str, first_owner: str, second: str, second_owner: str, prompt: str) -> str | None:
     (words, number), (other_words, other_number) = _numbered(first, prompt), _numbered(second, prompt)
-    count = len(whole_words(words, prompt))
+    count = len(find_phrase(words, prompt))
     if words == other_words:
         if number is None and other_number is None:
             if count > 1:
@@ -136,7 +137,7 @@ def _inside(short: str, short_owner: str, long: str, long_owner: str, prompt: st
     if not any(covered(*span) for span in words_meant(short, prompt)):
         return None
     words, _ = _numbered(short, prompt)
-    free = [i for i, span in enumerate(whole_words(words, prompt), 1) if not covered(*span)]
+    free = [i for i, span in enumerate(find_phrase(words, prompt), 1) if not covered(*span)]
     fix = f'Write "{words}#{free[0]}"' if free else "Write words of its own into the prompt and into the phrase"
     return (
         f'The phrase "{short}" of {short_owner} is also part of "{long}" of {long_owner}, so it does not say whose it '
@@ -146,7 +147,7 @@ def _inside(short: str, short_owner: str, long: str, long_owner: str, prompt: st
 
 def _numbered(phrase: str, prompt: str) -> tuple[str, int | None]:
     """Words and number of a phrase; a number that the prompt itself contains is part of the words."""
-    return (phrase, None) if whole_words(phrase, prompt) else split_number(phrase)
+    return (phrase, None) if find_phrase(phrase, prompt) else split_number(phrase)
 
 
 def _other_number(number: int | None, count: int) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import comfy.sd
 import comfy.utils
 import folder_paths
 import torch
 
 from ..lumosx_core.errors import LumosXError
+from ..lumosx_core.token_text import UNKNOWN
 
 _ENCODER = "umt5xxl"  # ComfyUI's name for it, whatever its size
 _MARKER = "encoder.block.23.layer.1.DenseReluDense.wi_1.weight"
@@ -38,11 +41,11 @@ class PromptTokenizer:
         """Token ids of a phrase, closed by the end token; brackets in it are no weights."""
         return self.ids(self._clip.tokenize(phrase, disable_weights=True))
 
-    def pieces(self, prompt: str) -> list[tuple[int, str]]:
-        """Id and text piece of each token of a prompt."""
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """The piece of text behind each token id; U+FFFD for an embedding."""
         tokenizer = self._clip.tokenizer
         vocabulary = getattr(tokenizer, tokenizer.clip).inv_vocab
-        return [(token, vocabulary.get(token, "")) for token in self.ids(self._clip.tokenize(prompt))]
+        return [vocabulary.get(token, UNKNOWN) for token in ids]
 
 
 def load_umt5(path: str) -> tuple[comfy.sd.CLIP, torch.nn.Module, set[str]]:

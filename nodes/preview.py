@@ -49,9 +49,9 @@ class LumosXPreviewScene(io.ComfyNode):
             spans = match_phrases_in_text(prompt, scene)
         else:
             tokenizer = PromptTokenizer(clip)
-            pieces = tokenizer.pieces(prompt)
-            mask = phrase_mask([token for token, _ in pieces], scene, tokenizer.phrase_ids, prompt=prompt)
-            spans = prompt_spans(pieces, scene, mask)
+            ids = tokenizer.ids(clip.tokenize(prompt))
+            mask = phrase_mask(ids, scene, tokenizer.phrase_ids, pieces=tokenizer.pieces, prompt=prompt)
+            spans = prompt_spans(list(zip(ids, tokenizer.pieces(ids), strict=True)), scene, mask)
         sheet = np.asarray(draw_contact_sheet(scene, spans).convert("RGB"), dtype=np.float32) / 255
         image = torch.from_numpy(sheet)[None]
         return io.NodeOutput(image, ui=ui.PreviewImage(image, cls=cls))

@@ -92,7 +92,13 @@ class LumosXSceneToVideo(io.ComfyNode):
         positive_tokens = clip.tokenize(positive_prompt)
         negative_tokens = clip.tokenize(clean_prompt(negative_prompt))
         check_prompt_length(tokenizer.ids(negative_tokens), negative=True)
-        mask = phrase_mask(tokenizer.ids(positive_tokens), scene, tokenizer.phrase_ids, prompt=positive_prompt)
+        mask = phrase_mask(
+            tokenizer.ids(positive_tokens),
+            scene,
+            tokenizer.phrase_ids,
+            pieces=tokenizer.pieces,
+            prompt=positive_prompt,
+        )
 
         pictures = _encode(vae, [reference.image for reference in scene.references], height, width)
         positive = clip.encode_from_tokens_scheduled(positive_tokens)

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from itertools import combinations, dropwhile, takewhile
 
 from ..errors import LumosXError
-from ..phrases import clean_prompt, phrase_mistake, shortened, split_number, whole_words, words_meant
+from ..phrase_search import find_phrase
+from ..phrases import clean_prompt, phrase_mistake, shortened, split_number, words_meant
 from . import vocabulary as v
 
 MOST_TRAINED = 3  # people of a video, and attributes of a person, in the training data (paper, section 4)
@@ -212,7 +213,7 @@ def _shared_words(plan: ScenePlan, prompt: str, meant: Mapping[str, set[int]]) -
         names = [f'{number} ("{phrase}")' for number, phrase in sorted(people.items())]
         mend = (
             f'Write "{words}#1", "{words}#2", ... for the occurrence that belongs to each.'
-            if len(whole_words(words, prompt)) > 1
+            if len(find_phrase(words, prompt)) > 1
             else "Name each of them in the prompt."
         )
         warnings.append(

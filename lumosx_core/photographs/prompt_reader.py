@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..phrases import clean_prompt, whole_words
+from ..phrase_search import find_phrase
+from ..phrases import clean_prompt
 from . import vocabulary as v
 from .plan import PersonPlan, ScenePlan
 from .prompt_people import Cast, Person, mention_at, text_of
@@ -209,7 +210,7 @@ class _Claims:
     def phrase(self, start: int, end: int, owner: object) -> str:
         """The text of a stretch, numbered if it occurs in what belongs to others."""
         text = self.prompt[start:end]
-        occurrences = whole_words(text, self.prompt)
+        occurrences = find_phrase(text, self.prompt)
         others = [(a, b) for a, b, whose in self.spans if whose is not owner and (a, b) != (start, end)]
         if any(a < d and c < b for a, b in occurrences for c, d in others):
             return f"{text}#{occurrences.index((start, end)) + 1}"

@@ -46,7 +46,8 @@ def test_an_item_holds_what_the_encoders_give(built, files):
     assert torch.allclose(item.references.float(), vae.encode_pictures(canvases)[0], atol=2e-3)
     assert torch.allclose(item.text.float(), text, rtol=1e-3, atol=5e-3)
     assert item.layout == ReferenceLayout(0, (3,))
-    assert torch.equal(item.phrase_mask, phrase_mask(ids, scene, encoder.tokenize, prompt=prompt))
+    mask = phrase_mask(ids, scene, encoder.tokenize, pieces=encoder.pieces, prompt=prompt)
+    assert torch.equal(item.phrase_mask, mask)
     assert item.phrase_mask.any(dim=1).all()
 
 

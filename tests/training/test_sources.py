@@ -311,9 +311,9 @@ def test_the_text_encoders_tokens_decide_when_it_is_given(tiny_models):
     from lumosx_core.model_files import find_model_files
     from lumosx_core.text_encoder import TextEncoder
 
-    tokenize = TextEncoder(find_model_files(tiny_models).text_encoder).tokenize
-    check_phrases(case(CAPTION, "man", "red cup"), tokenize)
+    encoder = TextEncoder(find_model_files(tiny_models).text_encoder)
+    check_phrases(case(CAPTION, "man", "red cup"), encoder)
     with pytest.raises(LumosXError, match='"cap" of object 1'):
-        check_phrases(case(CAPTION, "cap"), tokenize)
+        check_phrases(case(CAPTION, "cap"), encoder)
     with pytest.raises(LumosXError, match="LumosX reads 512"):
-        check_phrases(case("man " * 600, "man"), tokenize)
+        check_phrases(case("man " * 600, "man"), encoder)

@@ -89,8 +89,8 @@ class SampleEncoder:
         scene = sample.case.scene
         prompt = clean_prompt(sample.case.prompt)
         check_caption(prompt)
-        tokenize = self.text_encoder.tokenize
-        mask = phrase_mask(tokenize(prompt), scene, tokenize, prompt=prompt)
+        encoder = self.text_encoder
+        mask = phrase_mask(encoder.tokenize(prompt), scene, encoder.tokenize, pieces=encoder.pieces, prompt=prompt)
         video = fit_clip(sample.video, self.settings.clip)
         pixels = video.float() / 255 if video.dtype == torch.uint8 else video.float()
         pixels = (pixels * 2 - 1).permute(0, 3, 1, 2)

@@ -29,14 +29,14 @@ def _check_data(options) -> None:
 
     if options.json and not Path(options.json).absolute().parent.is_dir():
         raise LumosXError(f"The folder for the report {options.json!r} does not exist. Make it first: mkdir -p.")
-    tokenize = None
+    text_encoder = None
     if options.text_encoder:
         from lumosx_core.text_encoder import TextEncoder
 
-        tokenize = TextEncoder(options.text_encoder).tokenize
+        text_encoder = TextEncoder(options.text_encoder)
     source = open_to_check(options)
     report = DataReport()
-    checking = check_data(source, tokenize=tokenize, shortest=options.frames, workers=options.workers)
+    checking = check_data(source, text_encoder=text_encoder, shortest=options.frames, workers=options.workers)
     with counter(len(source.keys()), "Checking") as (tick, say):
         for finding in checking:
             report.findings.append(finding)

@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 from lumosx_core.atomic_file import atomic_file
 from lumosx_core.errors import LumosXError, MissingPackageError
 from lumosx_core.phrases import clean_prompt
+from lumosx_core.text_encoder import TextEncoder
 
 from .phrase_check import check_phrases
 from .samples import BadSample, RawSample, Source, printable, problems_of
@@ -91,7 +92,7 @@ class DataReport:
 def check_data(
     source: Source,
     *,
-    tokenize: Callable[[str], Sequence[int]] | None = None,
+    text_encoder: TextEncoder | None = None,
     shortest: int = 1,
     workers: int | None = None,
 ) -> Iterator[Finding]:
@@ -100,7 +101,7 @@ def check_data(
     Args:
         source: open it with `SampleSettings(ClipSettings(frames=(1,), whole=True))`, so that every video is decoded
             to its end, and only one frame of it kept.
-        tokenize: of the text encoder, to look for phrases exactly (see `check_phrases`).
+        text_encoder: to look for phrases among its tokens (see `check_phrases`).
         shortest: the fewest frames a video must give.
         workers: how many samples are read at once; None: as many as the machine has cores, up to 8.
     """
@@ -108,7 +109,7 @@ def check_data(
     keys = iter(source.keys())
     with ThreadPoolExecutor(workers) as pool:
         while chunk := list(itertools.islice(keys, 16 * workers)):
-            yield from pool.map(lambda key: _check(source, key, tokenize, shortest), chunk)
+            yield from pool.map(lambda key: _check(source, key, text_encoder, shortest), chunk)
 
 
 def write_report(path: str | Path, address: str, report: DataReport) -> None:
@@ -117,13 +118,13 @@ def write_report(path: str | Path, address: str, report: DataReport) -> None:
         file.write(json.dumps({"source": printable(address)} | report.as_json(), indent=2).encode())
 
 
-def _check(source: Source, key: str, tokenize, shortest: int) -> Finding:
+def _check(source: Source, key: str, text_encoder: TextEncoder | None, shortest: int) -> Finding:
     name = printable(key)
     try:
         sample = source.load(key)
         with problems_of(sample.where) as attempt:
             with attempt():
-                check_phrases(sample.case, tokenize)
+                check_phrases(sample.case, text_encoder)
             with attempt():
                 _check_length(sample, shortest)
     except MissingPackageError:

@@ -95,7 +95,7 @@ class Preview:
         check_prompt_length(encoder.tokenize(negative), text_len, negative=True)
         encoded = encoder.encode_all([*prompts, negative])
         masks = [
-            phrase_mask(ids, case.scene, encoder.tokenize, text_len=text_len, prompt=prompt)
+            phrase_mask(ids, case.scene, encoder.tokenize, pieces=encoder.pieces, prompt=prompt, text_len=text_len)
             for case, prompt, (ids, _) in zip(cases.values(), prompts, encoded, strict=False)
         ]
         # All as long as the longest: the network takes it that no phrase names what lies behind the text.
