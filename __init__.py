@@ -17,10 +17,14 @@ if _host_version is not None:
     _numbers = tuple(int(part) for part in re.findall(r"\d+", _host_version)[:3])
     if not _numbers or (*_numbers, 0, 0)[:3] >= OLDEST_COMFYUI:
         from .nodes import comfy_entrypoint  # noqa: F401
+        from .nodes.earlier_prompts import translate_earlier_prompts
+        from .nodes.example_route import add_example_route
         from .nodes.prompt_route import add_prompt_route
 
         WEB_DIRECTORY = "./web"
         add_prompt_route()
+        add_example_route()
+        translate_earlier_prompts()
     else:
         logging.warning(
             "LumosX needs ComfyUI %s or newer, but this is %s. Update ComfyUI, then restart it; until then the LumosX "

@@ -21,7 +21,7 @@ from .hub import (
     list_files,
     matching,
     models_folder,
-    need_hub_client,
+    need_packages,
     place,
     size_text,
 )
@@ -72,10 +72,10 @@ def download(
         The three files.
 
     Raises:
-        MissingPackageError: huggingface-hub is not installed.
+        MissingPackageError: huggingface-hub or tqdm is not installed; nothing has been fetched then.
         LumosXError: no connection, a file that is missing, damaged, ambiguous or another model, or too little space.
     """
-    need_hub_client()
+    need_packages("lumosx download", "huggingface-hub", "tqdm", "numpy")
     if text_encoder not in get_args(TextEncoder):
         raise LumosXError(f"text_encoder {text_encoder!r} is not possible. Use one of fp8, fp16.")
     if dtype not in get_args(Precision):

@@ -10,6 +10,7 @@ from .errors import LumosXError
 from .pictures import SUFFIXES, read_picture
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+SUFFIX = " [lumosx]"  # marks an example among the artist's own images, as " [output]" marks an image of ComfyUI's
 
 
 def example_pictures() -> list[str]:
@@ -24,7 +25,17 @@ def read_example(name: str) -> Tensor:
     Raises:
         LumosXError: there is none of this name.
     """
+    return read_picture(example_path(name))
+
+
+def example_path(name: str) -> Path:
+    """The file of one of `example_pictures`; also with SUFFIX behind the name.
+
+    Raises:
+        LumosXError: there is none of this name.
+    """
+    name = name.removesuffix(SUFFIX)
     if name not in (names := example_pictures()):
         have = f"expected one of {', '.join(names)}" if names else f"and there is none in {EXAMPLES}"
         raise LumosXError(f"There is no example picture {name!r}, {have}. Install LumosX again if it should be there.")
-    return read_picture(EXAMPLES / name)
+    return EXAMPLES / name

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from importlib import import_module
 from pathlib import Path, PurePosixPath
 
 from .atomic_file import atomic_file
@@ -26,12 +27,13 @@ class RemoteFile:
     git_sha1: str | None
 
 
-def need_hub_client() -> None:
-    """Raise MissingPackageError unless huggingface-hub is installed."""
-    try:
-        import huggingface_hub  # noqa: F401
-    except ImportError as error:
-        raise MissingPackageError("huggingface-hub", "lumosx download", error) from error
+def need_packages(feature: str, *packages: str) -> None:
+    """Raise MissingPackageError for the first of these packages that cannot be imported, before anything is fetched."""
+    for package in packages:
+        try:
+            import_module(package.replace("-", "_"))
+        except ImportError as error:
+            raise MissingPackageError(package, feature, error) from error
 
 
 def models_folder(destination: str | Path | None, comfyui: str | Path | None) -> Path:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import logging
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ FORMATS = {"PNG", "JPEG", "MPO", "WEBP", "AVIF", "BMP", "TIFF", "GIF", "PPM", "T
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".tga", ".jp2"}
 MAX_PIXELS = 178_956_970  # more is taken for a decompression bomb (also Pillow's own limit)
 KEPT_PIXELS = 2**25  # more is halved, thirded, ... on reading: 33 million are 400 MB as float32
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 FAINTEST = 0.02  # of a mask: fainter than this is noise of a segmentation, not part of the subject
 
 
@@ -33,10 +36,23 @@ def read_picture(path: str | Path) -> Tensor:
         LumosXError: no such file, not a picture, damaged, animated, of an unknown range of values, wholly
             transparent, or too large.
     """
+    with opened(path) as image:
+        return to_tensor(reduced(_visible_part(image, path) if has_transparency(image) else rgb(image), path))
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[Image.Image]:
+    """The one still image of a file, decoded and upright; whatever goes wrong with it is a LumosXError with its path.
+
+    16-bit grey arrives as 8-bit grey; all other modes as in the file.
+
+    Raises:
+        LumosXError: no such file, not an image, damaged, animated, of an unknown range of values, or too large.
+    """
     path = Path(path)
     try:
         with Image.open(path, formats=_formats()) as image:
-            return _upright_rgb(image, path)
+            yield _upright(image, path)
     except LumosXError:
         raise
     except FileNotFoundError as error:
@@ -44,13 +60,31 @@ def read_picture(path: str | Path) -> Tensor:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(path, str(error)) from error
     except Image.UnidentifiedImageError as error:
-        empty = "the file is empty" if not path.stat().st_size else "it is not a picture, or of a kind not read here"
-        raise LumosXError(f"Cannot read the picture {path}: {empty}. Save it again as PNG or JPEG.") from error
+        raise LumosXError(f"Cannot read the picture {path}: {_unreadable_kind(path)}") from error
     except Exception as error:  # on damaged bytes a decoder raises almost anything
         raise LumosXError(
             f"Cannot read the picture {path}: the file is damaged or not accessible ({error}). "
             f"Get the file again, or save it again as PNG or JPEG."
         ) from error
+
+
+def _unreadable_kind(path: Path) -> str:
+    """What a file is that no decoder takes, by its first bytes, and how to convert it."""
+    with path.open("rb") as file:
+        head = file.read(256)
+    if not head:
+        return "the file is empty. Save it again as PNG or JPEG."
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
+        return (
+            "it is a HEIC photo, as iPhones save them, which is not read here. Open it in your photo app and export "
+            "it as JPEG (on the iPhone: Settings > Camera > Formats > Most Compatible saves new photos as JPEG)."
+        )
+    if head[4:8] == b"ftyp":
+        kind = "an AVIF image, which this installation of Pillow cannot read" if b"avi" in head[8:32] else "a video"
+        return f"it is {kind}. Save the image as PNG or JPEG."
+    if head.lstrip()[:5].lower() in (b"<?xml", b"<svg ", b"<!doc", b"<html"):
+        return "it is a text file such as SVG or a web page. Export the image as PNG."
+    return "it is not a picture, or of a kind not read here. Save it again as PNG or JPEG."
 
 
 def cut_out(image: Tensor, mask: Tensor) -> Tensor:
@@ -101,7 +135,7 @@ def fit_on_canvas(image: Tensor | Image.Image, height: int, width: int) -> Tenso
     size = max(1, int(image.width * ratio)), max(1, int(image.height * ratio))
     canvas = Image.new("RGB", (width, height), "white")
     canvas.paste(image.resize(size, Image.Resampling.BICUBIC), ((width - size[0]) // 2, (height - size[1]) // 2))
-    return ((_to_tensor(canvas) - 0.5) / 0.5).permute(2, 0, 1).contiguous()
+    return ((to_tensor(canvas) - 0.5) / 0.5).permute(2, 0, 1).contiguous()
 
 
 def to_pil(image: Tensor) -> Image.Image:
@@ -110,7 +144,8 @@ def to_pil(image: Tensor) -> Image.Image:
     return Image.fromarray(values.mul_(255).round_().clamp_(0, 255).to(torch.uint8).numpy())
 
 
-def _to_tensor(image: Image.Image) -> Tensor:
+def to_tensor(image: Image.Image) -> Tensor:
+    """An image of bytes as float32, 0..1: (H, W) or (H, W, channels)."""
     return torch.from_numpy(np.array(image)).to(torch.float32).div_(255)
 
 
@@ -126,7 +161,7 @@ def _too_large(path: Path, detail: str) -> LumosXError:
     )
 
 
-def _upright_rgb(image: Image.Image, path: Path) -> Tensor:
+def _upright(image: Image.Image, path: Path) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:  # the host may have switched Pillow's own limit off
         raise _too_large(path, f"{image.width} x {image.height} pixels")
     # A phone's MPO holds one photograph and extras such as its depth.
@@ -138,18 +173,24 @@ def _upright_rgb(image: Image.Image, path: Path) -> Tensor:
     image.load()
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):
-        image = _eight_bit(image, path)
+        key, values, image = image.info.get("transparency"), np.array(image), _eight_bit(image, path)
+        if key is not None:  # one grey of a PNG is transparent
+            image = Image.merge("LA", (image, Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8))))
     if image.mode not in ("RGB", "RGBA"):
         log.info("%s is a picture of mode %s: converted to RGB", path, image.mode)
-    image = _visible_part(image, path) if _is_transparent(image) else _rgb(image)
-    if image.width * image.height > KEPT_PIXELS:
-        factor = math.ceil(math.sqrt(image.width * image.height / KEPT_PIXELS))
-        log.info("%s is large (%d x %d): reduced %d times", path, image.width, image.height, factor)
-        image = image.reduce(factor)
-    return _to_tensor(image)
+    return image
 
 
-def _visible_part(image: Image.Image, path: Path) -> Image.Image:
+def reduced(image: Image.Image, path: str | Path) -> Image.Image:
+    """The image, reduced by a whole factor if it has more than KEPT_PIXELS."""
+    if image.width * image.height <= KEPT_PIXELS:
+        return image
+    factor = math.ceil(math.sqrt(image.width * image.height / KEPT_PIXELS))
+    log.info("%s is large (%d x %d): reduced %d times", path, image.width, image.height, factor)
+    return image.reduce(factor)
+
+
+def _visible_part(image: Image.Image, path: str | Path) -> Image.Image:
     image = image.convert("RGBA")
     box = image.getchannel("A").point(lambda value: 255 * (value >= 255 * FAINTEST)).getbbox()
     if box is None:
@@ -158,7 +199,8 @@ def _visible_part(image: Image.Image, path: Path) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
-def _is_transparent(image: Image.Image) -> bool:
+def has_transparency(image: Image.Image) -> bool:
+    """Whether the image has an alpha channel, or one colour or palette entry that is transparent."""
     return "transparency" in image.info or image.getbands()[-1] in ("A", "a")
 
 
@@ -174,7 +216,8 @@ def _eight_bit(image: Image.Image, path: Path | str) -> Image.Image:
     return Image.fromarray(np.rint(np.arange(65536) / 257).astype(np.uint8)[values])
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def rgb(image: Image.Image) -> Image.Image:
+    """An opaque image in RGB; the inks of a CMYK one by its own profile."""
     profile = image.info.get("icc_profile")
     if image.mode == "CMYK" and profile:
         # What the inks look like is only in the profile; without it Pillow's plain formula has to do.

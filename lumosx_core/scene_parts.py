@@ -9,12 +9,19 @@ from typing import Any
 from torch import Tensor
 
 from .errors import LumosXError
+from .inverted_mask import looks_inverted
 from .pictures import cut_out
 from .scene import Reference, Scene, Subject
 
 MASK_HELP = (
     "White where the subject is: everything else becomes white. A painted mask fits as it is; the mask that Load Image "
     "gives of a transparent picture is the opposite, put Invert Mask between."
+)
+
+INVERTED = (
+    "The mask looks inverted: it keeps what surrounds the subject and cuts the subject out. Load Image gives such a "
+    "mask for a transparent image: use LumosX Load Image instead, or put Invert Mask between. If the subject really is "
+    "a frame around a hole, connect the image without the mask."
 )
 
 PICTURES = 3  # attributes of a subject, objects of a scene, on one node; the most that were trained
@@ -54,16 +61,16 @@ def whole_scene(inputs: Mapping[str, Any], parts: Sequence[Scene] = ()) -> Scene
         LumosXError: see `references_of` and `joined`.
     """
     objects = [each for name in OBJECTS for each in _references(_label(name), name, inputs)]
-    return joined(parts, objects, _references("The background", "background", inputs))
+    return joined(parts, objects, _references("The background", "background", inputs, surroundings=True))
 
 
 def _label(name: str) -> str:
     return name.capitalize().replace("_", " ")
 
 
-def _references(label: str, name: str, inputs: Mapping[str, Any], *, several: bool = False) -> tuple[Reference, ...]:
+def _references(label: str, name: str, inputs: Mapping[str, Any], **kind: bool) -> tuple[Reference, ...]:
     phrase, mask = inputs.get(f"{name}_phrase", ""), inputs.get(f"{name}_mask")
-    return references_of(label, inputs.get(name), phrase, mask, inputs.get(f"{name}_strength", 1.0), several=several)
+    return references_of(label, inputs.get(name), phrase, mask, inputs.get(f"{name}_strength", 1.0), **kind)
 
 
 def references_of(
@@ -74,6 +81,7 @@ def references_of(
     strength: float = 1.0,
     *,
     several: bool = False,
+    surroundings: bool = False,
 ) -> tuple[Reference, ...]:
     """The references that one slot of a graph holds: none, one, or several pictures of the same thing.
 
@@ -82,9 +90,11 @@ def references_of(
         pictures: (N, H, W, 3 or 4) float, 0..1; the fourth channel is opacity and counts where there is no mask.
         masks: (N, H, W) or (H, W), 1 where the thing is; the rest becomes white.
         several: whether N may be more than 1.
+        surroundings: whether it is a background, of which a mask may keep the border and cut out people.
 
     Raises:
-        LumosXError: a phrase or a mask without a picture, too many pictures, masks that do not belong to them.
+        LumosXError: a phrase or a mask without a picture, too many pictures, masks that do not belong to them or look
+            inverted.
     """
     if pictures is None:
         if phrase.strip() or masks is not None:
@@ -114,6 +124,8 @@ def references_of(
             image = picture if masks is None else cut_out(picture, masks[i])
         except LumosXError as error:
             raise LumosXError(f"{label}: {error} {MASK_HELP}") from error
+        if masks is not None and not surroundings and looks_inverted(picture, masks[i]):
+            raise LumosXError(f"{label}: {INVERTED}")
         references.append(Reference(phrase, image, strength))
     return tuple(references)
 

@@ -7,7 +7,8 @@ from .attention import LumosXAttentionMap, LumosXRecordAttention
 from .auto_scene import LumosXAutoScene
 from .example_picture import LumosXExamplePicture
 from .faces import LumosXFaces
-from .load import LumosXApply, LumosXLoadModel, LumosXLoadTextEncoder
+from .load import LumosXApply, LumosXLoadModel, LumosXLoadTextEncoder, LumosXLoadVAE
+from .load_image import LumosXLoadImage
 from .preview import LumosXPreviewScene
 from .sampling import LumosXSampler, LumosXSigmas
 from .scene import LumosXScene, LumosXSceneFromFolder, LumosXSubject
@@ -20,7 +21,9 @@ class LumosXExtension(ComfyExtension):
         return [
             LumosXLoadModel,
             LumosXLoadTextEncoder,
+            LumosXLoadVAE,
             LumosXApply,
+            LumosXLoadImage,
             LumosXExamplePicture,
             LumosXFaces,
             LumosXSegment,

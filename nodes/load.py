@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import comfy.model_management
 import comfy.sd
-import folder_paths
+import comfy.utils
 import torch
 from comfy_api.latest import io
 from safetensors import safe_open
@@ -14,13 +14,9 @@ from safetensors import safe_open
 from ..lumosx_core.checkpoint import open_checkpoint, open_network
 from ..lumosx_core.detect import QUANTISATION, native_names
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.tiny import tiny_files
 from .clip_bridge import load_umt5
 from .comfy_bridge import RelationalOptions, patch_model
-
-# lumosx-tiny stands in the lists of models like any file, so that a first video needs no download.
-for _folder, _file in tiny_files().by_folder.items():
-    folder_paths.add_model_folder_path(_folder, str(_file.parent))
+from .weight_files import validated, weight_files, weight_path
 
 _DTYPES = {"default": None, "fp8_e4m3fn": torch.float8_e4m3fn, "fp8_e5m2": torch.float8_e5m2}
 _CHOOSE_UMT5 = "Choose the umt5 file that belongs to Wan2.1, e.g. umt5_xxl_fp8_e4m3fn_scaled.safetensors."
@@ -39,7 +35,7 @@ class LumosXLoadModel(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "model_name",
-                    options=folder_paths.get_filename_list("diffusion_models"),
+                    options=weight_files("diffusion_models"),
                     tooltip="A LumosX (Wan2.1 text-to-video) file in models/diffusion_models. `lumosx download` "
                     "fetches the released weights, `lumosx convert` turns a .pt or DCP checkpoint into such a file.",
                 ),
@@ -53,8 +49,12 @@ class LumosXLoadModel(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, model_name):
+        return validated("diffusion_models", model_name)
+
+    @classmethod
     def execute(cls, model_name, weight_dtype) -> io.NodeOutput:
-        path = folder_paths.get_full_path_or_raise("diffusion_models", model_name)
+        path = weight_path("diffusion_models", model_name)
         options = {} if _DTYPES[weight_dtype] is None else {"dtype": _DTYPES[weight_dtype]}
         try:
             model = patch_model(comfy.sd.load_diffusion_model(path, model_options=options), RelationalOptions())
@@ -86,7 +86,7 @@ class LumosXLoadTextEncoder(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "text_encoder_name",
-                    options=folder_paths.get_filename_list("text_encoders"),
+                    options=weight_files("text_encoders"),
                     tooltip="A UMT5 file in models/text_encoders.",
                 )
             ],
@@ -94,8 +94,12 @@ class LumosXLoadTextEncoder(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, text_encoder_name):
+        return validated("text_encoders", text_encoder_name)
+
+    @classmethod
     def execute(cls, text_encoder_name) -> io.NodeOutput:
-        path = folder_paths.get_full_path_or_raise("text_encoders", text_encoder_name)
+        path = weight_path("text_encoders", text_encoder_name)
         try:
             clip, network, names = load_umt5(path)
         except comfy.model_management.OOM_EXCEPTION:
@@ -106,6 +110,49 @@ class LumosXLoadTextEncoder(io.ComfyNode):
             raise LumosXError(f"{text_encoder_name} is not a UMT5 text encoder: {reason}. {_CHOOSE_UMT5}") from error
         _check_complete(text_encoder_name, network, names, _CHOOSE_UMT5)
         return io.NodeOutput(clip)
+
+
+class LumosXLoadVAE(io.ComfyNode):
+    """Loads a VAE as ComfyUI's Load VAE does, and lists lumosx-tiny's, too."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="LumosXLoadVAE",
+            display_name="LumosX Load VAE",
+            category="LumosX",
+            description="Loads the VAE of Wan2.1, or that of the tiny model. For the released VAE it does what Load "
+            "VAE does.",
+            inputs=[
+                io.Combo.Input(
+                    "vae_name",
+                    options=weight_files("vae"),
+                    tooltip="The VAE of Wan2.1 (wan_2.1_vae.safetensors) in models/vae, or lumosx-tiny's.",
+                )
+            ],
+            outputs=[io.Vae.Output(tooltip="The VAE, for LumosX Scene To Video and VAE Decode.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, vae_name):
+        return validated("vae", vae_name)
+
+    @classmethod
+    def execute(cls, vae_name) -> io.NodeOutput:
+        path = weight_path("vae", vae_name)
+        try:
+            tensors, metadata = comfy.utils.load_torch_file(path, return_metadata=True)
+            vae = comfy.sd.VAE(sd=tensors, metadata=metadata)
+            vae.throw_exception_if_invalid()
+        except comfy.model_management.OOM_EXCEPTION:
+            raise
+        except Exception as error:
+            open_checkpoint(path)  # says what is wrong with a damaged file
+            raise LumosXError(
+                f"{vae_name} is not a VAE that ComfyUI loads ({_first_line(error)}). Choose the VAE of Wan2.1, "
+                f"wan_2.1_vae.safetensors."
+            ) from error
+        return io.NodeOutput(vae)
 
 
 def _tensor_names(path: str) -> list[str]:

@@ -53,7 +53,11 @@ def _alone(kind: str, size: tuple[float, float] | None = None, **values: object)
 PICTURES: dict[str, Graph] = {
     "LumosXLoadModel": _alone("LumosXLoadModel", (400, 82)),
     "LumosXLoadTextEncoder": _alone("LumosXLoadTextEncoder", (400, 58)),
+    "LumosXLoadVAE": _alone("LumosXLoadVAE", (400, 58)),
     "LumosXApply": _alone("LumosXApply", (300, 130)),
+    "LumosXLoadImage": _alone(
+        "LumosXLoadImage", (400, 420), image="two_people/subjects/2/face_man.png [lumosx]", crop_to_content=True
+    ),
     "LumosXExamplePicture": _alone("LumosXExamplePicture", (400, 58), picture="glyph_people/subjects/2/top hat.png"),
     "LumosXFaces": _alone("LumosXFaces", (340, 200), picks="1"),
     "LumosXSegment": _alone("LumosXSegment", (380, 400), phrases="denim jacket, white shirt"),

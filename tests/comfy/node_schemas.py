@@ -10,7 +10,8 @@ import math
 from dataclasses import dataclass, field
 
 FILE_LISTS = {
-    *("model_name", "text_encoder_name"),
+    *("model_name", "text_encoder_name", "vae_name"),
+    "image",  # of LumosX Load Image
     *("face_model", "box_model", "mask_model", "language_model"),
     "folder",  # of LumosX Scene From Folder
 }

@@ -1,6 +1,7 @@
 """A scene keeps the order that the network needs, and refuses what cannot be a scene."""
 
 import dataclasses
+import sys
 
 import pytest
 import torch
@@ -113,6 +114,7 @@ def test_a_picture_of_bytes_is_refused_before_it_turns_white():
 
 def test_a_missing_package_and_a_broken_one_are_told_apart():
     absent = MissingPackageError("huggingface-hub", "The download", ModuleNotFoundError(name="huggingface_hub"))
-    assert "not installed. Run: pip install huggingface-hub" in str(absent)
+    assert f"not installed. Run: {sys.executable} -m pip install huggingface-hub" in str(absent)
     broken = MissingPackageError("diffusers", "The VAE", ModuleNotFoundError("No module named 'x'", name="x"))
-    assert "cannot be imported (No module named 'x'). Run: pip install --upgrade diffusers" in str(broken)
+    assert "cannot be imported (No module named 'x'). Run: " in str(broken)
+    assert str(broken).endswith(" -m pip install --upgrade diffusers")
