@@ -18,7 +18,7 @@ def looks_inverted(image: Tensor, mask: Tensor) -> bool:
     The subject of a reference image is in the middle and the border is its surroundings, so a mask is inverted if it
     keeps the border and cuts something out of the inside:
 
-    - nearly all of the border is kept, and a tenth of the image or more is cut out;
+    - nearly all of the border is kept, and a twentieth of the image or more is cut out;
     - or most of the border and all corners, and most of the middle is cut out (the subject touches the border);
     - or much of the border, and what is kept has one colour while what is cut out has several: nobody masks nothing.
 
@@ -38,7 +38,7 @@ def looks_inverted(image: Tensor, mask: Tensor) -> bool:
     ring = torch.ones_like(kept)
     ring[thickness : height - thickness, thickness : width - thickness] = False
     border = kept[ring].float().mean().item()
-    if border >= 0.95 and cut.float().mean().item() >= 0.1:
+    if border >= 0.95 and cut.float().mean().item() >= 0.05:
         return True
     corners = bool(kept[[0, 0, -1, -1], [0, -1, 0, -1]].all())
     middle = cut[height // 4 : height - height // 4, width // 4 : width - width // 4].float().mean().item()

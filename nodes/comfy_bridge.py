@@ -8,7 +8,6 @@ a scene passes through untouched, but for LumosX Sampler's integer timesteps.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -52,17 +51,12 @@ class SceneConditioning:
 class UnreadScene(comfy.conds.CONDConstant):
     """A scene on its way to the model. LumosX Apply takes it out of this wrapping; any other model leaves it in."""
 
-    warned = False
-
     def process_cond(self, **kwargs):
-        if not self.warned:
-            self.warned = True
-            logging.warning(
-                "LumosX: the conditioning holds a scene, but the MODEL of this sampler has not gone through LumosX "
-                "Apply. It takes the pictures for frames of the video and does not know who wears what. Put LumosX "
-                "Apply between the model's loader and the sampler."
-            )
-        return super().process_cond(**kwargs)
+        raise LumosXError(
+            "The conditioning has a LumosX scene, but the MODEL of this sampler has not gone through LumosX Apply: it "
+            "would take the reference images for frames of the video and not know who wears what. Use LumosX Load "
+            "Model, or put LumosX Apply between the model's loader and the sampler or guider."
+        )
 
 
 class WholePictures(comfy.conds.CONDRegular):

@@ -19,6 +19,7 @@ import pytest
 from comfy_hosts import ComfyUI
 
 ROOT = Path(__file__).resolve().parents[1]
+STOCK_TINY = "stock-tiny.safetensors"
 PACK = "ComfyUI-LumosX"  # the name of the pack's folder among the custom nodes
 
 
@@ -115,9 +116,14 @@ def running(comfyui: ComfyUI, directory: Path) -> Iterator[Server]:
 
 @contextmanager
 def serving(comfyui: ComfyUI, cases: Path, directory: Path) -> Iterator[Server]:
-    """ComfyUI on the CPU with this pack, photographs in its input folder, and no models but the pack's own."""
+    """ComfyUI on the CPU with this pack, photographs in its input folder, and no models but the pack's own.
+
+    lumosx-tiny's network is in the models folder under another name, too: ComfyUI's own loaders list it there only.
+    """
     for folder in ("diffusion_models", "vae", "text_encoders"):
         (directory / "models" / folder).mkdir(parents=True)
+    tiny = ROOT / "lumosx_core" / "lumosx_tiny" / "diffusion_models" / "lumosx-tiny.safetensors"
+    shutil.copy(tiny, directory / "models" / "diffusion_models" / STOCK_TINY)
     shutil.copytree(cases, directory / "input")
     with running(comfyui, directory) as server:
         yield server

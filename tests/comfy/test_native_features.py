@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from comfy_server import STOCK_TINY
 from graphs import STEPS, frames, node, relative, sample, sampled, saved, scene_graph
 
 TINY = "lumosx-tiny.safetensors"
@@ -30,7 +31,7 @@ def stock_and_applied(weight_dtype: str = "default") -> dict:
     """The graph with the stock loader and LumosX Apply next to LumosX Load Model."""
     return {
         **scene_graph(),
-        "stock": node("UNETLoader", unet_name=TINY, weight_dtype=weight_dtype),
+        "stock": node("UNETLoader", unet_name=STOCK_TINY, weight_dtype=weight_dtype),
         "applied": node("LumosXApply", model=["stock", 0], mcam_ratio=0.5, r2pe=True, csam=True, mcam=True),
     }
 

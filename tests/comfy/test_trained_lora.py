@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from comfy_server import STOCK_TINY
 from graphs import node, relative, sample, sampled, scene_graph
 from safetensors.torch import load_file, save_file
 
@@ -111,7 +112,7 @@ def test_in_a_workflow_it_changes_the_video_and_strength_0_keeps_every_bit(serve
     (loras / trained.name).write_bytes(trained.read_bytes())
     graph = {
         **scene_graph(),
-        "stock": node("UNETLoader", unet_name=TINY, weight_dtype="default"),
+        "stock": node("UNETLoader", unet_name=STOCK_TINY, weight_dtype="default"),
         "lora": node("LoraLoaderModelOnly", model=["stock", 0], lora_name=trained.name, strength_model=1.0),
         "applied": node("LumosXApply", model=["lora", 0], mcam_ratio=0.5, r2pe=True, csam=True, mcam=True),
     }
