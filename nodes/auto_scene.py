@@ -14,7 +14,7 @@ from ..lumosx_core.photographs.prompt_reader import read_prompt
 from ..lumosx_core.phrases import clean_prompt
 from .growing import connected, growing
 from .photograph_models import Progress, finders, language_model, model_input
-from .photographs import BOXES_HELP, CATEGORY, BoundingBox, boxes_of, drawing, face_of, photographs_of
+from .photographs import CATEGORY, boxes_input, boxes_of, drawing, face_of, photographs_of
 from .scene import SceneType
 
 _READERS = ("rules", "language model")
@@ -78,11 +78,7 @@ class LumosXAutoScene(io.ComfyNode):
                     tooltip="What to do if a part of the plan is not found. leave out: go on, and show in the preview "
                     "what was found.",
                 ),
-                BoundingBox.Input(
-                    "face_boxes",
-                    optional=True,
-                    tooltip=f"Takes the place of the face detector: a list for each photograph. {BOXES_HELP}",
-                ),
+                boxes_input("face_boxes", "Takes the place of the face detector: a list for each photograph."),
                 SceneType.Input(
                     "overrides",
                     optional=True,

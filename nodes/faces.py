@@ -11,9 +11,9 @@ from ..lumosx_core.photographs.faces import ORDERS, crop_face, face_crop_box, fa
 from ..lumosx_core.photographs.quality import face_warnings
 from .photograph_models import face_finder, model_input
 from .photographs import (
-    BOXES_HELP,
     CATEGORY,
     BoundingBox,
+    boxes_input,
     boxes_of_one,
     drawing,
     face_of,
@@ -48,7 +48,7 @@ class LumosXFaces(io.ComfyNode):
                 io.String.Input(
                     "picks", default="", tooltip="Numbers of the faces that are meant, such as 1, 3. Empty: all."
                 ),
-                BoundingBox.Input("boxes", optional=True, tooltip=f"Takes the place of the detector. {BOXES_HELP}"),
+                boxes_input("boxes", "Takes the place of the detector."),
                 io.Mask.Input(
                     "masks",
                     optional=True,

@@ -19,6 +19,14 @@ CATEGORY = "LumosX/photographs"
 BOXES_HELP = "Boxes from any node with a BOUNDING_BOX output, such as ComfyUI's own face detection and segmentation."
 
 
+def boxes_input(name: str, tooltip: str) -> io.Input:
+    """An optional input for boxes that takes a link only.
+
+    Without forceInput pages since 1.39 make a widget of it, which gives 512x512 pixels of the corner unasked.
+    """
+    return BoundingBox.Input(name, optional=True, tooltip=f"{tooltip} {BOXES_HELP}", extra_dict={"forceInput": True})
+
+
 def photographs_of(pictures: torch.Tensor) -> list[torch.Tensor]:
     """(B, H, W, C) of a graph -> (H, W, 3) each; transparency becomes white, grey becomes RGB."""
     pictures = pictures.to("cpu", torch.float32)

@@ -15,7 +15,7 @@ from ..lumosx_core.photographs.instances import MOST_INSTANCES, Instance, View, 
 from ..lumosx_core.photographs.mask_cleaning import clean
 from ..lumosx_core.photographs.quality import cut_out_warnings
 from .photograph_models import Progress, model_input, phrase_finder, segmenter
-from .photographs import BOXES_HELP, CATEGORY, BoundingBox, box_of, boxes_of_one, drawing, given_of, one_photograph
+from .photographs import CATEGORY, BoundingBox, box_of, boxes_input, boxes_of_one, drawing, given_of, one_photograph
 
 _MOST_MASKS = 2**32  # bytes of masks of the photograph's own size
 _INSTANCES = {"best": 1, "all": MOST_INSTANCES}
@@ -70,9 +70,7 @@ class LumosXSegment(io.ComfyNode):
                 io.Float.Input(
                     "feather", default=1.5, min=0, max=32, step=0.5, tooltip="Pixels over which the edge fades."
                 ),
-                BoundingBox.Input(
-                    "region", optional=True, tooltip=f"Where to search, such as the box of one person. {BOXES_HELP}"
-                ),
+                boxes_input("region", "Where to search, such as the box of one person."),
             ],
             outputs=[
                 io.Image.Output(display_name="cut_outs", is_output_list=True, tooltip="One picture for each thing."),

@@ -10,8 +10,8 @@ from comfy_server import PACK, Server
 
 WIDTH, HEIGHT = 1600, 1000
 
-# What the page of ComfyUI 0.8.0 itself writes, with or without this pack: about its own work, and about the sizes of
-# models that it asks the hub for.
+# What the page itself writes, with or without this pack: about its own work, and about the sizes of models that it asks
+# the hub for.
 NOT_OURS = re.compile(r"event listeners for graph|Content Security Policy|cannot load https://|fetching file size")
 
 
@@ -72,7 +72,7 @@ class Desk:
     def load_template(self, name: str) -> None:
         """Open a workflow of this pack from Templates."""
         self.page.get_by_role("button", name="Templates").first.click()
-        dialog = self.page.locator(".workflow-template-selector-dialog")
+        dialog = self.page.get_by_role("dialog")
         dialog.get_by_text(PACK, exact=True).first.click()
         dialog.get_by_test_id(f"template-workflow-{name}").click()
         # The dialog closes before the workflow is there.
@@ -82,7 +82,10 @@ class Desk:
         self.settle()
 
     def close_dialogs(self) -> list[str]:
-        """Close what the page has to say, such as models that are missing; the texts of these dialogs."""
+        """Close what the page has to say, such as models that are missing; the texts of that.
+
+        Front ends up to 1.35 say it in dialogs, later ones in a message that opens a panel.
+        """
         said = []
         while (dialog := self.page.get_by_role("dialog")).count():
             said.append(dialog.last.inner_text())
@@ -90,7 +93,18 @@ class Desk:
             self.page.wait_for_function(
                 "n => document.querySelectorAll('[role=dialog]').length < n", arg=dialog.count()
             )
+        if self.page.get_by_test_id("error-overlay-see-errors").count():
+            self.page.get_by_test_id("error-overlay-see-errors").click()
+            groups = self.page.locator("[data-testid^=error-group-missing]")
+            groups.first.wait_for()
+            said.append("\n".join(groups.all_inner_texts()))
+            self.page.get_by_role("button", name="Toggle properties panel").click()
+            groups.first.wait_for(state="detached")
         return said
+
+    def wait_until_something_is_missing(self) -> None:
+        """Wait until the page says so; `close_dialogs` tells what."""
+        self.page.locator("[role=dialog], [data-testid=error-overlay]").last.wait_for()
 
     def settle(self) -> None:
         """Wait until the page has drawn twice."""
@@ -101,8 +115,11 @@ class Desk:
         return self.page.evaluate("() => app.graph.serialize()")
 
     def api_prompt(self) -> dict:
-        """The workflow as the page sends it to the server."""
-        return self.page.evaluate("async () => (await app.graphToPrompt()).output")
+        """The workflow as the page sends it to the server, without the names of packs that later pages add."""
+        prompt = self.page.evaluate("async () => (await app.graphToPrompt()).output")
+        for node in prompt.values():
+            node["_meta"].pop("cnr_id", None)
+        return prompt
 
     def add(self, node_type: str, x: float = 0, y: float = 0) -> int:
         """Put a new node on the canvas; its id."""
@@ -212,7 +229,7 @@ class Desk:
         self.page.evaluate("(id) => app.canvas.selectNode(app.graph.getNodeById(id))", node)
         self.page.get_by_test_id("info-button").click()
         panel = self.page.locator(".node-help-content")
-        panel.locator(".markdown-content, .fallback-content").wait_for()
+        panel.locator(".markdown-content, .comfy-markdown-content, .fallback-content").wait_for()
         return panel
 
     def tooltip(self, node: int, name: str, output: bool = False) -> str:

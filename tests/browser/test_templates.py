@@ -21,7 +21,7 @@ def models_to_fetch(name: str) -> set[str]:
 
 def test_templates_shows_every_workflow_with_its_thumbnail(desk):
     desk.page.get_by_role("button", name="Templates").first.click()
-    dialog = desk.page.locator(".workflow-template-selector-dialog")
+    dialog = desk.page.get_by_role("dialog")
     dialog.get_by_text(PACK, exact=True).first.click()
     for name in WORKFLOWS:
         card = dialog.get_by_test_id(f"template-workflow-{name}")
@@ -41,7 +41,7 @@ def test_a_template_opens_whole_and_sends_the_recorded_prompt(shared_desk, name)
     desk.load_template(name)
     desk.page.wait_for_function("() => app.graph.nodes.length > 5")
     if to_fetch := models_to_fetch(name):
-        desk.page.get_by_role("dialog").last.wait_for()
+        desk.wait_until_something_is_missing()
         [said] = desk.close_dialogs()
         assert all(model in said for model in to_fetch)
     assert desk.missing_nodes() == []
