@@ -1,6 +1,7 @@
 """ComfyUI LumosX: the entry ComfyUI loads. Outside ComfyUI it does nothing."""
 
 import logging
+import math
 import re
 import sys
 
@@ -15,7 +16,8 @@ except ImportError:
 if _host_version is not None:
     # "0.8.0-rc1", "v1.0": only the numbers count; a version without any is somebody's own build, and new.
     _numbers = tuple(int(part) for part in re.findall(r"\d+", _host_version)[:3])
-    if not _numbers or (*_numbers, 0, 0)[:3] >= OLDEST_COMFYUI:
+    HOST = (*_numbers, 0, 0)[:3] if _numbers else (math.inf,)
+    if HOST >= OLDEST_COMFYUI:
         from .nodes import comfy_entrypoint  # noqa: F401
         from .nodes.earlier_prompts import translate_earlier_prompts
         from .nodes.example_route import add_example_route

@@ -36,6 +36,10 @@ class Relations:
         key_bias: (L,) float32, added to the logits of each token that the video looks at; None: nothing is added.
         observe: is shown the queries (B, N, Lq, d) and keys (B, N, L, d) of each self-attention, positions applied, to
             look at and leave as they are; None: nobody looks.
+        change_attention: takes the output of self-attention (B, L, D) before its projection, and the queries and keys
+            (B, L, N, d), positions applied, and returns what takes its place; None: nothing is changed.
+        change_text_attention: takes the tokens (B, L, D) after cross-attention and returns what takes their place;
+            None: nothing is changed.
     """
 
     layout: ReferenceLayout
@@ -49,6 +53,8 @@ class Relations:
     text_bias: Tensor | None = None
     key_bias: Tensor | None = None
     observe: Callable[[Tensor, Tensor], None] | None = None
+    change_attention: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
+    change_text_attention: Callable[[Tensor], Tensor] | None = None
 
     @property
     def picture_tokens(self) -> int:
@@ -110,6 +116,8 @@ def relational_block(
         x = x[:, : relations.video_tokens]
     x = x + self_attention(block.self_attn, attended, relations, video_only=video_only) * gate_attn
     x = x + cross_attention(block.cross_attn, block.norm3(x), text, relations)
+    if relations.change_text_attention is not None:
+        x = relations.change_text_attention(x)
     return x + block.ffn(block.norm2(x) * (1 + scale_ffn) + shift_ffn) * gate_ffn
 
 
@@ -134,7 +142,10 @@ def self_attention(module: nn.Module, x: Tensor, relations: Relations, *, video_
     else:
         video, pictures = q[:, :, : relations.video_tokens], q[:, :, relations.video_tokens :]
         out = torch.cat([attention(video, k, v, attn_mask=bias), attention(pictures, k, v)], dim=2)
-    return module.o(out.transpose(1, 2).flatten(2))
+    out = out.transpose(1, 2).flatten(2)
+    if relations.change_attention is not None:
+        out = relations.change_attention(out, q.transpose(1, 2), k.transpose(1, 2))
+    return module.o(out)
 
 
 def cross_attention(module: nn.Module, x: Tensor, text: Tensor, relations: Relations) -> Tensor:

@@ -27,6 +27,7 @@ from ..lumosx_core.influence import Influence, SeenPictures
 from ..lumosx_core.layout import ReferenceLayout
 from ..lumosx_core.schedule import sigma_at
 from .attention_bridge import Watch, watch_pass
+from .schema import ATTENTION_PATCHES
 
 KEY = "lumosx"
 REFERENCES = "time_dim_concat"  # native Wan's name for frames that follow the video
@@ -205,10 +206,34 @@ def _with_relational_blocks(transformer_options: dict, network, relations: Relat
 def _replaced_block(block, relations: Relations, outer, args: dict, extra: dict) -> dict:
     def original_block(args: dict) -> dict:
         # Attention sees the options as they are at this block: overrides read block_index from them.
-        here = replace(relations, attention=partial(_attention, args["transformer_options"]))
+        options = args["transformer_options"]
+        here = replace(relations, attention=partial(_attention, options), **_patches(options))
         return {"img": relational_block(block, args["img"], args["vec"], args["txt"], here)}
 
     return original_block(args) if outer is None else outer(args, {**extra, "original_block": original_block})
+
+
+def _patches(transformer_options: dict) -> dict:
+    """What other nodes have put between the steps of a block, as the host's own Wan blocks consult it."""
+    patches = transformer_options.get("patches", {}) if ATTENTION_PATCHES else {}
+    found = {}
+    if "attn1_patch" in patches:
+
+        def change_attention(x, q, k):
+            for patch in patches["attn1_patch"]:
+                x = patch({"x": x, "q": q, "k": k, "transformer_options": transformer_options})
+            return x
+
+        found["change_attention"] = change_attention
+    if "attn2_patch" in patches:
+
+        def change_text_attention(x):
+            for patch in patches["attn2_patch"]:
+                x = patch({"x": x, "transformer_options": transformer_options})
+            return x
+
+        found["change_text_attention"] = change_text_attention
+    return found
 
 
 def _attention(transformer_options: dict, q, k, v, attn_mask=None):

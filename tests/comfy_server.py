@@ -36,6 +36,10 @@ class Server:
     def __init__(self, address: str, directory: Path, log: Path):
         self.address, self.directory, self.log = address, directory, log
 
+    @property
+    def version(self) -> str:
+        return self.get("/system_stats")["system"]["comfyui_version"]
+
     def get(self, path: str):
         with urllib.request.urlopen(f"{self.address}{path}", timeout=30) as response:
             return json.load(response)

@@ -81,6 +81,13 @@ def scene_graph(**changes) -> dict:
     }
 
 
+def context_windows(server, model: list, **settings) -> dict:
+    """ComfyUI's Wan context windows, with what a later host also requires at its defaults."""
+    found = server.get("/object_info/WanContextWindowsManual")["WanContextWindowsManual"]["input"]["required"]
+    defaults = {name: options["default"] for name, (_, options) in found.items() if "default" in options}
+    return node("WanContextWindowsManual", **{**defaults, "model": model, **settings})
+
+
 def sampled(graph: dict, name: str = "sampler", model: str = "model", video: str = "video", **changes) -> dict:
     """The graph with a stock KSampler behind it."""
     settings = {"seed": 7, "steps": STEPS, "cfg": 6.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from comfy_server import Failure
-from graphs import STEPS, custom_sampled, node, sample, sampled, scene_graph, uncached
+from graphs import STEPS, context_windows, custom_sampled, node, sample, sampled, scene_graph, uncached
 from PIL import Image
 
 GLYPHS = "On the left a woman wearing a shirt with a top hat and on the right a woman in a shirt. It is a meadow."
@@ -92,7 +92,7 @@ def test_recording_changes_no_bit_in_context_windows_and_covers_all_frames(serve
     sizes = {"context_length": 9, "context_overlap": 5, "context_stride": 1, "closed_loop": False}
     ways = {"context_schedule": "standard_static", "fuse_method": "pyramid", "freenoise": False}
     graph = scene_graph(length=21)
-    graph["windows"] = node("WanContextWindowsManual", model=["model", 0], **sizes, **ways)
+    graph["windows"] = context_windows(server, ["model", 0], **sizes, **ways)
     plain = sample(server, sampled(graph, model="windows"))
     watched = mapped(sampled(recorded(graph, "windows"), model="record"), frames=6)
     assert torch.equal(sample(server, watched), plain)

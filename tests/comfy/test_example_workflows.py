@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from comfy_server import Failure
 from PIL import Image
+from recorded_prompts import PROMPTS, recorded_prompt
 
 FOLDER = Path(__file__).resolve().parents[2] / "example_workflows"
-PROMPTS = Path(__file__).resolve().parent / "api_prompts"
 WORKFLOWS = sorted(FOLDER.glob("*.json"))
 NOTES = {"Note", "MarkdownNote"}  # of the page alone
 BYPASSED = 4
@@ -135,7 +135,7 @@ def test_the_page_sends_what_was_recorded_from_it(server, path, workflow):
 
 def test_the_server_misses_only_the_files_that_the_user_brings(server, path):
     """Those that need none run in test_examples_run.py."""
-    prompt = read(PROMPTS / path.name)
+    prompt = recorded_prompt(path.stem, server.version)
     assert {node["class_type"] for node in prompt.values()} <= set(server.get("/object_info"))
     if not BRINGS[path.stem]:
         return

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from graphs import frames
 from PIL import Image
+from recorded_prompts import recorded_prompt
 from safetensors.torch import save_file
 
-PROMPTS = Path(__file__).resolve().parent / "api_prompts"
 WIDTH, HEIGHT, LENGTH, STEPS = 96, 64, 9, 2
 MODEL, VAE = "lumosx-tiny.safetensors", "lumosx-tiny-vae.safetensors"
 TEXT_ENCODER = "lumosx-tiny-umt5.safetensors"
-
-
-def prompt_of(name: str) -> dict:
-    return json.loads((PROMPTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def of_type(prompt: dict, kind: str) -> list[dict]:
@@ -63,7 +56,7 @@ def videos(server, prompt: dict) -> list[np.ndarray]:
     ["Try it (tiny model, no GPU)", "Three people, objects, background", "Who looks at what (attention map)"],
 )
 def test_a_workflow_of_the_tiny_model_gives_a_video_as_it_is(server, name):
-    [video] = videos(server, prompt_of(name))
+    [video] = videos(server, recorded_prompt(name, server.version))
     assert video.shape == (9, 6 * 64, 6 * 80, 3)
     assert video.std() > 20
 
@@ -79,13 +72,13 @@ def test_a_workflow_of_the_tiny_model_gives_a_video_as_it_is(server, name):
     ],
 )
 def test_a_workflow_of_the_released_model_gives_a_video_with_the_tiny_one(server, name):
-    [video] = videos(server, made_tiny(prompt_of(name)))
+    [video] = videos(server, made_tiny(recorded_prompt(name, server.version)))
     assert video.shape == (LENGTH, HEIGHT, WIDTH, 3)
     assert video.std() > 1
 
 
 def test_the_attention_map_scores_both_people(server):
-    prompt = prompt_of("Who looks at what (attention map)")
+    prompt = recorded_prompt("Who looks at what (attention map)", server.version)
     [sampling] = of_type(prompt, "RandomNoise")
     sampling["noise_seed"] = 5  # another than above: ComfyUI answers an equal prompt without outputs
     [report] = [number for number, node in prompt.items() if node["class_type"] == "PreviewAny"]
@@ -94,7 +87,7 @@ def test_the_attention_map_scores_both_people(server):
 
 
 def test_a_batch_of_seeds_gives_four_different_videos(server):
-    prompt = made_tiny(prompt_of("Batch of seeds"))
+    prompt = made_tiny(recorded_prompt("Batch of seeds", server.version))
     four = videos(server, prompt)
     assert len(four) == 4 and all(video.shape == (LENGTH, HEIGHT, WIDTH, 3) for video in four)
     for i, video in enumerate(four):
@@ -103,7 +96,7 @@ def test_a_batch_of_seeds_gives_four_different_videos(server):
 
 
 def test_a_long_video_is_as_long_as_asked_and_sampled_in_windows(server):
-    prompt = made_tiny(prompt_of("Long video (context windows)"), length=21)
+    prompt = made_tiny(recorded_prompt("Long video (context windows)", server.version), length=21)
     [video] = videos(server, prompt)
     assert video.shape == (21, HEIGHT, WIDTH, 3)
     [windows] = of_type(prompt, "WanContextWindowsManual")
@@ -114,7 +107,7 @@ def test_a_long_video_is_as_long_as_asked_and_sampled_in_windows(server):
 
 def test_every_dial_of_fine_control_changes_the_video(server):
     def fine(change=lambda prompt: None) -> np.ndarray:
-        prompt = made_tiny(prompt_of("Fine control (strength, timing, dual guidance)"))
+        prompt = made_tiny(recorded_prompt("Fine control (strength, timing, dual guidance)", server.version))
         for inputs in of_type(prompt, "LumosXSigmas"):
             inputs["shift"] = 1.0  # the second of two steps is late enough for a subject to have left
         change(prompt)
@@ -145,7 +138,7 @@ def test_a_lora_that_is_switched_on_changes_the_video(server):
         "diffusion_model.blocks.0.self_attn.q.lora_A.weight": torch.randn(4, 256, generator=generator),
         "diffusion_model.blocks.0.self_attn.q.lora_B.weight": torch.randn(256, 4, generator=generator),
     }
-    prompt = made_tiny(prompt_of("LoRA and few-step LoRA"))
+    prompt = made_tiny(recorded_prompt("LoRA and few-step LoRA", server.version))
     [loader] = of_type(prompt, "LoraLoaderModelOnly")
     loader["lora_name"] = "of_an_example.safetensors"
     save_file(lora, server.directory / "models" / "loras" / loader["lora_name"])
@@ -164,7 +157,7 @@ def test_what_is_painted_over_is_what_is_worn(server):
         Image.fromarray(pixels).save(server.directory / "input" / name)
     shown = []
     for garment in ("garment.png", "other garment.png"):
-        prompt = made_tiny(prompt_of("With core segmentation nodes"))
+        prompt = made_tiny(recorded_prompt("With core segmentation nodes", server.version))
         face, painted = of_type(prompt, "LoadImage")
         face["image"], painted["image"] = "face.png", garment
         shown += videos(server, prompt)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from comfy_server import STOCK_TINY
-from graphs import STEPS, frames, node, relative, sample, sampled, saved, scene_graph
+from graphs import STEPS, context_windows, frames, node, relative, sample, sampled, saved, scene_graph
 
 TINY = "lumosx-tiny.safetensors"
 
@@ -46,11 +46,13 @@ def patched(class_type: str, order: str = "after", **inputs) -> dict:
     return {**graph, "patch": node(class_type, model=["stock", 0], **inputs), "patched": apply}
 
 
-def windows(length: int, overlap: int) -> dict:
+def windows(server, length: int, overlap: int, **changes) -> dict:
     """The graph with ComfyUI's context windows of so many frames."""
     settings = {"context_schedule": "standard_static", "context_stride": 1, "closed_loop": False, "freenoise": False}
     sizes = {"context_length": length, "context_overlap": overlap, "fuse_method": "flat"}
-    return patched("WanContextWindowsManual", **sizes, **settings)
+    graph = stock_and_applied()
+    graph["patched"] = context_windows(server, ["applied", 0], **sizes, **settings, **changes)
+    return graph
 
 
 def part_of_steps(start: int, end: int, **inputs) -> dict:
@@ -128,19 +130,30 @@ def test_step_caches_work_with_a_scene(server, cache, order):
     assert not torch.equal(lazy, everything)
 
 
+@pytest.mark.parametrize("retained", [False, True])
 @pytest.mark.parametrize("latents", [6, 7])
-def test_each_window_over_time_is_a_video_with_the_whole_scene(server, latents):
-    """Also with 7 latents: ComfyUI cuts whatever is as long as the video, and the scene has 7 pictures."""
-    graph = windows(length=9, overlap=latents - 6)  # two windows of 3 latents; three that overlap by 1
+def test_each_window_over_time_is_a_video_with_the_whole_scene(server, latents, retained):
+    """Also with 7 latents: ComfyUI cuts whatever is as long as the video, and the scene has 7 pictures.
+
+    Later hosts put the frame before it ahead of each window but the first, and can retain the first frame of what is
+    cut; of a scene nothing is cut.
+    """
+    later = (
+        "retain_first_frame"
+        in server.get("/object_info/WanContextWindowsManual")["WanContextWindowsManual"]["input"]["required"]
+    )
+    changes = {"retain_first_frame": retained, "split_conds_to_windows": retained} if later else {}
+    graph = windows(server, length=9, overlap=4 * (latents - 6), **changes)  # two of 3 latents; three that overlap by 1
     graph["video"]["inputs"]["length"] = 4 * latents - 3
     graph["start"] = part_of_steps(0, 1)
     graph["sampler"] = part_of_steps(1, 2, latent_image=["start", 0], model=["patched", 0])
     whole = sample(server, graph)
     for first, alone in {6: ((0, [0, 1, 2]), (3, [3, 4, 5])), 7: ((0, [0, 1]), (2, [3]), (4, [5, 6]))}[latents]:
-        graph["cut"] = node("LatentCut", samples=["start", 0], dim="t", index=first, amount=3)
+        before = 1 if later and first else 0
+        graph["cut"] = node("LatentCut", samples=["start", 0], dim="t", index=first - before, amount=3 + before)
         graph["sampler"] = part_of_steps(1, 2, latent_image=["cut", 0])
         window = sample(server, graph)
-        assert relative(whole[:, :, alone], window[:, :, [frame - first for frame in alone]]) < 1e-5
+        assert relative(whole[:, :, alone], window[:, :, [frame - first + before for frame in alone]]) < 1e-5
 
 
 def test_two_combined_conditionings_each_keep_their_own_scene(server):

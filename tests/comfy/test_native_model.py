@@ -232,3 +232,67 @@ def test_misuse_is_explained(run_in_comfyui):
     assert "2 pictures, but 0 reference latents" in result["none"]
     assert "600 tokens" in result["text"]
     assert "Wan2.1 text-to-video" in result["model"]
+
+
+PATCHED = """
+import comfy.sd
+from pack.lumosx_core import LumosXConfig, LumosXModel, ReferenceLayout
+from pack.lumosx_core.influence import Influence
+from pack.nodes.comfy_bridge import KEY, RelationalOptions, SceneConditioning, patch_model
+from pack.nodes.schema import ATTENTION_PATCHES
+torch.set_grad_enabled(False)
+
+generator = torch.Generator().manual_seed(0)
+weights = {
+    name: torch.randn(tensor.shape, generator=generator) / (tensor[0].numel() ** 0.5 if tensor.ndim > 1 else 4)
+    for name, tensor in LumosXModel(LumosXConfig(dim=256, ffn_dim=320, num_heads=2, num_layers=2)).state_dict().items()
+}
+stock = comfy.sd.load_diffusion_model_state_dict(weights, model_options={"dtype": torch.float32})
+video, references = (torch.randn(1, 16, frames, 8, 12, generator=generator) for frames in (3, 2))
+text = torch.randn(1, 512, 4096, generator=generator)
+timestep = torch.tensor([640.0])
+scene = SceneConditioning(ReferenceLayout(2, ()), torch.zeros(2, 512, dtype=torch.bool), Influence.released(2), ())
+seen = []
+
+def of_self_attention(given):
+    shapes = [list(given[name].shape) for name in ("x", "q", "k")]
+    seen.append([sorted(given), *shapes, given["transformer_options"]["block_index"]])
+    return given["x"] * 0.5 + given["q"].flatten(2) * 0.1 + given["k"].flatten(2) * 0.2
+
+def of_text_attention(given):
+    seen.append([sorted(given), list(given["x"].shape), given["transformer_options"]["block_index"]])
+    return given["x"] * 0.9 + 0.01
+
+def output(model, patches, **conditions):
+    del seen[:]
+    options = {"wrappers": model.wrappers, "patches": patches, "sigmas": timestep / 1000}
+    out = model.model.diffusion_model(
+        video, timestep, text, time_dim_concat=references, transformer_options=options, **conditions
+    )
+    return out, list(seen)
+
+def relative(a, b):
+    return ((a - b).norm() / b.norm()).item()
+
+parts_off = patch_model(stock, RelationalOptions(mcam_ratio=0.0, r2pe=False, csam=False))
+unpatched, _ = output(stock, {})
+result = {"host_has_them": ATTENTION_PATCHES, "cases": {}}
+for name in ("attn1_patch", "attn2_patch", "both"):
+    functions = {"attn1_patch": [of_self_attention] * 2, "attn2_patch": [of_text_attention] * 2}
+    patches = functions if name == "both" else {name: functions[name]}
+    native, told = output(stock, patches)
+    ours, told_by_ours = output(parts_off, patches, **{KEY: scene})
+    result["cases"][name] = {
+        "error": relative(ours, native), "effect": relative(native, unpatched), "same_calls": told_by_ours == told,
+        "calls": len(told),
+    }
+"""
+
+
+def test_patches_of_attention_do_to_a_scene_what_they_do_to_native_wan(run_in_comfyui):
+    """Compared where LumosX's own parts are off, which is the pass of native Phantom; hosts before 0.11 ignore them."""
+    found = run_in_comfyui(PATCHED)
+    for name, case in found["cases"].items():
+        assert case["error"] <= 1e-5, name
+        assert case["same_calls"]
+        assert (case["effect"] > 1e-2) == (case["calls"] > 0) == found["host_has_them"], name

@@ -1,0 +1,36 @@
+"""What ComfyUI's page sends for each example workflow, recorded from the real page.
+
+api_prompts/NAME.json is from the oldest host; api_prompts/VERSION/NAME.json is there where a later host sends something
+else. To record them anew:  LUMOSX_RECORD_PROMPTS=1 python -m pytest tests/browser/test_templates.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from comfy_hosts import ComfyUI, hosts
+
+PROMPTS = Path(__file__).resolve().parent / "api_prompts"
+
+
+def recorded_prompt(name: str, version: str) -> dict:
+    """The prompt of a workflow as the page of a host of this version sends it."""
+    own = PROMPTS / version / f"{name}.json"
+    return json.loads((own if own.exists() else PROMPTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def record_prompt(name: str, host: ComfyUI, prompt: dict) -> None:
+    """Keep what the page of a host sends; the first host of COMFYUI_PATH is to be the oldest."""
+    oldest = PROMPTS / f"{name}.json"
+    if host.version == hosts()[0].version:
+        _write(oldest, prompt)
+    elif prompt != json.loads(oldest.read_text(encoding="utf-8")):
+        _write(PROMPTS / host.version / f"{name}.json", prompt)
+    else:
+        (PROMPTS / host.version / f"{name}.json").unlink(missing_ok=True)
+
+
+def _write(path: Path, prompt: dict) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(prompt, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
