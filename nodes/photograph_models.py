@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from importlib.util import find_spec
 from pathlib import Path
 
 import comfy.model_management
@@ -54,6 +55,17 @@ def face_finder(name: str, threshold: float) -> FaceDetector:
     cuda = comfy.model_management.get_torch_device().type == "cuda"
     path = _path("faces", name)
     return _once("faces", (path, cuda, threshold), lambda: FaceDetector.load(path, threshold=threshold, cuda=cuda))
+
+
+def face_finder_if_present() -> FaceDetector | None:
+    """The first face detector, where its package and a model are installed.
+
+    Raises:
+        LumosXError: the file cannot be used, for example because it is another of InsightFace's networks.
+    """
+    if find_spec("insightface") is None or not find_models("faces", _folders(), own=_registered("faces")):
+        return None
+    return face_finder(AUTO, 0.5)
 
 
 def phrase_finder(name: str, threshold: float) -> _OnDevice:

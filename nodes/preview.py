@@ -7,8 +7,12 @@ import torch
 from comfy_api.latest import io, ui
 
 from ..lumosx_core.contact_sheet import draw_contact_sheet
+from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.phrases import clean_prompt, match_phrases_in_text, phrase_mask, prompt_spans
+from ..lumosx_core.scene import Scene
+from ..lumosx_core.scene_warnings import scene_warnings
 from .clip_bridge import PromptTokenizer
+from .photograph_models import face_finder_if_present
 from .scene import SceneType
 
 
@@ -21,8 +25,8 @@ class LumosXPreviewScene(io.ComfyNode):
             node_id="LumosXPreviewScene",
             display_name="LumosX Preview Scene",
             category="LumosX",
-            description="Draws the scene as a contact sheet: one row a subject, face first, phrases under the "
-            "pictures, and the prompt with each subject's words in its colour.",
+            description="Draws the scene as a contact sheet: subjects side by side, face first, phrases under the "
+            "images, the prompt with each subject's words in its colour, and warnings.",
             inputs=[
                 SceneType.Input("scene", tooltip="A scene, or a single LumosX Subject."),
                 io.String.Input(
@@ -52,6 +56,13 @@ class LumosXPreviewScene(io.ComfyNode):
             ids = tokenizer.ids(clip.tokenize(prompt))
             mask = phrase_mask(ids, scene, tokenizer.phrase_ids, pieces=tokenizer.pieces, prompt=prompt)
             spans = prompt_spans(list(zip(ids, tokenizer.pieces(ids), strict=True)), scene, mask)
-        sheet = np.asarray(draw_contact_sheet(scene, spans).convert("RGB"), dtype=np.float32) / 255
+        sheet = np.asarray(draw_contact_sheet(scene, spans, _warnings(scene, prompt)), dtype=np.float32) / 255
         image = torch.from_numpy(sheet)[None]
         return io.NodeOutput(image, ui=ui.PreviewImage(image, cls=cls))
+
+
+def _warnings(scene: Scene, prompt: str) -> list[str]:
+    try:
+        return scene_warnings(scene, prompt, faces=face_finder_if_present())
+    except LumosXError as error:  # a preview does not need the detector
+        return [*scene_warnings(scene, prompt), f"The size of the faces was not measured: {error}"]
