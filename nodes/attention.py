@@ -12,6 +12,7 @@ from ..lumosx_core.attention_report import describe_binding
 from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.number_choice import NumberChoice
 from .attention_bridge import latent_preview, record_attention
+from .schema import found_by
 
 AttentionType = io.Custom("LUMOSX_ATTENTION")
 
@@ -63,6 +64,7 @@ class LumosXAttentionMap(io.ComfyNode):
         return io.Schema(
             node_id="LumosXAttentionMap",
             display_name="LumosX Attention Map",
+            **found_by("people", "who wears what", "heatmap"),
             category="LumosX",
             description="Shows from where in the video each subject and each of its pictures is looked at, and a "
             "binding score: how much of what a subject's region looks at is the subject's own. A low one names the "

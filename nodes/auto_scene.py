@@ -16,6 +16,7 @@ from .growing import connected, growing
 from .photograph_models import Progress, finders, language_model, model_input
 from .photographs import CATEGORY, boxes_input, boxes_of, drawing, face_of, photographs_of
 from .scene import SceneType
+from .schema import found_by
 
 _READERS = ("rules", "language model")
 
@@ -28,6 +29,7 @@ class LumosXAutoScene(io.ComfyNode):
         return io.Schema(
             node_id="LumosXAutoScene",
             display_name="LumosX Auto Scene",
+            **found_by("people", "person", "character", "outfit", "clothes", "face", "photo"),
             category=CATEGORY,
             description="Finds the people of photographs, what each of them wears, objects and the background, and "
             "makes a scene of them. Look at the preview before a long run. The plan, shown on the node, can be "

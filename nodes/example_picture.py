@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..lumosx_core.examples import example_pictures, read_example
+from .schema import found_by
 
 
 class LumosXExamplePicture(io.ComfyNode):
@@ -15,6 +16,7 @@ class LumosXExamplePicture(io.ComfyNode):
         return io.Schema(
             node_id="LumosXExamplePicture",
             display_name="LumosX Example Picture",
+            **found_by("people", "example", "face", "clothes"),
             category="LumosX",
             description="A picture that comes with LumosX, to try a workflow. For your own people put Load Image in "
             "its place.",

@@ -20,6 +20,7 @@ from .photographs import (
     given_of,
     one_photograph,
 )
+from .schema import found_by
 
 
 class LumosXFaces(io.ComfyNode):
@@ -30,6 +31,7 @@ class LumosXFaces(io.ComfyNode):
         return io.Schema(
             node_id="LumosXFaces",
             display_name="LumosX Faces",
+            **found_by("face", "person", "people", "detect", "crop"),
             category=CATEGORY,
             description="Finds the faces of a photograph and crops each as LumosX was taught: a face for LumosX "
             "Subject. Boxes or masks from other nodes may take the place of the detector.",

@@ -16,6 +16,7 @@ from ..lumosx_core.detect import QUANTISATION, native_names
 from ..lumosx_core.errors import LumosXError
 from .clip_bridge import load_umt5
 from .comfy_bridge import RelationalOptions, patch_model
+from .schema import found_by
 from .weight_files import validated, weight_files, weight_path
 
 _DTYPES = {"default": None, "fp8_e4m3fn": torch.float8_e4m3fn, "fp8_e5m2": torch.float8_e5m2}
@@ -30,6 +31,7 @@ class LumosXLoadModel(io.ComfyNode):
         return io.Schema(
             node_id="LumosXLoadModel",
             display_name="LumosX Load Model",
+            **found_by("model", "weights", "people", "character"),
             category="LumosX",
             description="Loads LumosX weights and applies LumosX's relational attention with the released settings.",
             inputs=[
@@ -181,6 +183,7 @@ class LumosXApply(io.ComfyNode):
         return io.Schema(
             node_id="LumosXApply",
             display_name="LumosX Apply",
+            **found_by("model", "people", "character"),
             category="LumosX",
             description="Makes a loaded Wan2.1 text-to-video model obey a LumosX scene. Without a scene in the "
             "conditioning the model is unchanged. Use it behind loaders other than LumosX Load Model, or to change "

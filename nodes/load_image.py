@@ -14,6 +14,7 @@ from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.examples import SUFFIX, example_path, example_pictures
 from ..lumosx_core.loaded_image import BACKGROUNDS, load_image
 from ..lumosx_core.pictures import SUFFIXES
+from .schema import found_by
 
 # What ComfyUI's mask editor writes; the layers that it keeps beside the last one are not for choosing.
 _PAINTED = ("clipspace-painted-masked-", "clipspace-mask-")
@@ -28,6 +29,7 @@ class LumosXLoadImage(io.ComfyNode):
         return io.Schema(
             node_id="LumosXLoadImage",
             display_name="LumosX Load Image",
+            **found_by("person", "people", "face", "clothes", "outfit", "character", "photo", "transparent"),
             category="LumosX",
             description="Loads a reference image. Upload one, or drop or paste a file onto the node. Transparent parts "
             "become white, and the mask is 1 where the subject is.",

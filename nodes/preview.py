@@ -14,6 +14,7 @@ from ..lumosx_core.scene_warnings import scene_warnings
 from .clip_bridge import PromptTokenizer
 from .photograph_models import face_finder_if_present
 from .scene import SceneType
+from .schema import found_by
 
 
 class LumosXPreviewScene(io.ComfyNode):
@@ -24,6 +25,7 @@ class LumosXPreviewScene(io.ComfyNode):
         return io.Schema(
             node_id="LumosXPreviewScene",
             display_name="LumosX Preview Scene",
+            **found_by("people", "person", "contact sheet", "outfit"),
             category="LumosX",
             description="Draws the scene as a contact sheet: subjects side by side, face first, phrases under the "
             "images, the prompt with each subject's words in its colour, and warnings.",

@@ -13,6 +13,7 @@ from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.influence import STRONGEST
 from ..lumosx_core.scene_parts import ATTRIBUTES, MASK_HELP, OBJECTS, subject_scene, whole_scene
 from .growing import connected, growing
+from .schema import found_by
 
 SceneType = io.Custom("LUMOSX_SCENE")
 
@@ -35,6 +36,7 @@ class LumosXSubject(io.ComfyNode):
         return io.Schema(
             node_id="LumosXSubject",
             display_name="LumosX Subject",
+            **found_by("person", "people", "character", "outfit", "clothes", "face", "identity"),
             category="LumosX",
             description="One person: a face and what the person wears or carries, each with the words that name it in "
             "the prompt. For more than three attributes connect another LumosX Subject without a face. Join several "
@@ -84,6 +86,7 @@ class LumosXScene(io.ComfyNode):
         return io.Schema(
             node_id="LumosXScene",
             display_name="LumosX Scene",
+            **found_by("people", "persons", "characters", "background", "objects"),
             category="LumosX",
             description="Joins subjects, objects and a background. Objects belong to nobody: a lamp, a table. For more "
             "than three objects connect another LumosX Scene among the subjects.",
@@ -115,6 +118,7 @@ class LumosXSceneFromFolder(io.ComfyNode):
         return io.Schema(
             node_id="LumosXSceneFromFolder",
             display_name="LumosX Scene From Folder",
+            **found_by("people", "case folder", "character"),
             category="LumosX",
             description="Reads a case folder: caption.txt, subjects/1/face_man.png, subjects/1/denim jacket.png, "
             "objects/white lamp.png, background/cozy room.png. File names are the phrases.",

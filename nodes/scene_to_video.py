@@ -15,6 +15,7 @@ from ..lumosx_core.sizes import check_video_size
 from .clip_bridge import PromptTokenizer
 from .comfy_bridge import SceneConditioning, attach_scene
 from .scene import SceneType
+from .schema import found_by
 
 
 class LumosXSceneToVideo(io.ComfyNode):
@@ -25,6 +26,7 @@ class LumosXSceneToVideo(io.ComfyNode):
         return io.Schema(
             node_id="LumosXSceneToVideo",
             display_name="LumosX Scene To Video",
+            **found_by("people", "person", "character", "prompt", "conditioning", "video"),
             category="LumosX",
             description="Turns a scene and its prompt into positive and negative conditioning and an empty latent for "
             "the sampler. The model must have gone through LumosX Load Model or LumosX Apply.",

@@ -16,6 +16,7 @@ from ..lumosx_core.photographs.mask_cleaning import clean
 from ..lumosx_core.photographs.quality import cut_out_warnings
 from .photograph_models import Progress, model_input, phrase_finder, segmenter
 from .photographs import CATEGORY, BoundingBox, box_of, boxes_input, boxes_of_one, drawing, given_of, one_photograph
+from .schema import found_by
 
 _MOST_MASKS = 2**32  # bytes of masks of the photograph's own size
 _INSTANCES = {"best": 1, "all": MOST_INSTANCES}
@@ -29,6 +30,7 @@ class LumosXSegment(io.ComfyNode):
         return io.Schema(
             node_id="LumosXSegment",
             display_name="LumosX Segment",
+            **found_by("clothes", "outfit", "cut out", "mask", "person"),
             category=CATEGORY,
             description="Finds things by their words (GroundingDINO), masks them (Segment Anything) and cuts them out "
             "on white: attributes and objects for LumosX Subject and LumosX Scene.",
