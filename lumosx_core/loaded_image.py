@@ -17,6 +17,7 @@ from .pictures import FAINTEST, has_transparency, opened, reduced, rgb, to_tenso
 
 Background = Literal["white", "grey", "black"]
 BACKGROUNDS: tuple[Background, ...] = get_args(Background)
+PAINTED = ("clipspace-painted-masked-", "clipspace-mask-")  # how ComfyUI's mask editor names what it saves
 MARGIN = 0.02  # around cropped content, as a fraction of its longer side
 
 
@@ -57,6 +58,11 @@ def load_image(
             colours, alpha = colours.crop(box), alpha.crop(box)
         shown = Image.composite(colours, Image.new("RGB", colours.size, background), alpha)
         return LoadedImage(to_tensor(reduced(shown, path)), to_tensor(reduced(alpha, path)))
+
+
+def is_painted(path: str | Path) -> bool:
+    """Whether a file was saved by ComfyUI's mask editor, by its name."""
+    return Path(path).name.startswith(PAINTED)
 
 
 def _colours_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image]:

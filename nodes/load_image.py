@@ -12,13 +12,11 @@ from comfy_api.latest import io
 
 from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.examples import SUFFIX, example_path, example_pictures
-from ..lumosx_core.loaded_image import BACKGROUNDS, load_image
+from ..lumosx_core.loaded_image import BACKGROUNDS, is_painted, load_image
 from ..lumosx_core.pictures import SUFFIXES
 from .schema import found_by
 
-# What ComfyUI's mask editor writes; the layers that it keeps beside the last one are not for choosing.
-_PAINTED = ("clipspace-painted-masked-", "clipspace-mask-")
-_CLIPSPACE = "clipspace"
+_CLIPSPACE = "clipspace"  # folder of the mask editor: the layers beside what it saves are not for choosing
 
 
 class LumosXLoadImage(io.ComfyNode):
@@ -82,7 +80,7 @@ class LumosXLoadImage(io.ComfyNode):
     @classmethod
     def execute(cls, image, background="white", crop_to_content=False) -> io.NodeOutput:
         path = _path(image)
-        loaded = load_image(path, background, crop_to_content, painted=path.name.startswith(_PAINTED))
+        loaded = load_image(path, background, crop_to_content, painted=is_painted(path))
         return io.NodeOutput(loaded.image[None], loaded.mask[None])
 
 
@@ -117,5 +115,5 @@ def _files(folder: str) -> Iterator[str]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         inside = Path(directory).relative_to(folder)
         for name in names:
-            if inside.name != _CLIPSPACE or name.startswith(_PAINTED):
+            if inside.name != _CLIPSPACE or is_painted(name):
                 yield (inside / name).as_posix()

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 
 from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.influence import NEGATIVE_REFERENCES
+from ..lumosx_core.latent_cache import LatentCache
 from ..lumosx_core.phrases import check_prompt_length, clean_prompt, phrase_mask
 from ..lumosx_core.pictures import fit_on_canvas
 from ..lumosx_core.sizes import check_video_size
@@ -16,6 +17,8 @@ from .clip_bridge import PromptTokenizer
 from .comfy_bridge import SceneConditioning, attach_scene
 from .scene import SceneType
 from .schema import found_by
+
+LATENTS = LatentCache()  # of the last scenes, so that another prompt encodes no image again
 
 
 class LumosXSceneToVideo(io.ComfyNode):
@@ -132,7 +135,9 @@ def _encode(vae, images: list[torch.Tensor], height: int, width: int) -> torch.T
     latents = []
     for image in images:
         canvas = (fit_on_canvas(image, height, width).permute(1, 2, 0)[None] + 1) / 2
-        latent = vae.encode(canvas)
+        # What a MODEL patcher's patches are to a VAE: LoRAs and the like on it, and the precision that it computes in.
+        settings = (vae.patcher.patches_uuid, vae.vae_dtype)
+        latent = LATENTS.encoded(vae, canvas, vae.encode, settings)
         if latent.ndim != 5 or latent.shape[1:] != (16, 1, height // 8, width // 8):
             raise LumosXError(
                 f"The VAE turns a picture of {width}x{height} into a latent of shape {tuple(latent.shape)}, but LumosX "

@@ -17,7 +17,8 @@ from PIL import Image, ImageOps, ImageSequence
 from torch import Tensor
 
 from ..errors import LumosXError
-from ..examples import read_example
+from ..examples import SUFFIX, example_path, read_example
+from ..loaded_image import LoadedImage, is_painted, load_image
 from ..pictures import FORMATS, MAX_PIXELS
 from .graph import Link, Node
 from .places import place_in
@@ -41,6 +42,7 @@ class Pictures:
         self._folder = folder
         self._images: Makers = {
             ("LoadImage", 0): lambda node: torch.cat([_rgb(frame) for frame in self._frames(node)]),
+            ("LumosXLoadImage", 0): lambda node: self._loaded(node).image[None],
             ("LumosXExamplePicture", 0): lambda node: read_example(values.text(node, "picture"))[None],
             ("ImageBatch", 0): lambda node: _batch([self.image(node, "image1"), self.image(node, "image2")]),
             ("BatchImagesNode", 0): lambda node: _batch([self._image_of(node, link) for link in node.grown("images")]),
@@ -48,6 +50,7 @@ class Pictures:
         }
         self._masks: Makers = {
             ("LoadImage", 1): lambda node: torch.cat([_transparency(frame) for frame in self._frames(node)]),
+            ("LumosXLoadImage", 1): lambda node: self._loaded(node).mask[None],
             ("LoadImageMask", 0): self._channel,
             ("InvertMask", 0): lambda node: 1 - self.mask(node, "mask"),
         }
@@ -86,6 +89,13 @@ class Pictures:
                 f"takes the place of ComfyUI's input folder."
             )
         return path
+
+    def _loaded(self, node: Node) -> LoadedImage:
+        name = self._values.text(node, "image")
+        path = example_path(name) if name.endswith(SUFFIX) else self._path(node)
+        crop = bool(self._values.get(node, "crop_to_content", False))
+        background = self._values.text(node, "background", "white")
+        return load_image(path, background, crop, painted=is_painted(path))
 
     def _frames(self, node: Node) -> list[Image.Image]:
         """The frames of a picture file that have the size of the first; of a phone's MPO only the first."""

@@ -16,7 +16,7 @@ from .values import Values
 
 # The input of each loader that names its file.
 _MODELS = {"LumosXLoadModel": "model_name", "UNETLoader": "unet_name"}
-_VAES = {"VAELoader": "vae_name"}
+_VAES = {"VAELoader": "vae_name", "LumosXLoadVAE": "vae_name"}
 _TEXT_ENCODERS = {"LumosXLoadTextEncoder": "text_encoder_name", "CLIPLoader": "clip_name"}
 _LORAS = {"LoraLoaderModelOnly", "LoraLoader"}
 _WATCHERS = {"LumosXRecordAttention"}  # they leave the model as it is
