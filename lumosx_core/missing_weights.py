@@ -29,6 +29,6 @@ def missing_weights(name: str, folder: str, comfyui: str | Path) -> LumosXError:
     command = own_command("download", "--comfyui", comfyui, *_RELEASED.get(file, ()))
     other = "" if file in _RELEASED else "Put the file there, choose another one, or take the released weights. "
     return LumosXError(
-        f"{name} is not in models/{folder}. {other}To download the released weights, run in a terminal: {command} "
-        f"Then press R in ComfyUI."
+        f"{name} is not in models/{folder}. {other}To download the released weights, run this in a terminal, then "
+        f"press R in ComfyUI: {command}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 
 import comfy.model_management
@@ -14,6 +15,7 @@ from safetensors import safe_open
 from ..lumosx_core.checkpoint import open_checkpoint, open_network
 from ..lumosx_core.detect import QUANTISATION, native_names
 from ..lumosx_core.errors import LumosXError
+from ..lumosx_core.weights_origin import origin_of, origin_warning
 from .clip_bridge import load_umt5
 from .comfy_bridge import RelationalOptions, patch_model
 from .schema import found_by
@@ -70,7 +72,10 @@ class LumosXLoadModel(io.ComfyNode):
                 f"Turn it into a safetensors file: lumosx convert {path} NEW.safetensors"
             ) from error
         names = native_names(_tensor_names(path))
-        _check_complete(model_name, model.model.diffusion_model, names, "Download or convert it again.")
+        network = model.model.diffusion_model
+        _check_complete(model_name, network, names, "Download or convert it again.")
+        if warning := origin_warning(model_name, origin_of(path), network.dim):
+            logging.warning("LumosX: %s", warning)
         return io.NodeOutput(model)
 
 

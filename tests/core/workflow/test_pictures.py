@@ -8,6 +8,7 @@ from workflow_graphs import node, write_picture
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.examples import read_example
+from lumosx_core.loaded_image import load_image
 from lumosx_core.workflow.graph import Graph
 from lumosx_core.workflow.pictures import Pictures
 from lumosx_core.workflow.values import Values
@@ -104,3 +105,14 @@ def test_what_only_comfyui_runs_is_named_with_the_way_round(folder):
         asked(folder, mask=["1", 0], **{"1": node("Blur")})
     with pytest.raises(LumosXError, match="image of node 0 .* is not connected"):
         asked(folder)
+
+
+def test_lumosx_load_image_is_read_as_in_comfyui(folder):
+    load = node("LumosXLoadImage", image="see through.png", background="white", crop_to_content=False)
+    expected = load_image(folder / "see through.png")
+    assert torch.equal(asked(folder, picture=["1", 0], **{"1": load})[0], expected.image)
+    assert torch.equal(asked(folder, mask=["1", 1], **{"1": load})[0], expected.mask)
+    example = node("LumosXLoadImage", image="two_people/subjects/2/face_man.png [lumosx]")
+    assert torch.equal(
+        asked(folder, picture=["1", 0], **{"1": example})[0], read_example("two_people/subjects/2/face_man.png")
+    )
