@@ -5,6 +5,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .attention import LumosXAttentionMap, LumosXRecordAttention
 from .auto_scene import LumosXAutoScene
+from .core_tools import LumosXCoreTools
 from .example_picture import LumosXExamplePicture
 from .faces import LumosXFaces
 from .load import LumosXApply, LumosXLoadModel, LumosXLoadTextEncoder, LumosXLoadVAE
@@ -27,6 +28,7 @@ class LumosXExtension(ComfyExtension):
             LumosXExamplePicture,
             LumosXFaces,
             LumosXSegment,
+            LumosXCoreTools,
             LumosXAutoScene,
             LumosXSubject,
             LumosXScene,

@@ -12,6 +12,7 @@ from ..lumosx_core.photographs.language_model import plan_from_model
 from ..lumosx_core.photographs.plan import ScenePlan, check_plan, format_plan, parse_plan
 from ..lumosx_core.photographs.prompt_reader import read_prompt
 from ..lumosx_core.phrases import clean_prompt
+from .core_tools import CoreTools
 from .growing import connected, growing
 from .photograph_models import Progress, finders, language_model, model_input
 from .photographs import CATEGORY, boxes_input, boxes_of, drawing, face_of, photographs_of
@@ -87,6 +88,12 @@ class LumosXAutoScene(io.ComfyNode):
                     tooltip="Pictures of your own, each with a phrase of the plan: they are used instead of what would "
                     "be found. From LumosX Subject or LumosX Scene, with masks as well.",
                 ),
+                CoreTools.Input(
+                    "core_tools",
+                    optional=True,
+                    tooltip="ComfyUI's own SAM3 and MediaPipe face detection, from LumosX Core Tools: they are used "
+                    "instead of the models chosen above, and need no further Python package.",
+                ),
                 growing(io.Image, "photographs", "photograph", "A photograph, or a batch of them."),
             ],
             outputs=[
@@ -127,6 +134,7 @@ class LumosXAutoScene(io.ComfyNode):
         face_boxes=None,
         overrides=None,
         photographs=None,
+        core_tools=None,
     ) -> io.NodeOutput:
         images = [image for pictures in connected(photographs) for image in photographs_of(pictures)]
         if not images:
@@ -146,10 +154,13 @@ class LumosXAutoScene(io.ComfyNode):
         warnings: list[str] = []
         chosen = _plan(plan, prompt, read_prompt_by, images, language_model, warnings, progress)
         warnings += check_plan(chosen, prompt)
+        search = finders(face_model, box_model, mask_model, face_threshold, box_threshold)
+        if core_tools is not None:
+            search = core_tools.instead_of(search, face_threshold, box_threshold)
         found = build_scene(
             images,
             chosen,
-            finders(face_model, box_model, mask_model, face_threshold, box_threshold),
+            search,
             AutoSettings(background=background, missing=if_missing, feather=feather),
             faces=faces,
             overrides=overrides,

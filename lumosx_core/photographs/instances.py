@@ -49,7 +49,7 @@ class View:
             self._look = self._segmenter.look_at(self.box.crop(self.photograph))
         left, top = int(self.box.left), int(self.box.top)
         found = self._look([box.moved(-left, -top) for box in boxes])
-        return [Region(region.left + left, region.top + top, region.opacity) for region in found]
+        return [region.moved(left, top) for region in found]
 
     def part(self, box: Box) -> View:
         """A view of a part: this one itself, where a closer look would not show the part much larger."""
@@ -73,7 +73,7 @@ def find_instances(
         return []
     area = (inside or view.box).within(*view.photograph.shape[:2])
     return [
-        _first(view, phrase, [Detection(each.box.moved(area.left, area.top), each.score) for each in detections], most)
+        _first(view, phrase, [each.moved(area.left, area.top) for each in detections], most)
         for phrase, detections in zip(phrases, finder.find(area.crop(view.photograph), phrases), strict=True)
     ]
 
@@ -83,7 +83,9 @@ def _first(view: View, phrase: str, detections: Sequence[Detection], most: int) 
     found: list[Instance] = []
     while detections and len(found) < most:
         batch, detections = detections[: most - len(found)], detections[most - len(found) :]
-        regions = view.regions([detection.box for detection in batch])
+        # One phrase has one finder: either all of its detections have their regions, or none has.
+        masked = all(detection.region is not None for detection in batch)
+        regions = [d.region for d in batch] if masked else view.regions([d.box for d in batch])
         found += [
             Instance(phrase, detection.box, detection.score, region)
             for detection, region in zip(batch, regions, strict=True)

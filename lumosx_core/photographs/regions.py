@@ -104,10 +104,20 @@ class Face:
 
 @dataclass(frozen=True)
 class Detection:
-    """Where a phrase was found in a photograph, with a score of 0..1."""
+    """Where a phrase was found in a photograph.
+
+    Args:
+        score: 0..1.
+        region: what was found in the box, from a finder that masks as well; None: a segmenter has to look.
+    """
 
     box: Box
     score: float = 1.0
+    region: Region | None = None
+
+    def moved(self, x: float, y: float) -> Detection:
+        region = self.region and self.region.moved(int(x), int(y))
+        return Detection(self.box.moved(x, y), self.score, region)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +155,9 @@ class Region:
         mask = torch.zeros(height, width)
         self.box.crop(mask).copy_(self.opacity)
         return mask
+
+    def moved(self, x: int, y: int) -> Region:
+        return Region(self.left + x, self.top + y, self.opacity)
 
     def share_in(self, other: Region) -> float:
         """Which share of this region lies in the other one, 0..1."""
