@@ -61,6 +61,7 @@ PICTURES: dict[str, Graph] = {
     "LumosXExamplePicture": _alone("LumosXExamplePicture", (400, 58), picture="glyph_people/subjects/2/top hat.png"),
     "LumosXFaces": _alone("LumosXFaces", (340, 200), picks="1"),
     "LumosXSegment": _alone("LumosXSegment", (380, 400), phrases="denim jacket, white shirt"),
+    "LumosXCoreTools": _alone("LumosXCoreTools", (340, 90)),
     "LumosXAutoScene": _alone(
         "LumosXAutoScene",
         (480, 720),

@@ -1,7 +1,7 @@
-"""ComfyUI's own SAM3, MediaPipe face detection and background removal in the place of networks that need packages.
+"""ComfyUI's own SAM3 and MediaPipe face detection in the place of networks that need packages.
 
-SAM3 here has the real architecture with few layers and random weights: what it finds proves only that the nodes fit
-together. Where things are is checked with networks that see painted colours, called by ComfyUI's own nodes.
+The networks are replaced by some that see painted colours; all around them, from the text encoder's tokens to the
+refined masks, is ComfyUI's own. So this checks where things are, and not how well the released weights find them.
 """
 
 import pytest
@@ -201,35 +201,3 @@ result = [words._parse_prompts(bridge.sam3_prompt(p)) for p in ("cozy, warmly li
 """
     )
     assert result == [[["cozy warmly lit room", 20]], [["shirt white", 20]], [["size 3", 20]]]
-
-
-def test_sam3_itself_answers_with_boxes_and_masks_in_the_photos_own_pixels(run_in_comfyui, has_tools):
-    if not has_tools:
-        return
-    result = run_in_comfyui(
-        SETUP
-        + """
-config = comfy.supported_models.SAM3({"image_model": "SAM3", "depth": 1, "global_att_blocks": ()})
-model = patched(config.get_model({}, device="cpu").float())
-for name, each in [*model.model.named_parameters(), *model.model.named_buffers()]:
-    if each.is_floating_point() and "freqs" not in name:
-        with torch.no_grad():
-            each.copy_(torch.ones_like(each) if each.ndim == 1 and "weight" in name else 0.02 * torch.randn_like(each))
-for parameter in clip.cond_stage_model.parameters():
-    torch.nn.init.normal_(parameter, std=0.02)
-[tools] = node.execute(model, clip).args
-sam3 = bridge.Sam3(*tools.sam3, 0.0)
-[found] = sam3.find(photo[0], ["denim jacket"])
-box = sys.modules["pack.lumosx_core.photographs.regions"].Box(30, 20, 130, 190)
-[region] = sam3.look_at(photo[0])([box])
-result = {
-    "count": len(found),
-    "inside": all(0 <= d.box.left < d.box.right <= 300 and 0 <= d.box.top < d.box.bottom <= 200 for d in found),
-    "as_large": all(d.region.box == d.box and d.region.opacity.dtype == torch.bool for d in found),
-    "scores": [d.score for d in found], "region": list(region.opacity.shape),
-}
-"""
-    )
-    assert result["count"] == 20 and result["inside"] and result["as_large"]
-    assert result["scores"] == sorted(result["scores"], reverse=True)
-    assert result["region"] == [170, 100]
