@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 
 import pytest
 from comfy_server import PACK, ROOT
+from desk import HEIGHT, WIDTH
 from recorded_prompts import record_prompt, recorded_prompt
 
 FOLDER = ROOT / "example_workflows"
 WORKFLOWS = sorted(path.stem for path in FOLDER.glob("*.json"))
-TRY_IT = "Try it (tiny model, no GPU)"
+TRY_IT = "1 Try it (tiny model, no GPU)"
 
 
 def models_to_fetch(name: str) -> set[str]:
@@ -54,14 +56,55 @@ def test_a_template_opens_whole_and_sends_the_recorded_prompt(shared_desk, comfy
     desk.screenshot(name)
 
 
+NODE_BOXES = """() => app.graph.nodes.map(node => {
+    const box = document.querySelector(`[data-node-id="${node.id}"]`)?.getBoundingClientRect()
+    const [width, height] = node.flags.collapsed ? [node._collapsed_width ?? 0, 0]
+        : [node.size[0], Math.max(node.size[1], node.computeSize()[1])]
+    const scale = app.canvas.ds.scale, title = LiteGraph.NODE_TITLE_HEIGHT
+    const [right, bottom] = box ? [box.width / scale, box.height / scale - title] : [width, height]
+    return [node.title, node.pos[0], node.pos[1] - title, node.pos[0] + right, node.pos[1] + bottom, !!box]
+})"""
+WHOLE = """() => {
+    const nodes = app.graph.nodes, edge = (i, pick) => pick(...nodes.map(node => node.pos[i]))
+    app.canvas.ds.scale = 0.55
+    app.canvas.ds.offset[0] = 100 - edge(0, Math.min)
+    app.canvas.ds.offset[1] = 130 - edge(1, Math.min)
+    app.canvas.setDirty(true, true)
+}"""
+
+
+@pytest.mark.parametrize("nodes_2", [False, True], ids=["canvas", "nodes 2.0"])
+def test_nodes_of_templates_do_not_overlap(desk, nodes_2):
+    """As the page draws them: a node that needs more room than the file gives it is larger there."""
+    desk.set("Comfy.VueNodes.Enabled", nodes_2)
+    try:
+        desk.open()
+        for name in WORKFLOWS:
+            desk.load(json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")))
+            desk.page.evaluate(WHOLE)
+            desk.page.wait_for_timeout(700)  # the page lays its nodes out after it has drawn them
+            boxes = desk.page.evaluate(NODE_BOXES)
+            assert all(box[5] == nodes_2 for box in boxes), name
+            for one, other in itertools.combinations(boxes, 2):
+                apart = (
+                    one[3] <= other[1] + 1 or other[3] <= one[1] + 1 or one[4] <= other[2] + 1 or other[4] <= one[2] + 1
+                )
+                assert apart, (name, one, other)
+            desk.screenshot(f"{name}, {'nodes 2.0' if nodes_2 else 'canvas'}")
+    finally:
+        desk.set("Comfy.VueNodes.Enabled", False)
+
+
 def test_try_it_becomes_a_playable_video_with_one_click(desk):
     desk.load_template(TRY_IT)
     desk.run()
-    [save] = [node["id"] for node in desk.workflow()["nodes"] if node["type"] == "SaveVideo"]
-    desk.look_at(save)  # what is out of sight is not on the page
-    video = desk.page.locator("video").first
-    video.wait_for()
-    desk.page.wait_for_function("video => video.readyState >= 2", arg=video.element_handle())  # a frame can be shown
-    assert video.evaluate("video => [video.videoWidth, video.videoHeight]") == [6 * 80, 6 * 64]
-    assert video.evaluate("video => video.duration") == pytest.approx(9 / 8, abs=0.01)
+    videos = desk.page.locator("video")
+    desk.page.wait_for_function("() => document.querySelectorAll('video').length === 2")
+    for number in range(2):  # both are in sight as the template opens
+        video = videos.nth(number)
+        box = video.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= WIDTH and box["y"] + box["height"] <= HEIGHT, box
+        desk.page.wait_for_function("video => video.readyState >= 2", arg=video.element_handle())  # a frame is there
+        assert video.evaluate("video => [video.videoWidth, video.videoHeight]") == [6 * 80, 6 * 64]
+        assert video.evaluate("video => video.duration") == pytest.approx(9 / 8, abs=0.01)
     desk.screenshot("try it, run")

@@ -21,17 +21,17 @@ RELEASED = {"lumosx_bf16.safetensors", "umt5_xxl_fp8_e4m3fn_scaled.safetensors",
 FEW_STEPS = "Wan21_CausVid_bidirect2_T2V_1_3B_lora_rank32.safetensors"
 # What a workflow needs and the pack does not bring, by the workflow's name.
 BRINGS = {
+    "1 Try it (tiny model, no GPU)": set(),
     "Batch of seeds": RELEASED,
     "Clean background by inpainting": RELEASED | {"photograph.jpg", "512-inpainting-ema.safetensors"},
     "Face only": RELEASED,
-    "Fine control (strength, timing, dual guidance)": RELEASED,
+    "Fine control (strength, timing, dual guidance)": set(),
     "From one photograph (auto scene)": RELEASED | {"photograph.jpg"},
     "LoRA and few-step LoRA": RELEASED | {FEW_STEPS},
     "Long video (context windows)": RELEASED,
     "Low memory (GGUF, fp8)": RELEASED,
     "One person, own outfit": RELEASED,
     "Three people, objects, background": set(),
-    "Try it (tiny model, no GPU)": set(),
     "Two people, own outfits": RELEASED,
     "Who looks at what (attention map)": set(),
     "With core segmentation nodes": RELEASED | {"photograph.png"},
@@ -105,11 +105,11 @@ def test_its_name_is_a_file_name_on_every_system(path):
     assert path.stem.isascii()
 
 
-def test_its_thumbnail_is_a_small_picture(path):
+def test_its_thumbnail_is_a_small_square_image(path):
     picture = path.with_suffix(".jpg")
     assert picture.stat().st_size < 80_000
     with Image.open(picture) as image:
-        assert image.format == "JPEG" and 400 <= image.width <= 960 and image.height <= image.width
+        assert image.format == "JPEG" and 400 <= image.width <= 800 and image.height == image.width
 
 
 def test_every_link_joins_an_output_to_an_input_of_its_type(server, workflow):
@@ -174,10 +174,26 @@ def test_it_begins_with_a_note_of_what_it_does_and_what_it_needs(path, workflow)
         assert f"`{name}`" in text or name.startswith("photograph") and "our own photograph" in text, name
 
 
+def test_it_fits_one_screen_at_a_zoom_at_which_text_is_shown(workflow):
+    """The page of 2026 opens a template so that it takes three quarters of the window, and hides text below 50 %."""
+    boxes = [(*node["pos"], *node["size"]) for node in workflow["nodes"] if not node["flags"].get("collapsed")]
+    left, top = min(box[0] for box in boxes), min(box[1] for box in boxes) - TITLE
+    width = max(box[0] + box[2] for box in boxes) - left
+    height = max(box[1] + box[3] for box in boxes) - top
+    assert width <= 2300
+    assert min(0.75 * 1600 / width, 0.75 * 1000 / height) >= 0.5
+    # Earlier pages open it where the file says.
+    scale, (x, y) = workflow["extra"]["ds"]["scale"], workflow["extra"]["ds"]["offset"]
+    assert scale >= 0.5
+    assert (left + x) * scale >= 60 and (left + width + x) * scale <= 1600
+    assert (top + y) * scale >= 40 and (top + height + y) * scale <= 1000
+
+
 def test_no_node_lies_on_another_and_each_is_inside_one_group(workflow):
     boxes = {}
     for node in workflow["nodes"]:
         (x, y), (width, height) = node["pos"], node["size"]
+        height = 0 if node["flags"].get("collapsed") else height
         boxes[node["id"], node["type"]] = (x, y - TITLE, x + width, y + height)
     for (first, a), (second, b) in itertools.combinations(boxes.items(), 2):
         assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1], (first, second)

@@ -53,7 +53,11 @@ def videos(server, prompt: dict) -> list[np.ndarray]:
 
 @pytest.mark.parametrize(
     "name",
-    ["Try it (tiny model, no GPU)", "Three people, objects, background", "Who looks at what (attention map)"],
+    [
+        "Fine control (strength, timing, dual guidance)",
+        "Three people, objects, background",
+        "Who looks at what (attention map)",
+    ],
 )
 def test_a_workflow_of_the_tiny_model_gives_a_video_as_it_is(server, name):
     [video] = videos(server, recorded_prompt(name, server.version))
@@ -68,13 +72,28 @@ def test_a_workflow_of_the_tiny_model_gives_a_video_as_it_is(server, name):
         "Two people, own outfits",
         "Face only",
         "Low memory (GGUF, fp8)",
-        "Fine control (strength, timing, dual guidance)",
     ],
 )
 def test_a_workflow_of_the_released_model_gives_a_video_with_the_tiny_one(server, name):
     [video] = videos(server, made_tiny(recorded_prompt(name, server.version)))
     assert video.shape == (LENGTH, HEIGHT, WIDTH, 3)
     assert video.std() > 1
+
+
+def test_try_it_shows_the_same_people_with_and_without_their_shirts_swapped(server):
+    prompt = recorded_prompt("1 Try it (tiny model, no GPU)", server.version)
+    outputs = server.run(prompt)
+    saves = {node["inputs"]["filename_prefix"]: n for n, node in prompt.items() if node["class_type"] == "SaveVideo"}
+    given, swapped = (
+        frames(server.saved(outputs, saves[f"video/LumosX_{name}"])[0])[4].astype(int)
+        for name in ("as_given", "swapped")
+    )
+    assert given.shape == swapped.shape == (6 * 64, 6 * 80, 3)
+    # The left woman's shirt is yellow and magenta, the right one's blue; chests are a third of the picture high.
+    blue = lambda picture, side: (picture[150:290, side][..., 2] - picture[150:290, side][..., 0]).mean()  # noqa: E731
+    left, right = slice(60, 210), slice(270, 420)
+    assert blue(given, right) > blue(given, left) + 20
+    assert blue(swapped, left) > blue(swapped, right) + 20
 
 
 def test_the_attention_map_scores_both_people(server):

@@ -307,6 +307,6 @@ def test_options_for_a_workflow_are_refused_for_a_case(tmp_path, capsys, option)
 
 def test_the_example_for_trying_runs_as_it_is(tmp_path):
     """It is committed with the pack, and needs neither weights nor pictures of one's own."""
-    [path] = (Path(__file__).resolve().parents[3] / "example_workflows").glob("Try it*.json")
+    [path] = (Path(__file__).resolve().parents[3] / "example_workflows").glob("Three people*.json")
     video = read_video(read_workflow(path), tmp_path)
     assert video.weights.find() == tiny_files() and len(video.scene.references) > 3
