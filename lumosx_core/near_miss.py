@@ -23,12 +23,14 @@ def near_miss(phrase: str, prompt: str) -> str | None:
     Returns: words as the prompt writes them, so that they are found when they take the place of the phrase.
     """
     wanted = _core(phrase)
+    if not wanted:
+        return None
     best, least = None, (math.inf,)
     for candidate in _candidates(phrase, prompt):
         core = _core(candidate)
         if _is_near(wanted, core):
-            # Of equally many changes: as long, with the same beginning, written alike, the first one.
-            effort = _edits(wanted, core), abs(len(wanted) - len(core)), wanted[:1] != core[:1], phrase != candidate
+            # Of equally many changes: the longer one, which keeps more of the phrase, then one that begins alike.
+            effort = _edits(wanted, core), -len(core), wanted[:1] != core[:1]
             if effort < least and find_phrase(candidate, prompt):
                 best, least = candidate, effort
     return best
@@ -39,6 +41,9 @@ def _is_near(wanted: str, candidate: str) -> bool:
         return True
     # A word within a longer one: "Jacke" in "Jeansjacke", "man" in "woman".
     if len(wanted) > 2 and wanted in candidate:
+        return True
+    # A word of few characters, one of which is another one.
+    if is_unspaced(wanted[0]) and len(wanted) == len(candidate) and 3 * _edits(wanted, candidate) <= len(wanted):
         return True
     matcher = SequenceMatcher(None, wanted, candidate, autojunk=False)
     return matcher.quick_ratio() >= _NEAR and matcher.ratio() >= _NEAR

@@ -86,7 +86,7 @@ def is_whole(text: str, start: int, end: int) -> bool:
 def fold(text: str) -> Folded:
     """A text with everything alike that looks alike; spaces beside letters of scripts without spaces are dropped."""
     letters: list[tuple[str, int, int]] = []
-    for start, end in _clusters(text):
+    for start, end in clusters(text):
         cluster = _IGNORED.sub("", text[start:end])
         same = "".join(_SAME_AS.get(letter, letter) for letter in cluster)
         same = unicodedata.normalize("NFKC", same)
@@ -113,7 +113,7 @@ def is_unspaced(letter: str) -> bool:
     return any(first <= code <= last for first, last in _UNSPACED) and unicodedata.category(letter)[0] in "LM"
 
 
-def _clusters(text: str) -> list[tuple[int, int]]:
+def clusters(text: str) -> list[tuple[int, int]]:
     """Characters with the marks that belong to them."""
     starts = [i for i, letter in enumerate(text) if i == 0 or not (_is_mark(letter) or _JOINED.match(letter))]
     return list(itertools.pairwise([*starts, len(text)])) if text else []

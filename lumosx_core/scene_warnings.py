@@ -99,11 +99,9 @@ def _shared(first: str, first_owner: str, second: str, second_owner: str, prompt
     if words == other_words:
         if number is None and other_number is None:
             if count > 1:
-                fix = f'Write "{words}#1" and "{words}#2" for the one they mean'
+                fix = f'Write "{words}#1" for the one and "{words}#2" for the other'
             else:
-                fix = (
-                    f'Write words of its own for each into the prompt, such as "... {words}" with different adjectives'
-                )
+                fix = f'Describe each in different words in the prompt, such as "white {words}" and "black {words}"'
             return (
                 f'The phrase "{words}" belongs to {first_owner} and to {second_owner}, so it does not say whose it is. '
                 f"{fix}."
@@ -138,7 +136,7 @@ def _inside(short: str, short_owner: str, long: str, long_owner: str, prompt: st
         return None
     words, _ = _numbered(short, prompt)
     free = [i for i, span in enumerate(find_phrase(words, prompt), 1) if not covered(*span)]
-    fix = f'Write "{words}#{free[0]}"' if free else "Write words of its own into the prompt and into the phrase"
+    fix = f'Write "{words}#{free[0]}"' if free else "Use different words in the prompt and in the phrase"
     return (
         f'The phrase "{short}" of {short_owner} is also part of "{long}" of {long_owner}, so it does not say whose it '
         f"is. {fix} for {short_owner}."

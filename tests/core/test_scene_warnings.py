@@ -89,14 +89,14 @@ def test_the_same_words_for_two_people_are_named_with_numbers_as_the_fix():
     (message,) = scene_warnings(people(("man", "shirt"), ("woman", "shirt")), prompt)
     assert message == (
         'The phrase "shirt" belongs to subject 1 (attribute 1) and to subject 2 (attribute 1), so it does not say '
-        'whose it is. Write "shirt#1" and "shirt#2" for the one they mean.'
+        'whose it is. Write "shirt#1" for the one and "shirt#2" for the other.'
     )
     assert scene_warnings(people(("man", "shirt#1"), ("woman", "shirt#2")), prompt) == []
 
 
 def test_the_same_words_once_in_the_prompt_need_other_words():
     (message,) = scene_warnings(people(("man", "shirts"), ("woman", "shirts")), "a man and a woman in shirts")
-    assert "Write words of its own for each into the prompt" in message
+    assert "Describe each in different words in the prompt" in message
 
 
 def test_the_same_number_twice_names_a_free_one():
