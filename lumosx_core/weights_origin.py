@@ -28,7 +28,8 @@ def origin_of(path: str | Path) -> Origin:
     Its name, and the name of the file it was converted from, come first: who converts plain Wan2.1 gets a file with our
     metadata. Then the metadata: everything that LumosX writes has keys of its own.
     """
-    path, metadata = Path(path), metadata_of(path)
+    path = Path(path)
+    metadata = metadata_of(path)
     names = [path.stem, metadata.get("lumosx_source", ""), metadata.get("modelspec.title", "")]
     if any(map(_LUMOSX.search, names)):
         return "lumosx"

@@ -44,6 +44,7 @@ def test_lumosx_tiny_and_what_convert_writes_of_it_are_known(tmp_path):
     from lumosx_core.convert import convert
 
     assert origin_of(tiny_files().diffusion_model) == "lumosx"
+    assert origin_of(str(tiny_files().diffusion_model)) == "lumosx"  # ComfyUI gives paths as text
     source = tmp_path / "checkpoint.safetensors"
     source.write_bytes(tiny_files().diffusion_model.read_bytes())
     assert origin_of(convert(source, tmp_path / "new.safetensors")) == "lumosx"
