@@ -13,7 +13,7 @@ from ..lumosx_core.photographs.plan import ScenePlan, check_plan, format_plan, p
 from ..lumosx_core.photographs.prompt_reader import read_prompt
 from ..lumosx_core.phrases import clean_prompt
 from .core_tools import CoreTools
-from .growing import connected, growing
+from .growing import connected, earlier, growing
 from .photograph_models import Progress, finders, language_model, model_input
 from .photographs import CATEGORY, boxes_input, boxes_of, drawing, face_of, photographs_of
 from .scene import SceneType
@@ -94,7 +94,8 @@ class LumosXAutoScene(io.ComfyNode):
                     tooltip="ComfyUI's own SAM3 and MediaPipe face detection, from LumosX Core Tools: they are used "
                     "instead of the models chosen above, and need no further Python package.",
                 ),
-                growing(io.Image, "photographs", "photograph", "A photograph, or a batch of them."),
+                earlier(io.Image, "photographs", "photograph"),
+                *growing(io.Image, "photograph", "A photograph, or a batch of them."),
             ],
             outputs=[
                 SceneType.Output(display_name="scene", tooltip="For LumosX Scene To Video."),
@@ -133,10 +134,11 @@ class LumosXAutoScene(io.ComfyNode):
         if_missing,
         face_boxes=None,
         overrides=None,
-        photographs=None,
         core_tools=None,
+        **inputs,
     ) -> io.NodeOutput:
-        images = [image for pictures in connected(photographs) for image in photographs_of(pictures)]
+        photographs = connected(inputs, "photograph", "photographs")
+        images = [image for pictures in photographs for image in photographs_of(pictures)]
         if not images:
             raise LumosXError("LumosX Auto Scene has no photograph. Connect one or more.")
         faces = None

@@ -1,36 +1,44 @@
-"""Inputs that grow by a slot whenever the last one is connected."""
+"""Rows of equal inputs: a few are shown, and the page shows one more whenever the last one is connected.
+
+They are plain optional inputs. Of ComfyUI's own growing inputs (Autogrow) copying, pasting and subgraphs keep only the
+first slots, and a link dragged into the empty canvas does not find them. web/growing_slots.js hides what is not needed;
+without it all are shown.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from comfy_api.latest import io
 
 MOST_SLOTS = 20
 
 
-class _OptionalNames(io.Autogrow.TemplateNames):
-    """Names of a growing list that shows its first slot and may stay empty.
+def growing(kind, slot: str, tooltip: str) -> list[io.Input]:
+    """The inputs slot_1, slot_2, ... of one kind, of which any may stay empty."""
+    return [kind.Input(f"{slot}_{i}", optional=True, tooltip=tooltip) for i in range(1, MOST_SLOTS + 1)]
 
-    The page shows no slot to grow from if the least number is 0; newer hosts refuse an empty list if it is 1, unless
-    the slots are optional; and ComfyUI 0.8.0 fails on optional slots if the empty dict of required ones is there, too.
-    """
+
+class _EarlierNames(io.Autogrow.TemplateNames):
+    """ComfyUI 0.8.0 fails on optional slots if the empty dict of required ones is there, too."""
 
     def as_dict(self) -> dict:
         names = super().as_dict()
         return {**names, "input": {"optional": names["input"]["optional"]}}
 
 
-def growing(kind, name: str, slot: str, tooltip: str) -> io.Autogrow.Input:
-    """A list of inputs of a kind with one more slot as soon as the last one is connected.
+def earlier(kind, name: str, slot: str) -> io.Autogrow.Input:
+    """The same inputs under their earlier names, "name.slot_1" ..., for API prompts that were saved with these.
 
-    The last input of its node: the page puts grown slots at the end when it loads a workflow.
+    The page shows none of them, because a list that may have none starts with none.
     """
-    template = _OptionalNames(
-        kind.Input(slot, optional=True, tooltip=tooltip), [f"{slot}_{i}" for i in range(1, MOST_SLOTS + 1)], min=1
-    )
-    return io.Autogrow.Input(name, template=template, optional=True, tooltip=tooltip)
+    template = _EarlierNames(kind.Input(slot, optional=True), [f"{slot}_{i}" for i in range(1, MOST_SLOTS + 1)], min=0)
+    return io.Autogrow.Input(name, template=template, optional=True)
 
 
-def connected(slots: dict | None) -> list:
-    """What is connected to a growing list, in the order of its slots."""
-    numbered = sorted((slots or {}).items(), key=lambda slot: int(slot[0].rpartition("_")[2]))
-    return [value for _, value in numbered if value is not None]
+def connected(inputs: Mapping[str, Any], slot: str, name: str) -> list:
+    """What is connected to the inputs of `growing`, and behind it to those of `earlier`, in the order of the numbers."""
+    numbered = [f"{slot}_{i}" for i in range(1, MOST_SLOTS + 1)]
+    values = [inputs.get(each) for each in numbered] + [(inputs.get(name) or {}).get(each) for each in numbered]
+    return [value for value in values if value is not None]

@@ -12,7 +12,7 @@ from ..lumosx_core.case_folder import read_case
 from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.influence import STRONGEST
 from ..lumosx_core.scene_parts import ATTRIBUTES, MASK_HELP, OBJECTS, subject_scene, whole_scene
-from .growing import connected, growing
+from .growing import connected, earlier, growing
 from .schema import found_by
 
 SceneType = io.Custom("LUMOSX_SCENE")
@@ -62,9 +62,9 @@ class LumosXSubject(io.ComfyNode):
                     "Up to which part of the model's noise schedule the subject is seen. The first steps decide who "
                     "stands where, the last ones detail.",
                 ),
-                growing(
+                earlier(SceneType, "more", "more_attributes"),
+                *growing(
                     SceneType,
-                    "more",
                     "more_attributes",
                     "Another LumosX Subject without a face: its attributes belong to this person, too. Up to 3 "
                     "attributes were trained.",
@@ -74,8 +74,8 @@ class LumosXSubject(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, more=None, **inputs) -> io.NodeOutput:
-        return io.NodeOutput(subject_scene(inputs, connected(more)))
+    def execute(cls, **inputs) -> io.NodeOutput:
+        return io.NodeOutput(subject_scene(inputs, connected(inputs, "more_attributes", "more")))
 
 
 class LumosXScene(io.ComfyNode):
@@ -94,9 +94,9 @@ class LumosXScene(io.ComfyNode):
                 *_picture("background", "A picture of the place, without people.", mask=False),
                 *_pictures(OBJECTS, "A picture of an object."),
                 *_strengths("background", *OBJECTS),
-                growing(
+                earlier(SceneType, "subjects", "subject"),
+                *growing(
                     SceneType,
-                    "subjects",
                     "subject",
                     "A LumosX Subject, or another LumosX Scene, for example with more objects. Up to 3 subjects were "
                     "trained; more work, more than 9 are unstable.",
@@ -106,8 +106,8 @@ class LumosXScene(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, subjects=None, **inputs) -> io.NodeOutput:
-        return io.NodeOutput(whole_scene(inputs, connected(subjects)))
+    def execute(cls, **inputs) -> io.NodeOutput:
+        return io.NodeOutput(whole_scene(inputs, connected(inputs, "subject", "subjects")))
 
 
 class LumosXSceneFromFolder(io.ComfyNode):

@@ -66,8 +66,15 @@ class Node:
         return self.inputs.get(name, default)
 
     def grown(self, name: str) -> list[Link]:
-        """What is connected to an input list that grows ("subjects.subject_1", ...), by the numbers of its slots."""
-        slots = [(re.fullmatch(rf"{re.escape(name)}\..*?([0-9]+)", slot), link) for slot, link in self.links]
+        """What is connected to an input list that grows ("images.image0", ...), by the numbers of its slots."""
+        return self._numbered(rf"{re.escape(name)}\..*?([0-9]+)")
+
+    def numbered(self, slot: str) -> list[Link]:
+        """What is connected to the inputs "slot_1", "slot_2", ..., by their numbers."""
+        return self._numbered(rf"{re.escape(slot)}_([0-9]+)")
+
+    def _numbered(self, pattern: str) -> list[Link]:
+        slots = [(re.fullmatch(pattern, name), link) for name, link in self.links]
         return [link for _, link in sorted(((int(slot[1]), link) for slot, link in slots if slot), key=lambda s: s[0])]
 
 

@@ -61,8 +61,9 @@ class SceneReader(ABC):
         """A strength, or a share of the schedule."""
         return self.values.number(node, name, default)
 
-    def _parts(self, node: Node, name: str) -> Sequence[Scene]:
-        return [self.scene(link, f"{name} of {node}") for link in node.grown(name)]
+    def _parts(self, node: Node, slot: str, earlier: str) -> Sequence[Scene]:
+        # Files of earlier versions have the same inputs in a list: "subjects.subject_1".
+        return [self.scene(link, f"{slot} of {node}") for link in [*node.numbered(slot), *node.grown(earlier)]]
 
     def _subject(self, node: Node) -> Scene:
         inputs = {
@@ -72,13 +73,13 @@ class SceneReader(ABC):
         }
         for name in ("face", *ATTRIBUTES):
             inputs |= self.picture(node, name)
-        return subject_scene(inputs, self._parts(node, "more"))
+        return subject_scene(inputs, self._parts(node, "more_attributes", "more"))
 
     def _whole(self, node: Node) -> Scene:
         inputs: dict[str, Any] = {}
         for name in ("background", *OBJECTS):
             inputs |= self.picture(node, name)
-        return whole_scene(inputs, self._parts(node, "subjects"))
+        return whole_scene(inputs, self._parts(node, "subject", "subjects"))
 
     def _folder(self, node: Node) -> Scene:
         return self.values.case(self.values.text(node, "folder")).scene

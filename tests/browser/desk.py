@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -112,7 +113,8 @@ class Desk:
 
     def workflow(self) -> dict:
         """The workflow as it would be saved."""
-        return self.page.evaluate("() => app.graph.serialize()")
+        # As text, as it is written to a file: a value that is not there must not become a null.
+        return json.loads(self.page.evaluate("() => JSON.stringify(app.graph.serialize())"))
 
     def api_prompt(self) -> dict:
         """The workflow as the page sends it to the server, without the names of packs that later pages add."""
