@@ -155,4 +155,4 @@ def test_a_person_dragged_into_the_empty_canvas_offers_a_scene(desk):
     offered.wait_for()
     desk.settle()
     desk.screenshot("a person in the empty canvas")
-    assert "LumosX Scene" in offered.inner_text()
+    assert "LumosXScene\n" in offered.inner_text() + "\n"
