@@ -19,6 +19,8 @@ from .photographs import CATEGORY, boxes_input, boxes_of, drawing, face_of, phot
 from .scene import SceneType
 from .schema import found_by
 
+PHOTOGRAPH_HELP = "A photograph, or a batch of them."
+
 _READERS = ("rules", "language model")
 
 
@@ -94,8 +96,8 @@ class LumosXAutoScene(io.ComfyNode):
                     tooltip="ComfyUI's own SAM3 and MediaPipe face detection, from LumosX Core Tools: they are used "
                     "instead of the models chosen above, and need no further Python package.",
                 ),
-                earlier(io.Image, "photographs", "photograph"),
-                *growing(io.Image, "photograph", "A photograph, or a batch of them."),
+                earlier(io.Image, "photographs", "photograph", PHOTOGRAPH_HELP),
+                *growing(io.Image, "photograph", PHOTOGRAPH_HELP),
             ],
             outputs=[
                 SceneType.Output(display_name="scene", tooltip="For LumosX Scene To Video."),

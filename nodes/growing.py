@@ -28,17 +28,18 @@ class _EarlierNames(io.Autogrow.TemplateNames):
         return {**names, "input": {"optional": names["input"]["optional"]}}
 
 
-def earlier(kind, name: str, slot: str) -> io.Autogrow.Input:
+def earlier(kind, name: str, slot: str, tooltip: str) -> io.Autogrow.Input:
     """The same inputs under their earlier names, "name.slot_1" ..., for API prompts that were saved with these.
 
     The page shows none of them, because a list that may have none starts with none.
     """
-    template = _EarlierNames(kind.Input(slot, optional=True), [f"{slot}_{i}" for i in range(1, MOST_SLOTS + 1)], min=0)
-    return io.Autogrow.Input(name, template=template, optional=True)
+    names = [f"{slot}_{i}" for i in range(1, MOST_SLOTS + 1)]
+    template = _EarlierNames(kind.Input(slot, optional=True, tooltip=tooltip), names, min=0)
+    return io.Autogrow.Input(name, template=template, optional=True, tooltip=tooltip)
 
 
 def connected(inputs: Mapping[str, Any], slot: str, name: str) -> list:
-    """What is connected to the inputs of `growing`, and behind it to those of `earlier`, in the order of the numbers."""
+    """What is connected to the inputs of `growing`, then of `earlier`, by their numbers."""
     numbered = [f"{slot}_{i}" for i in range(1, MOST_SLOTS + 1)]
     values = [inputs.get(each) for each in numbered] + [(inputs.get(name) or {}).get(each) for each in numbered]
     return [value for value in values if value is not None]

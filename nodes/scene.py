@@ -25,6 +25,13 @@ STRENGTH_HELP = (
     "How strongly the video looks at it. 1: as released. 0: not at all, as if it were not connected; its phrase must "
     "still stand in the prompt."
 )
+MORE_HELP = (
+    "Another LumosX Subject without a face: its attributes belong to this person, too. Up to 3 attributes were trained."
+)
+SUBJECT_HELP = (
+    "A LumosX Subject, or another LumosX Scene, for example with more objects. Up to 3 subjects were trained; more "
+    "work, more than 9 are unstable."
+)
 SEVERAL_HELP = "A batch of pictures shows the same thing from several sides."
 
 
@@ -62,13 +69,8 @@ class LumosXSubject(io.ComfyNode):
                     "Up to which part of the model's noise schedule the subject is seen. The first steps decide who "
                     "stands where, the last ones detail.",
                 ),
-                earlier(SceneType, "more", "more_attributes"),
-                *growing(
-                    SceneType,
-                    "more_attributes",
-                    "Another LumosX Subject without a face: its attributes belong to this person, too. Up to 3 "
-                    "attributes were trained.",
-                ),
+                earlier(SceneType, "more", "more_attributes", MORE_HELP),
+                *growing(SceneType, "more_attributes", MORE_HELP),
             ],
             outputs=[SceneType.Output(display_name="scene", tooltip="This person, for LumosX Scene.")],
         )
@@ -94,13 +96,8 @@ class LumosXScene(io.ComfyNode):
                 *_picture("background", "A picture of the place, without people.", mask=False),
                 *_pictures(OBJECTS, "A picture of an object."),
                 *_strengths("background", *OBJECTS),
-                earlier(SceneType, "subjects", "subject"),
-                *growing(
-                    SceneType,
-                    "subject",
-                    "A LumosX Subject, or another LumosX Scene, for example with more objects. Up to 3 subjects were "
-                    "trained; more work, more than 9 are unstable.",
-                ),
+                earlier(SceneType, "subjects", "subject", SUBJECT_HELP),
+                *growing(SceneType, "subject", SUBJECT_HELP),
             ],
             outputs=[SceneType.Output(display_name="scene", tooltip="For LumosX Scene To Video.")],
         )

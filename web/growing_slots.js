@@ -32,9 +32,10 @@ function slotsOf(node, slot) {
 
 function add(node, { slot }) {
     const slots = slotsOf(node, slot);
-    const { type, shape, tooltip } = slots[0];
-    const name = `${slot}${slots.length + 1}`;
-    node.addInput(name, type, { localized_name: name, shape, tooltip });
+    const { type, shape, tooltip, localized_name } = slots[0];
+    const number = slots.length + 1;
+    const shown = localized_name?.replace(/1$/, number); // "subject_1", or what it is called in another language
+    node.addInput(`${slot}${number}`, type, { localized_name: shown, shape, tooltip });
 }
 
 function grow(node, growing) {

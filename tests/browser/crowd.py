@@ -35,15 +35,15 @@ class Crowd:
             self.extras.append(extra)
         self.sheet = desk.add("LumosXPreviewScene", 800, 0)
         desk.connect(self.scene, 0, self.sheet, "scene")
-        # Nodes of one line are easily hit with the mouse, whatever their height is in either renderer.
         self.show()
 
     def show(self) -> None:
         self.desk.page.evaluate(
             """() => {
                 const { ds, canvas } = app.canvas, nodes = app.canvas.graph.nodes
+                const ends = place => nodes.map(node => node.pos[place] + node.size[place])
                 const box = [Math.min(...nodes.map(n => n.pos[0])), Math.min(...nodes.map(n => n.pos[1])) - 30,
-                    Math.max(...nodes.map(n => n.pos[0] + n.size[0])), Math.max(...nodes.map(n => n.pos[1] + n.size[1]))]
+                    Math.max(...ends(0)), Math.max(...ends(1))]
                 const room = [canvas.clientWidth - 240, canvas.clientHeight - 220]
                 ds.scale = Math.min(1, room[0] / (box[2] - box[0]), room[1] / (box[3] - box[1]))
                 ds.offset[0] = 150 / ds.scale - box[0]

@@ -56,7 +56,9 @@ def test_convert_to_a_subgraph_and_unpack(crowd, what):
     nodes = {"the scene": [crowd.scene], "all people": crowd.persons, "one person": crowd.persons[1:2]}[what]
     crowd.select(*nodes)
     crowd.press("Control+Shift+e")
-    inside = crowd.desk.page.evaluate("() => app.graph.nodes.filter(node => node.isSubgraphNode?.()).map(node => node.id)")
+    inside = crowd.desk.page.evaluate(
+        "() => app.graph.nodes.filter(node => node.isSubgraphNode?.()).map(node => node.id)"
+    )
     assert len(inside) == 1
     assert people(crowd) == [crowd.people]
     crowd.desk.screenshot(f"subgraph of {what} {crowd.people}")

@@ -29,6 +29,12 @@ def test_a_growing_list_is_read_in_the_order_of_its_numbers():
     assert [link.node for link in graph.node("7").grown("subjects")] == ["1", "2", "10"]
 
 
+def test_inputs_that_grow_are_read_in_the_order_of_their_numbers():
+    slots = {f"subject_{i}": [str(i), 0] for i in (10, 2, 1)}
+    graph = Graph({"7": node("LumosXScene", **slots, subjects__subject_1=["5", 0], subject_x=["6", 0])})
+    assert [link.node for link in graph.node("7").numbered("subject")] == ["1", "2", "10"]
+
+
 def test_a_slot_without_a_number_is_none():
     graph = Graph({"7": node("LumosXScene", subjects__x=["5", 0], subjects__subject_1=["6", 0])})
     assert [link.node for link in graph.node("7").grown("subjects")] == ["6"]
