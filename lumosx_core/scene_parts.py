@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,53 +29,74 @@ ATTRIBUTES = tuple(f"attribute_{i}" for i in range(1, PICTURES + 1))
 OBJECTS = tuple(f"object_{i}" for i in range(1, PICTURES + 1))
 
 
-def subject_scene(inputs: Mapping[str, Any], further: Iterable[Scene] = ()) -> Scene:
+Say = Callable[[str], None]
+"""Takes a sentence about what is left out."""
+
+
+def subject_scene(inputs: Mapping[str, Any], further: Iterable[Scene] = (), *, say: Say) -> Scene:
     """The scene of one person, from the inputs of a LumosX Subject.
 
     Args:
         inputs: `face` and `attribute_1` ... are pictures (N, H, W, 3 or 4), with _phrase, _mask and _strength; and
             `strength`, `start_percent`, `end_percent`. Any of them may be absent.
         further: scenes of nothing but attributes, which belong to this person, too.
+        say: hears of each slot with a phrase or a mask but no image, and of a subject without any image: they are left
+            out, as where the artist mutes the node of a garment or of a face.
+
+    Returns: an empty scene for a subject without any image.
 
     Raises:
         LumosXError: see `references_of` and `person`.
     """
-    return person(
-        _references("The face", "face", inputs, several=True),
-        [each for name in ATTRIBUTES for each in _references(_label(name), name, inputs, several=True)],
+    scene = person(
+        _references("The face", "face", inputs, say, several=True),
+        [each for name in ATTRIBUTES for each in _references(_label(name), name, inputs, say, several=True)],
         further,
         strength=inputs.get("strength", 1.0),
         start=inputs.get("start_percent", 0.0),
         end=inputs.get("end_percent", 1.0),
     )
+    if not scene.references:
+        say("This subject has no image, so it is left out. Connect a face or an attribute to bring it back.")
+        return Scene()
+    return scene
 
 
-def whole_scene(inputs: Mapping[str, Any], parts: Sequence[Scene] = ()) -> Scene:
+def whole_scene(inputs: Mapping[str, Any], parts: Sequence[Scene] = (), *, say: Say) -> Scene:
     """Several scenes with objects and a background, from the inputs of a LumosX Scene.
 
     Args:
         inputs: `background` and `object_1` ... are pictures (1, H, W, 3 or 4), with _phrase, _mask and _strength. Any
             of them may be absent.
+        say: as in `subject_scene`.
 
     Raises:
         LumosXError: see `references_of` and `joined`.
     """
-    objects = [each for name in OBJECTS for each in _references(_label(name), name, inputs)]
-    return joined(parts, objects, _references("The background", "background", inputs, surroundings=True))
+    objects = [each for name in OBJECTS for each in _references(_label(name), name, inputs, say)]
+    return joined(parts, objects, _references("The background", "background", inputs, say, surroundings=True))
 
 
 def _label(name: str) -> str:
     return name.capitalize().replace("_", " ")
 
 
-def _references(label: str, name: str, inputs: Mapping[str, Any], **kind: bool) -> tuple[Reference, ...]:
+def _references(label: str, name: str, inputs: Mapping[str, Any], say: Say, **kind: bool) -> tuple[Reference, ...]:
     phrase, mask = inputs.get(f"{name}_phrase", ""), inputs.get(f"{name}_mask")
+    if inputs.get(name) is None:
+        if phrase.strip() or mask is not None:
+            what = f'the phrase "{phrase}"' if phrase.strip() else "a mask"
+            say(
+                f"{label} has {what} but no image, so it is left out. Its image is not connected, or the node that "
+                f"gives it is muted or bypassed."
+            )
+        return ()
     return references_of(label, inputs.get(name), phrase, mask, inputs.get(f"{name}_strength", 1.0), **kind)
 
 
 def references_of(
     label: str,
-    pictures: Tensor | None,
+    pictures: Tensor,
     phrase: str,
     masks: Tensor | None = None,
     strength: float = 1.0,
@@ -83,7 +104,7 @@ def references_of(
     several: bool = False,
     surroundings: bool = False,
 ) -> tuple[Reference, ...]:
-    """The references that one slot of a graph holds: none, one, or several pictures of the same thing.
+    """The references that one slot of a graph holds: one, or several pictures of the same thing.
 
     Args:
         label: what a message calls the slot: "The face", "Attribute 2".
@@ -93,14 +114,8 @@ def references_of(
         surroundings: whether it is a background, of which a mask may keep the border and cut out people.
 
     Raises:
-        LumosXError: a phrase or a mask without a picture, too many pictures, masks that do not belong to them or look
-            inverted.
+        LumosXError: too many pictures, masks that do not belong to them or look inverted.
     """
-    if pictures is None:
-        if phrase.strip() or masks is not None:
-            what = f'the phrase "{phrase}"' if phrase.strip() else "a mask"
-            raise LumosXError(f"{label} has {what} but no picture. Connect one, or clear the input.")
-        return ()
     label = f'{label} ("{phrase}")' if phrase.strip() else label
     if len(pictures) != 1 and not several:
         raise LumosXError(f"{label} has {len(pictures)} pictures, expected one. Choose one with Image From Batch.")
@@ -147,7 +162,7 @@ def person(
         further: scenes of nothing but attributes, which belong to this person, too.
 
     Raises:
-        LumosXError: no picture at all, or a further scene that holds more than attributes.
+        LumosXError: a further scene that holds more than attributes.
     """
     attributes = [*faces[1:], *attributes]
     for part in further:
@@ -166,10 +181,7 @@ def person(
             attributes += [
                 replace(reference, strength=subject.strength_of(reference)) for reference in subject.attributes
             ]
-    scene = Scene((Subject(faces[0] if faces else None, attributes, strength, start, end),))
-    if not scene.references:
-        raise LumosXError("This subject has no picture. Connect a face or an attribute to LumosX Subject.")
-    return scene
+    return Scene((Subject(faces[0] if faces else None, attributes, strength, start, end),))
 
 
 def joined(parts: Sequence[Scene], objects: Sequence[Reference], backgrounds: Sequence[Reference]) -> Scene:

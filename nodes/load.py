@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection
 
 import comfy.model_management
@@ -18,6 +17,7 @@ from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.weights_origin import origin_of, origin_warning
 from .clip_bridge import load_umt5
 from .comfy_bridge import RelationalOptions, patch_model
+from .notices import HIDDEN, notice
 from .schema import found_by
 from .weight_files import validated, weight_files, weight_path
 
@@ -50,6 +50,7 @@ class LumosXLoadModel(io.ComfyNode):
                 ),
             ],
             outputs=[io.Model.Output(tooltip="Obeys a LumosX scene. LoRA loaders stand between it and the sampler.")],
+            hidden=HIDDEN,
         )
 
     @classmethod
@@ -75,7 +76,7 @@ class LumosXLoadModel(io.ComfyNode):
         network = model.model.diffusion_model
         _check_complete(model_name, network, names, "Download or convert it again.")
         if warning := origin_warning(model_name, origin_of(path), network.dim):
-            logging.warning("LumosX: %s", warning)
+            notice(cls, warning)
         return io.NodeOutput(model)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 import folder_paths
@@ -13,6 +14,7 @@ from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.influence import STRONGEST
 from ..lumosx_core.scene_parts import ATTRIBUTES, MASK_HELP, OBJECTS, subject_scene, whole_scene
 from .growing import connected, earlier, growing
+from .notices import HIDDEN, named, notice
 from .schema import found_by
 
 SceneType = io.Custom("LUMOSX_SCENE")
@@ -73,11 +75,14 @@ class LumosXSubject(io.ComfyNode):
                 *growing(SceneType, "more_attributes", MORE_HELP),
             ],
             outputs=[SceneType.Output(display_name="scene", tooltip="This person, for LumosX Scene.")],
+            hidden=HIDDEN,
         )
 
     @classmethod
     def execute(cls, **inputs) -> io.NodeOutput:
-        return io.NodeOutput(subject_scene(inputs, connected(inputs, "more_attributes", "more")))
+        with named(cls):
+            further = connected(inputs, "more_attributes", "more")
+            return io.NodeOutput(subject_scene(inputs, further, say=partial(notice, cls)))
 
 
 class LumosXScene(io.ComfyNode):
@@ -100,11 +105,15 @@ class LumosXScene(io.ComfyNode):
                 *growing(SceneType, "subject", SUBJECT_HELP),
             ],
             outputs=[SceneType.Output(display_name="scene", tooltip="For LumosX Scene To Video.")],
+            hidden=HIDDEN,
         )
 
     @classmethod
     def execute(cls, **inputs) -> io.NodeOutput:
-        return io.NodeOutput(whole_scene(inputs, connected(inputs, "subject", "subjects")))
+        with named(cls):
+            return io.NodeOutput(
+                whole_scene(inputs, connected(inputs, "subject", "subjects"), say=partial(notice, cls))
+            )
 
 
 class LumosXSceneFromFolder(io.ComfyNode):

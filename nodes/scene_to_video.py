@@ -12,9 +12,11 @@ from ..lumosx_core.influence import NEGATIVE_REFERENCES
 from ..lumosx_core.latent_cache import LatentCache
 from ..lumosx_core.phrases import check_prompt_length, clean_prompt, phrase_mask
 from ..lumosx_core.pictures import fit_on_canvas
+from ..lumosx_core.scene_warnings import scene_warnings
 from ..lumosx_core.sizes import check_video_size
 from .clip_bridge import PromptTokenizer
 from .comfy_bridge import SceneConditioning, attach_scene
+from .notices import HIDDEN, named, notice
 from .scene import SceneType
 from .schema import found_by
 
@@ -74,6 +76,7 @@ class LumosXSceneToVideo(io.ComfyNode):
                     "guides towards pictures and prompt by a CFG of their own.",
                 ),
             ],
+            hidden=HIDDEN,
         )
 
     @classmethod
@@ -90,43 +93,47 @@ class LumosXSceneToVideo(io.ComfyNode):
         batch_size,
         negative_references=NEGATIVE_REFERENCES[0],
     ) -> io.NodeOutput:
-        check_video_size(width, height, length)
-        scene.check()
-        positive_prompt = clean_prompt(positive_prompt)
-        tokenizer = PromptTokenizer(clip)
-        positive_tokens = clip.tokenize(positive_prompt)
-        negative_tokens = clip.tokenize(clean_prompt(negative_prompt))
-        check_prompt_length(tokenizer.ids(negative_tokens), negative=True)
-        mask = phrase_mask(
-            tokenizer.ids(positive_tokens),
-            scene,
-            tokenizer.phrase_ids,
-            pieces=tokenizer.pieces,
-            prompt=positive_prompt,
-        )
+        with named(cls):
+            check_video_size(width, height, length)
+            scene.check()
+            positive_prompt = clean_prompt(positive_prompt)
+            tokenizer = PromptTokenizer(clip)
+            positive_tokens = clip.tokenize(positive_prompt)
+            negative_tokens = clip.tokenize(clean_prompt(negative_prompt))
+            check_prompt_length(tokenizer.ids(negative_tokens), negative=True)
+            mask = phrase_mask(
+                tokenizer.ids(positive_tokens),
+                scene,
+                tokenizer.phrase_ids,
+                pieces=tokenizer.pieces,
+                prompt=positive_prompt,
+            )
 
-        pictures = _encode(vae, [reference.image for reference in scene.references], height, width)
-        positive = clip.encode_from_tokens_scheduled(positive_tokens)
-        negative_text = clip.encode_from_tokens_scheduled(negative_tokens)
-        # As released, the negative pass sees the same pictures, bound to the positions of the positive prompt.
-        shared = SceneConditioning(
-            scene.layout, mask, scene.influence, tuple(reference.phrase for reference in scene.references)
-        )
-        kept = negative_references == "kept"
-        latent = torch.zeros(
-            batch_size,
-            16,
-            (length - 1) // 4 + 1,
-            height // 8,
-            width // 8,
-            device=comfy.model_management.intermediate_device(),
-        )
-        return io.NodeOutput(
-            attach_scene(positive, shared, pictures),
-            attach_scene(negative_text, shared, pictures) if kept else negative_text,
-            {"samples": latent},
-            negative_text,
-        )
+            for warning in scene_warnings(scene, positive_prompt):
+                notice(cls, warning)
+
+            pictures = _encode(vae, [reference.image for reference in scene.references], height, width)
+            positive = clip.encode_from_tokens_scheduled(positive_tokens)
+            negative_text = clip.encode_from_tokens_scheduled(negative_tokens)
+            # As released, the negative pass sees the same pictures, bound to the positions of the positive prompt.
+            shared = SceneConditioning(
+                scene.layout, mask, scene.influence, tuple(reference.phrase for reference in scene.references)
+            )
+            kept = negative_references == "kept"
+            latent = torch.zeros(
+                batch_size,
+                16,
+                (length - 1) // 4 + 1,
+                height // 8,
+                width // 8,
+                device=comfy.model_management.intermediate_device(),
+            )
+            return io.NodeOutput(
+                attach_scene(positive, shared, pictures),
+                attach_scene(negative_text, shared, pictures) if kept else negative_text,
+                {"samples": latent},
+                negative_text,
+            )
 
 
 def _encode(vae, images: list[torch.Tensor], height: int, width: int) -> torch.Tensor:

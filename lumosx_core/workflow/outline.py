@@ -85,6 +85,9 @@ class _Outliner(SceneReader):
             strength: self.number(node, strength, 1.0),
         }
 
+    def say(self, node: Node, text: str) -> None:
+        self.unknown.append(f"{node}: {text}")
+
     def number(self, node: Node, name: str, default: float) -> float:
         return self._or_default(self.values.number, node, name, default)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -21,6 +22,8 @@ from .sampling import Sampling, find_sampling
 from .scenes import SceneReader
 from .values import Values
 from .weights import Weights, read_weights
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +138,9 @@ class _PictureReader(SceneReader):
             mask: None if node.link(mask) is None else self._pictures.mask(node, mask),
             f"{name}_strength": self.number(node, f"{name}_strength", 1.0),
         }
+
+    def say(self, node: Node, text: str) -> None:
+        log.warning("%s: %s", node, text)
 
     def auto_scene(self, node: Node) -> Scene:
         raise LumosXError(

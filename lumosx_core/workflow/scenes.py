@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from ..errors import LumosXError
@@ -57,6 +58,10 @@ class SceneReader(ABC):
     def auto_scene(self, node: Node) -> Scene:
         """The scene of a LumosX Auto Scene."""
 
+    @abstractmethod
+    def say(self, node: Node, text: str) -> None:
+        """Hear of something that is left out."""
+
     def number(self, node: Node, name: str, default: float) -> float:
         """A strength, or a share of the schedule."""
         return self.values.number(node, name, default)
@@ -73,13 +78,14 @@ class SceneReader(ABC):
         }
         for name in ("face", *ATTRIBUTES):
             inputs |= self.picture(node, name)
-        return subject_scene(inputs, self._parts(node, "more_attributes", "more"))
+        further = self._parts(node, "more_attributes", "more")
+        return subject_scene(inputs, further, say=partial(self.say, node))
 
     def _whole(self, node: Node) -> Scene:
         inputs: dict[str, Any] = {}
         for name in ("background", *OBJECTS):
             inputs |= self.picture(node, name)
-        return whole_scene(inputs, self._parts(node, "subject", "subjects"))
+        return whole_scene(inputs, self._parts(node, "subject", "subjects"), say=partial(self.say, node))
 
     def _folder(self, node: Node) -> Scene:
         return self.values.case(self.values.text(node, "folder")).scene

@@ -13,7 +13,9 @@ WIDTH, HEIGHT = 1600, 1000
 
 # What the page itself writes, with or without this pack: about its own work, and about the sizes of models that it asks
 # the hub for.
-NOT_OURS = re.compile(r"event listeners for graph|Content Security Policy|cannot load https://|fetching file size")
+NOT_OURS = re.compile(
+    r"event listeners for graph|\[Jobs API\]|Content Security Policy|cannot load https://|fetching file size"
+)
 
 
 class Desk:

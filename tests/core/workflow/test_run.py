@@ -91,11 +91,16 @@ def test_changes_take_the_place_of_what_the_workflow_says(folder):
     assert (settings.seed, settings.cfg, settings.width, settings.steps) == (3, 1.0, 80, 2)
 
 
-def test_the_phrase_of_an_unconnected_picture_is_a_mistake_as_in_comfyui(folder):
+def test_an_image_that_is_not_connected_is_left_out_and_named(folder, caplog):
+    whole = read(workflow(), folder).scene
     graph = workflow()
     graph["7"]["inputs"]["attribute_2_phrase"] = "scarf"
-    with pytest.raises(LumosXError, match='Attribute 2 has the phrase "scarf" but no picture'):
-        read(graph, folder)
+    scene = read(graph, folder).scene
+    assert [each.phrase for each in scene.references] == [each.phrase for each in whole.references]
+    assert caplog.messages == [
+        'node 7 (LumosXSubject): Attribute 2 has the phrase "scarf" but no image, so it is left out. Its image is not '
+        "connected, or the node that gives it is muted or bypassed."
+    ]
 
 
 def test_strengths_masks_and_spans_are_those_of_the_nodes(folder):

@@ -1,0 +1,53 @@
+"""Warnings of a run, said where the artist looks: in the page, with the title of the node.
+
+web/notices.js shows them; they are logged as well, for runs without a page.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from comfy_api.latest import io
+from server import PromptServer
+
+from ..lumosx_core.errors import LumosXError
+
+EVENT = "lumosx.notice"
+HIDDEN = [io.Hidden.unique_id, io.Hidden.prompt]
+"""What a node's schema has to ask for (`hidden=HIDDEN`), so that its notices can name it."""
+
+
+def title_of(cls: type[io.ComfyNode]) -> str:
+    """The title of a running node in the graph; its display name where the prompt does not say."""
+    node = (cls.hidden.prompt or {}).get(cls.hidden.unique_id, {})
+    return node.get("_meta", {}).get("title") or _display_name(cls)
+
+
+def notice(cls: type[io.ComfyNode], text: str) -> None:
+    """Warn of something in a running node that does not stop it."""
+    title = title_of(cls)
+    logging.warning("%s: %s", title, text)
+    server = getattr(PromptServer, "instance", None)
+    if server is not None:  # none where a script runs nodes without one
+        server.send_sync(EVENT, {"node": cls.hidden.unique_id, "title": title, "text": text}, server.client_id)
+
+
+@contextmanager
+def named(cls: type[io.ComfyNode]) -> Iterator[None]:
+    """Begin a LumosXError with the node's title, where the artist gave it one of its own.
+
+    ComfyUI names the kind of node in the page, which does not say which of three subjects it is.
+    """
+    try:
+        yield
+    except LumosXError as error:
+        title = title_of(cls)
+        if title == _display_name(cls):
+            raise
+        raise LumosXError(f"{title}: {error}") from error
+
+
+def _display_name(cls: type[io.ComfyNode]) -> str:
+    return cls.define_schema().display_name  # GET_SCHEMA would store it in the class, which is locked while it runs

@@ -1,0 +1,111 @@
+// Warnings of a run: a toast when they come, and a list in a corner of the page as long as they hold.
+//
+// A node that ComfyUI takes from its cache does not warn again, so a warning stays until its node runs anew, is gone,
+// or the artist closes the list.
+
+import { api } from "../../scripts/api.js";
+import { app } from "../../scripts/app.js";
+
+const STYLE = new CSSStyleSheet();
+STYLE.replaceSync(`
+.lumosx-notices { position: fixed; left: 76px; bottom: 20px; z-index: 900; width: 380px; max-height: 40vh;
+    overflow: auto; box-sizing: border-box; padding: 8px 12px 10px; border-radius: 8px; border: 1px solid var(--border-color);
+    border-left: 4px solid #e69f00; background: var(--comfy-menu-bg); color: var(--input-text);
+    font: 13px/1.4 sans-serif; }
+.lumosx-notices header { display: flex; justify-content: space-between; align-items: center; font-weight: bold; }
+.lumosx-notices button { border: 0; background: none; color: inherit; font: inherit; cursor: pointer; padding: 2px 4px; }
+.lumosx-notices li button { font-weight: bold; text-decoration: underline; padding: 0; text-align: left; }
+.lumosx-notices ul { margin: 4px 0 0; padding: 0; list-style: none; }
+.lumosx-notices li { margin-top: 6px; overflow-wrap: anywhere; }
+.lumosx-notices p { margin: 0; user-select: text; }
+`);
+document.adoptedStyleSheets.push(STYLE);
+
+const TEXTS = {
+    en: { title: "LumosX: please check", close: "Close" },
+    zh: { title: "LumosX：请检查", close: "关闭" },
+    "zh-TW": { title: "LumosX：請檢查", close: "關閉" },
+};
+const TOAST = 12_000; // milliseconds
+
+// "source node" -> {source, node, title, texts}; node is an id as the server calls it: "7", or "3:7" in a subgraph.
+const notices = new Map();
+let panel = null;
+
+// source: who says it, "run" or a part of the page; each takes back its own alone.
+export function tell(source, node, title, text) {
+    const key = `${source} ${node}`;
+    const notice = notices.get(key) ?? { source, node, title, texts: [] };
+    if (notice.texts.includes(text)) return;
+    notice.texts.push(text);
+    notices.set(key, notice);
+    app.extensionManager.toast.add({ severity: "warn", summary: title, detail: text, life: TOAST });
+    draw();
+}
+
+export function forget(isOver) {
+    for (const [key, notice] of notices) if (isOver(notice)) notices.delete(key);
+    draw();
+}
+
+// The node, and the graph it is in.
+function find(id) {
+    let graph = app.rootGraph ?? app.graph;
+    const path = String(id).split(":");
+    for (const part of path.slice(0, -1)) graph = graph?.getNodeById(part)?.subgraph;
+    return { graph, node: graph?.getNodeById(path[path.length - 1]) };
+}
+
+function show(id) {
+    const { graph, node } = find(id);
+    if (!node) return;
+    if (app.canvas.graph !== graph) app.canvas.setGraph(graph);
+    app.canvas.centerOnNode(node);
+    app.canvas.selectNode(node);
+}
+
+function draw() {
+    panel?.remove();
+    panel = null;
+    if (!notices.size) return;
+    const words = TEXTS[app.extensionManager.setting.get("Comfy.Locale")] ?? TEXTS.en;
+    panel = element("section", "lumosx-notices");
+    panel.setAttribute("aria-label", words.title);
+    const header = panel.appendChild(element("header"));
+    header.append(words.title, button("✕", closeAll, words.close));
+    const list = panel.appendChild(element("ul"));
+    for (const { node, title, texts } of notices.values()) {
+        const item = list.appendChild(element("li"));
+        item.append(button(title, () => show(node)));
+        for (const text of texts) item.append(Object.assign(element("p"), { textContent: text }));
+    }
+    document.body.append(panel);
+}
+
+function closeAll() {
+    forget(() => true);
+}
+
+function button(text, action, label = text) {
+    const made = Object.assign(element("button"), { type: "button", textContent: text, onclick: action });
+    made.setAttribute("aria-label", label);
+    return made;
+}
+
+function element(tag, className = "") {
+    return Object.assign(document.createElement(tag), { className });
+}
+
+app.registerExtension({
+    name: "lumosx.Notices",
+    setup() {
+        api.addEventListener("lumosx.notice", ({ detail: { node, title, text } }) => tell("run", String(node), title, text));
+        // The detail is the id of the node that begins to run; null at the end.
+        api.addEventListener("executing", ({ detail }) => {
+            forget(({ source, node }) => source === "run" && node === String(detail));
+        });
+    },
+    afterConfigureGraph() {
+        forget(({ node }) => !find(node).node);
+    },
+});
