@@ -51,13 +51,17 @@ def first_cells(table: str) -> list[str]:
 
 
 def names_of_inputs(node: str) -> set[str]:
-    """The inputs of a node; of a growing list, itself and the name of its slots without the number."""
+    """The inputs of a node; of a row that grows ("subject_1" to "subject_20") the first. Lists that only prompts of
+    earlier versions use ("subjects", of "subject_1" ...) are not for the artist."""
     inputs = texts("en")[node].get("inputs", {})
-    names = set()
-    for key, text in inputs.items():
-        name = text["name"]
-        names.add(name if key == name else name.rpartition("_")[0])
-    return names
+    slots = {key for key, text in inputs.items() if key != text["name"]}
+    earlier = {key for key in inputs if any(slot == f"{key}_{inputs[slot]['name']}" for slot in slots)}
+
+    def first(name: str) -> str:
+        stem = name.rpartition("_")[0]
+        return f"{stem}_1" if f"{stem}_20" in inputs else name
+
+    return {first(name) for name in inputs if name not in slots | earlier}
 
 
 @cache
