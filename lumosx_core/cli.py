@@ -174,13 +174,15 @@ def _generate(options: argparse.Namespace) -> None:
 
 
 def _is_workflow(options: argparse.Namespace) -> bool:
-    if options.source.lower().endswith(".json") and not Path(options.source).is_dir():
+    from .workflow.file import SUFFIXES
+
+    if options.source.lower().endswith(SUFFIXES) and not Path(options.source).is_dir():
         return True
     for name in ("input", "node", "released_sampler"):
         if getattr(options, name):
             raise LumosXError(
                 f"--{name.replace('_', '-')} is for a workflow, but {options.source} is not one: its name does not end "
-                f"in .json. Leave the option out, or give a workflow."
+                f"in {', '.join(SUFFIXES)}. Leave the option out, or give a workflow."
             )
     return False
 
@@ -210,6 +212,8 @@ def _of_workflow(options: argparse.Namespace):
     folder = input_folder(options.source, options.input)
     changes = _changes(options)
     video = read_video(graph, folder, node_id=options.node, released=options.released_sampler, changes=changes)
+    for note in video.weights.notes:
+        print(note)
     files = video.weights.find(options.model, options.vae, options.text_encoder)
     return video.scene, video.prompt, video.settings, files
 

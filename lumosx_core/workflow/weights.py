@@ -18,7 +18,8 @@ from .values import Values
 _MODELS = {"LumosXLoadModel": "model_name", "UNETLoader": "unet_name"}
 _VAES = {"VAELoader": "vae_name", "LumosXLoadVAE": "vae_name"}
 _TEXT_ENCODERS = {"LumosXLoadTextEncoder": "text_encoder_name", "CLIPLoader": "clip_name"}
-_LORAS = {"LoraLoaderModelOnly", "LoraLoader"}
+_LORAS = {"LoraLoaderModelOnly": "strength_model", "LoraLoader": "strength_model"}
+_TEXT_LORAS = {"LoraLoader": "strength_clip"}
 _WATCHERS = {"LumosXRecordAttention"}  # they leave the model as it is
 APPLY = "LumosXApply"
 
@@ -29,12 +30,14 @@ class Weights:
 
     Args:
         applied: the LumosX Apply with the settings of the model's relational parts; None: they are the released ones.
+        notes: sentences about nodes that change nothing and are left out.
     """
 
     diffusion_model: str
     vae: str
     text_encoder: str
     applied: Node | None = None
+    notes: tuple[str, ...] = ()
 
     def find(
         self,
@@ -85,24 +88,26 @@ def read_weights(graph: Graph, values: Values, guided: Node, video: Node) -> Wei
     Raises:
         LumosXError: a loader, or a node behind it, that only ComfyUI can run.
     """
-    model, applied = _model(graph, values, guided)
+    notes: list[str] = []
+    model, applied = _model(graph, values, guided, notes)
+    text_encoder = _source(graph, video, "clip")
+    while text_encoder.type in _TEXT_LORAS:
+        _check_no_effect(values, text_encoder, _TEXT_LORAS[text_encoder.type], notes)
+        text_encoder = _source(graph, text_encoder, "clip")
     return Weights(
         model,
         _file(values, _source(graph, video, "vae"), _VAES, "vae", video),
-        _file(values, _source(graph, video, "clip"), _TEXT_ENCODERS, "clip", video),
+        _file(values, text_encoder, _TEXT_ENCODERS, "clip", video),
         applied,
+        tuple(dict.fromkeys(notes)),
     )
 
 
-def _model(graph: Graph, values: Values, guided: Node) -> tuple[str, Node | None]:
+def _model(graph: Graph, values: Values, guided: Node, notes: list[str]) -> tuple[str, Node | None]:
     node, applied = _source(graph, guided, "model"), None
     while node.type in (APPLY, *_WATCHERS, *_LORAS):
         if node.type in _LORAS:
-            raise LumosXError(
-                f"{node} adds the LoRA {values.text(node, 'lora_name')!r}, which only ComfyUI does on the way. Make it "
-                f"part of the model: lumosx lora merge MODEL LORA NEW.safetensors, choose that file in the loader, "
-                f"and bypass {node}."
-            )
+            _check_no_effect(values, node, _LORAS[node.type], notes)
         if node.type == APPLY and applied is None:  # of several the last one counts
             applied = node
         node = _source(graph, node, "model")
@@ -112,6 +117,17 @@ def _model(graph: Graph, values: Values, guided: Node) -> tuple[str, Node | None
             f"Apply behind it, or use LumosX Load Model."
         )
     return _file(values, node, _MODELS, "model", guided), applied
+
+
+def _check_no_effect(values: Values, node: Node, strength: str, notes: list[str]) -> None:
+    """Note a LoRA of strength 0, which ComfyUI leaves out, too; raise LumosXError for any other."""
+    name = values.text(node, "lora_name")
+    if values.number(node, strength, 1.0) != 0:
+        raise LumosXError(
+            f"{node} adds the LoRA {name!r}, which only ComfyUI does on the way. Make it part of the model: lumosx "
+            f"lora merge MODEL LORA NEW.safetensors, choose that file in the loader, and bypass {node}."
+        )
+    notes.append(f"The LoRA {name!r} of {node} has strength 0 and is left out.")
 
 
 def _file(values: Values, node: Node, loaders: Mapping[str, str], kind: str, of: Node) -> str:

@@ -1,0 +1,60 @@
+"""Values of a saved node's widgets, by the names of its inputs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+BESIDE_A_VALUE = ("fixed", "increment", "decrement", "randomize", "image")
+
+# Prompts whose comments and {choices} the page resolves when it sends them.
+_PROMPTS = {"LumosXSceneToVideo": ("positive_prompt", "negative_prompt"), "LumosXAutoScene": ("prompt",)}
+
+
+def widget_values(node: Mapping[str, Any], overrides: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """The values of a node's widgets by name, and why they are not all known, "" if they are.
+
+    Args:
+        overrides: values that are kept elsewhere, by the names of widgets.
+    """
+    written = node.get("widgets_values") or []
+    slots = [slot for slot in node.get("inputs") or [] if slot.get("widget")]
+    names = [slot["widget"]["name"] for slot in slots if slot.get("type") != "IMAGEUPLOAD"]  # that one is a button
+    values = dict(written) if isinstance(written, Mapping) else values_by_name(names, written)
+    if values is None:
+        reason = f"it has {len(written)} values, but names {len(names)} inputs for them ({', '.join(names) or 'none'})"
+        return {}, reason
+    values |= overrides
+    for name in _PROMPTS.get(node["type"], ()):
+        if name not in values:
+            return values, f"it has no {name}"
+        resolved = resolved_prompt(str(values[name]))
+        if resolved is None:
+            prompt = values.pop(name)
+            return values, f"{name} has choices in braces, of which the page takes one at random each time: {prompt!r}"
+        values[name] = resolved
+    return values, ""
+
+
+def prompt_names(kind: str) -> tuple[str, ...]:
+    """Which inputs of a node type are prompts, in which the page resolves comments and choices."""
+    return _PROMPTS.get(kind, ())
+
+
+def values_by_name(names: list[str], written: list) -> dict[str, Any] | None:
+    """The values that stand in the order of the names; None if it is not clear which is whose."""
+    values, left = {}, list(written)
+    for done, name in enumerate(names, 1):
+        if not left:
+            return None
+        values[name] = left.pop(0)
+        if len(left) > len(names) - done and left[0] in BESIDE_A_VALUE:
+            left.pop(0)
+    return None if left else values
+
+
+def resolved_prompt(text: str) -> str | None:
+    """A prompt without comments and escapes, as the page sends it; None if it has random choices."""
+    text = re.sub(r"/\*.*?\*/|//[^\n]*", "", text, flags=re.DOTALL)
+    return None if re.search(r"(?<!\\)\{", text) else re.sub(r"\\([{}|])", r"\1", text)
