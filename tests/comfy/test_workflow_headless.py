@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from comfy_server import ROOT
 from graphs import PROMPT, custom_sampled, frames, latents, node, relative, saved, scene_graph
 from PIL import Image
 from workflow_graphs import PICTURE_FILES, write_picture
@@ -14,9 +15,11 @@ from workflow_graphs import PICTURE_FILES, write_picture
 from lumosx_core.cli import main
 from lumosx_core.pipeline import LumosXPipeline
 from lumosx_core.vae import WanVae
+from lumosx_core.workflow.file import read_workflow
 from lumosx_core.workflow.graph import Graph
 from lumosx_core.workflow.pictures import Pictures
 from lumosx_core.workflow.run import read_video
+from lumosx_core.workflow.ui_format import api_prompt
 from lumosx_core.workflow.values import Values
 
 
@@ -98,6 +101,35 @@ def test_the_command_writes_the_video_that_comfyui_saves(server, pictures, tiny_
     assert found.shape == shown.shape
     # What the file loses by compression is small against what another video would differ by.
     assert np.abs(found.astype(int) - shown).mean() < 4
+
+
+def test_a_scene_in_a_subgraph_gives_the_latents_of_comfyui(server, pictures, tiny_models, tmp_path):
+    """A file that a page saved, with the sampler in a subgraph; and the video of it carries the workflow along."""
+    shared = json.loads((ROOT / "tests/core/workflow/saved/promoted seed, 1.58.1.json").read_text(encoding="utf-8"))
+    graph, unreadable = api_prompt(shared["workflow"])
+    assert graph == shared["output"] and not unreadable
+    [sampler] = [id for id, each in graph.items() if each["class_type"] == "SamplerCustomAdvanced"]
+    assert ":" in sampler
+    graph |= saved({"vae": graph["7"]}, sampler)
+    outputs = server.run(graph)
+    found = headless(graph, server, tiny_models)
+    assert relative(found, latents(server, outputs)) < 1e-3
+    graph[next(id for id, each in graph.items() if each["class_type"] == "RandomNoise")]["inputs"]["noise_seed"] += 1
+    assert relative(headless(graph, server, tiny_models), found) > 0.1
+
+    [video] = server.saved(outputs, "save")
+    assert read_workflow(video).node(sampler).type == "SamplerCustomAdvanced"
+    command = [
+        "generate",
+        video,
+        "--out",
+        tmp_path / "again.mp4",
+        "--device",
+        "cpu",
+        "--input",
+        server.directory / "input",
+    ]
+    assert main([str(each) for each in command]) == 0
 
 
 SCRIPT = """

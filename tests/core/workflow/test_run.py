@@ -151,6 +151,31 @@ def test_the_settings_of_apply_are_those_of_the_network(folder, mcam, ratio):
     assert (settings.mcam_ratio, settings.r2pe, settings.csam) == (ratio, False, False)
 
 
+@pytest.mark.parametrize("kind", ["LoraLoaderModelOnly", "LoraLoader"])
+def test_a_lora_of_strength_0_is_left_out_with_a_line(folder, kind):
+    graph = workflow(
+        n24=node("CFGGuider", model=["50", 0], positive=["10", 0], negative=["10", 1], cfg=4.5),
+        n50=node(kind, model=["20", 0], clip=["21", 0], lora_name="hat.safetensors", strength_model=0, strength_clip=0),
+    )
+    if kind == "LoraLoader":
+        graph["10"]["inputs"]["clip"] = ["50", 1]
+    weights = read(graph, folder).weights
+    assert weights.diffusion_model == "lumosx-tiny.safetensors"
+    assert weights.notes == (f"The LoRA 'hat.safetensors' of node 50 ({kind}) has strength 0 and is left out.",)
+    graph["50"]["inputs"]["strength_model"] = -0.1
+    with pytest.raises(LumosXError, match="adds the LoRA 'hat.safetensors'"):
+        read(graph, folder)
+
+
+def test_a_lora_of_the_text_encoder_alone_counts(folder):
+    graph = workflow(
+        n50=node("LoraLoader", clip=["21", 0], lora_name="hat.safetensors", strength_model=0, strength_clip=0.5)
+    )
+    graph["10"]["inputs"]["clip"] = ["50", 1]
+    with pytest.raises(LumosXError, match=r"node 50 \(LoraLoader\) adds the LoRA 'hat.safetensors'"):
+        read(graph, folder)
+
+
 def test_a_stock_sampler_is_run_only_if_the_released_one_is_asked_for(folder):
     graph = workflow(n27=None, n40=k_sampler())
     with pytest.raises(LumosXError, match=r"node 40 \(KSampler\) uses the solver 'euler'.*--released-sampler"):
