@@ -247,3 +247,21 @@ def damage(workflow: dict, dice: random.Random, odd: list) -> None:
         else:
             place[key] = copy.deepcopy(dice.choice(odd))
         return
+
+
+def proxied(inner, value):
+    """A subgraph 2 whose node keeps the value of a widget of its inner node, as front ends between 1.35 and 1.58 may."""
+    inner["inputs"] = [{"name": "w", "type": "INT", "link": None, "widget": {"name": "w"}}]
+    instance = node(2, "s", [value]) | {"properties": {"proxyWidgets": [["5", "w"]]}}
+    return page(instance, subgraphs=[definition("s", inner), definition("t")])
+
+
+@pytest.mark.parametrize(("value", "expected"), [(7, 7), (None, 3)])
+def test_a_value_that_the_instance_keeps_for_an_inner_widget_counts(value, expected):
+    prompt, unreadable = api_prompt(proxied(node(5, "Work", [3]), value))
+    assert prompt["2:5"]["inputs"] == {"w": expected} and not unreadable
+
+
+def test_a_value_that_the_instance_keeps_for_a_subgraph_inside_is_refused():
+    with pytest.raises(LumosXError, match="Node 2 .* keeps the value of 'w' of another subgraph inside it"):
+        api_prompt(proxied(node(5, "t", [3]), 7))
