@@ -250,7 +250,7 @@ def damage(workflow: dict, dice: random.Random, odd: list) -> None:
 
 
 def proxied(inner, value):
-    """A subgraph 2 whose node keeps the value of a widget of its inner node, as front ends between 1.35 and 1.58 may."""
+    """A subgraph 2 whose node keeps the value of a widget of its inner node, as front ends after 1.35 may."""
     inner["inputs"] = [{"name": "w", "type": "INT", "link": None, "widget": {"name": "w"}}]
     instance = node(2, "s", [value]) | {"properties": {"proxyWidgets": [["5", "w"]]}}
     return page(instance, subgraphs=[definition("s", inner), definition("t")])
