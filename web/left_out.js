@@ -1,57 +1,89 @@
-// Says at Run which people and garments are left out because their node is muted or bypassed.
+// Says at Run which people and images do not reach their node because something before it is muted or bypassed.
 //
-// The page does not send a muted node, nor the link to it, so the server cannot know that somebody is missing.
+// The page does not send a muted node, nor the links to it, so the server cannot know that somebody is missing. Of a
+// bypassed node it sends the first input of the same type in its place: of a scene the first person alone, of a person
+// the further attributes alone.
 
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { forget, tell } from "./notices.js";
 
-const MUTED = 2;
 const BYPASSED = 4;
 const READERS = new Set(["LumosXScene", "LumosXSubject", "LumosXSceneToVideo", "LumosXPreviewScene", "LumosXAutoScene"]);
 const SOURCE = "left out";
 const SCENE = "LUMOSX_SCENE";
+const WATCHED = new Set([SCENE, "IMAGE", "MASK"]);
 const TEXTS = {
-    en: (slot, title, how) => `${slot} is left out: ${title} is ${how === MUTED ? "muted" : "bypassed"}.`,
-    zh: (slot, title, how) => `${slot} 未被使用：“${title}”已被${how === MUTED ? "静音" : "绕过"}。`,
-    "zh-TW": (slot, title, how) => `${slot} 未被使用：「${title}」已被${how === MUTED ? "靜音" : "略過"}。`,
+    en: {
+        absent: (slot, title) => `${slot} is left out: ${title}, or a node before it, is muted or bypassed.`,
+        replaced: (slot, title) =>
+            `${title} is bypassed, so ${slot} gets only what is connected to the first scene input of ${title}. Mute ` +
+            `it (Ctrl+M) to leave it out as a whole.`,
+    },
+    zh: {
+        absent: (slot, title) => `${slot} 未被使用：“${title}”或其上游节点已被静音或绕过。`,
+        replaced: (slot, title) =>
+            `“${title}”已被绕过，因此 ${slot} 只得到“${title}”第一个场景输入所连接的内容。若要整体略去，请改用静音（Ctrl+M）。`,
+    },
+    "zh-TW": {
+        absent: (slot, title) => `${slot} 未被使用：「${title}」或其上游節點已被靜音或略過。`,
+        replaced: (slot, title) =>
+            `「${title}」已被略過，因此 ${slot} 只得到「${title}」第一個場景輸入所連接的內容。若要整體略去，請改用靜音（Ctrl+M）。`,
+    },
 };
 
-function* nodesIn(graph, path = "") {
+// Each node with its id as the server calls it, and the way to it through subgraphs.
+function* nodesIn(graph, path = "", within = []) {
     for (const node of graph.nodes) {
-        yield [`${path}${node.id}`, node];
-        if (node.subgraph && node.mode !== MUTED && node.mode !== BYPASSED) {
-            yield* nodesIn(node.subgraph, `${path}${node.id}:`);
-        }
+        yield [`${path}${node.id}`, node, within];
+        if (node.subgraph) yield* nodesIn(node.subgraph, `${path}${node.id}:`, [...within, node]);
     }
 }
 
-function leftOut(node) {
-    const found = [];
-    node.inputs.forEach((input, place) => {
-        if (input.type !== SCENE && input.type !== "IMAGE") return;
-        // What has a phrase without an image is said by the run itself.
-        if (node.widgets?.find((widget) => widget.name === `${input.name}_phrase`)?.value?.trim()) return;
-        const source = node.getInputNode(place);
-        if (source && (source.mode === MUTED || source.mode === BYPASSED)) found.push([input, source]);
-    });
-    return found;
+// The node that a slot is connected to; where the link comes from outside a subgraph, the node there. `node.inputs` of a
+// subgraph's node, and the slots of what its inside calls its input, have the same order.
+function sourceOf(node, place, within) {
+    const link = node.getInputLink?.(place) ?? node.graph.links.get(node.inputs[place].link);
+    if (!link) return null;
+    const source = node.graph.getNodeById(link.origin_id);
+    if (source || !within.length) return source;
+    return sourceOf(within[within.length - 1], link.origin_slot, within.slice(0, -1));
 }
 
-function look() {
+function look(sent) {
     forget(({ source }) => source === SOURCE);
     const say = TEXTS[app.extensionManager.setting.get("Comfy.Locale")] ?? TEXTS.en;
-    for (const [id, node] of nodesIn(app.rootGraph ?? app.graph)) {
-        if (!READERS.has(node.comfyClass) || node.mode === MUTED || node.mode === BYPASSED) continue;
-        for (const [input, source] of leftOut(node)) {
-            tell(SOURCE, id, node.title, say(input.localized_name ?? input.name, source.title, source.mode));
-        }
+    for (const [id, node, within] of nodesIn(app.rootGraph ?? app.graph)) {
+        if (!READERS.has(node.comfyClass) || !sent[id]) continue;
+        node.inputs.forEach((input, place) => {
+            if (!WATCHED.has(input.type)) return;
+            const source = sourceOf(node, place, within);
+            if (!source) return;
+            const slot = input.localized_name ?? input.name;
+            // What has a phrase without an image is said by the run itself.
+            const phrase = sent[id].inputs[`${input.name}_phrase`];
+            const saidByRun = typeof phrase === "string" && phrase.trim();
+            if (sent[id].inputs[input.name] === undefined) {
+                if (!saidByRun) tell(SOURCE, id, node.title, say.absent(slot, source.title));
+            } else if (source.mode === BYPASSED && input.type === SCENE) {
+                tell(SOURCE, id, node.title, say.replaced(slot, source.title));
+            }
+        });
     }
 }
 
 app.registerExtension({
     name: "lumosx.LeftOut",
     setup() {
-        api.addEventListener("execution_start", look);
+        const { queuePrompt } = api;
+        api.queuePrompt = async function (number, prompt) {
+            const answer = await queuePrompt.apply(this, arguments);
+            try {
+                look(prompt.output);
+            } catch (error) {
+                console.error("LumosX could not look for what is left out:", error); // the run itself goes on
+            }
+            return answer;
+        };
     },
 });

@@ -47,16 +47,53 @@ def test_a_muted_photo_is_named_with_its_person_until_it_is_back(desk, scene, mo
     desk.page.locator(".lumosx-notices").wait_for(state="detached")
 
 
-@pytest.mark.parametrize(("mode", "how"), [(MUTED, "muted"), (BYPASSED, "bypassed")])
-def test_a_muted_person_is_named(desk, scene, mode, how):
+@pytest.mark.parametrize("mode", [MUTED, BYPASSED])
+def test_a_muted_person_is_named(desk, scene, mode):
     set_mode(desk, scene["Ben"], mode)
     for _ in range(2):  # the second time ComfyUI takes everything from its cache
         desk.run()
         desk.page.locator(".lumosx-notices").wait_for()
-        assert f"subject_2 is left out: Ben is {how}." in said(desk)
+        assert "subject_2 is left out: Ben, or a node before it, is muted or bypassed." in said(desk)
     set_mode(desk, scene["Ben"], 0)
     desk.run()
     desk.page.locator(".lumosx-notices").wait_for(state="detached")
+
+
+def test_a_bypassed_person_whose_attributes_take_the_place_is_named(desk, scene):
+    desk.connect(scene["Anna"], 0, scene["Ben"], "more_attributes_1")
+    set_mode(desk, scene["Ben"], BYPASSED)
+    desk.run()
+    desk.page.locator(".lumosx-notices").wait_for()
+    assert "Ben is bypassed, so subject_2 gets only what is connected to the first scene input of Ben." in said(desk)
+
+
+def test_a_muted_mask_is_named(desk, scene):
+    mask = desk.add("SolidMask", 0, 1200)
+    desk.connect(mask, 0, scene["Ben"], "face_mask")
+    set_mode(desk, mask, MUTED)
+    desk.run()
+    desk.page.locator(".lumosx-notices").wait_for()
+    assert "face_mask is left out: " in said(desk) and "or a node before it, is muted or bypassed." in said(desk)
+
+
+def test_a_person_muted_within_a_subgraph_is_named(desk, scene):
+    desk.page.evaluate(
+        """ids => {
+            for (const id of ids) app.canvas.select(app.graph.getNodeById(id))
+            app.graph.convertToSubgraph(new Set(ids.map(id => app.graph.getNodeById(id))))
+        }""",
+        [scene["scene"], scene["Ben"]],
+    )
+    desk.page.evaluate(
+        """mode => {
+            const around = app.graph.nodes.find(node => node.isSubgraphNode?.())
+            around.subgraph.nodes.find(node => node.title === "Ben").mode = mode
+        }""",
+        MUTED,
+    )
+    desk.run()
+    desk.page.locator(".lumosx-notices").wait_for()
+    assert "subject_2 is left out: Ben, or a node before it, is muted or bypassed." in said(desk)
 
 
 def test_a_notice_leads_to_its_node_and_can_be_closed(desk, scene):
