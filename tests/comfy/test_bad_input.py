@@ -441,8 +441,8 @@ def test_apply_on_another_model(refused, put, image_to_video):
 
 
 def test_files_that_are_not_in_the_folder(refused):
-    refused(load_model("absent.safetensors"), "absent.safetensors", TINY)
-    refused(load_text("absent.safetensors"), "absent.safetensors", "lumosx-tiny-umt5.safetensors")
+    refused(load_model("absent.safetensors"), "absent.safetensors", "python", "-m lumosx_core download")
+    refused(load_text("absent.safetensors"), "absent.safetensors", "models/text_encoders", "-m lumosx_core download")
 
 
 # Text encoder and VAE

@@ -94,19 +94,34 @@ def interrupted(listener, graph: dict, name: str, at: float) -> list[Message]:
     return listener.until_end(run)
 
 
+UNTHROTTLED = "0.8.0"  # later hosts leave out what a bar shows within a tenth of a second
+
+
+def is_shown(bar: list, expected: list) -> bool:
+    """Whether a bar went through the expected values, of which later hosts leave some out."""
+    left = iter(expected)
+    return bar[:1] == expected[:1] and bar[-1:] == expected[-1:] and all(value in left for value in bar)
+
+
 def test_each_step_of_sampling_is_shown(run):
     assert progress_of(run.heard, "sampler") == [(step, STEPS) for step in range(1, STEPS + 1)]
 
 
 def test_each_picture_of_a_scene_is_shown_as_it_is_encoded(run):
-    assert progress_of(run.heard, "video") == [(done, PICTURES) for done in range(1, PICTURES + 1)]
+    assert is_shown(progress_of(run.heard, "video"), [(done, PICTURES) for done in range(1, PICTURES + 1)])
 
 
-def test_loading_finding_and_each_cut_out_of_a_segmentation_are_shown(listener, finders):
+def test_loading_finding_and_each_cut_out_of_a_segmentation_are_shown(comfyui, listener, finders):
     heard, _ = finished(listener, segment_graph(finders))
     values, most = zip(*progress_of(heard, "segment"), strict=True)
     assert set(most) == {3}
-    assert values == pytest.approx((0, 0.5, 1, 2, 2 + 1 / 3, 2 + 2 / 3))
+    every = [0, 0.5, 1, 2, 2.333, 2.667]
+    shown = [round(value, 3) for value in values]
+    if comfyui.version == UNTHROTTLED:
+        assert shown == every
+    else:
+        left = iter(every)
+        assert shown[0] == 0 and len(shown) >= 3 and all(value in left for value in shown)
 
 
 def test_previews_show_the_video_and_not_its_references(run, server, run_in_comfyui, tmp_path):
@@ -155,9 +170,10 @@ def test_interrupt_stops_the_encoding_of_a_scene_within_a_picture_and_leaves_not
     assert latents(listener.server, outputs).equal(latents(listener.server, run.outputs))
 
 
-def test_interrupt_stops_a_segmentation_before_the_next_network(listener, finders):
+def test_interrupt_stops_a_segmentation_before_the_next_network(comfyui, listener, finders):
     _, first = finished(listener, segment_graph(finders))
-    after = interrupted(listener, segment_graph(finders), "segment", at=1)
+    at = 1 if comfyui.version == UNTHROTTLED else 0
+    after = interrupted(listener, segment_graph(finders), "segment", at=at)
     assert after[-1].kind == "execution_interrupted" and after[-1].data["node_id"] == "segment"
     assert len(progress_of(after, "segment")) <= 1
     _, again = finished(listener, segment_graph(finders))
