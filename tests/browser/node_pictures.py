@@ -77,8 +77,8 @@ PICTURES: dict[str, Graph] = {
             "node": Node("LumosXScene", (0, 0), {"background_phrase": "cozy room"}),
         },
         (
-            ("man", 0, "node", "subjects.subject_1"),
-            ("woman", 0, "node", "subjects.subject_2"),
+            ("man", 0, "node", "subject_1"),
+            ("woman", 0, "node", "subject_2"),
             ("place", 0, "node", "background"),
         ),
     ),

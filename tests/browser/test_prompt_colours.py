@@ -20,7 +20,7 @@ def scene(shared_desk):
 def build(desk):
     desk.clear()
     for number, kind in enumerate(NODES, 1):
-        assert desk.add(kind, 420 * (number - VIDEO), 300 * (number == SECOND)) == number
+        assert int(desk.add(kind, 420 * (number - VIDEO), 300 * (number == SECOND))) == number
     for node, slot, phrase in (
         (FIRST, "face", "man"),
         (FIRST, "attribute_1", "denim jacket"),
@@ -30,8 +30,8 @@ def build(desk):
     ):
         desk.connect(PICTURE, 0, node, slot)
         desk.set_widget(node, f"{slot}_phrase", phrase)
-    desk.connect(FIRST, 0, SCENE, "subjects.subject_1")
-    desk.connect(SECOND, 0, SCENE, "subjects.subject_2")
+    desk.connect(FIRST, 0, SCENE, "subject_1")
+    desk.connect(SECOND, 0, SCENE, "subject_2")
     desk.connect(SCENE, 0, VIDEO, "scene")
     desk.look_at(VIDEO, zoom=1.5)
 
