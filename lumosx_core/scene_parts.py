@@ -40,8 +40,8 @@ def subject_scene(inputs: Mapping[str, Any], further: Iterable[Scene] = (), *, s
         inputs: `face` and `attribute_1` ... are pictures (N, H, W, 3 or 4), with _phrase, _mask and _strength; and
             `strength`, `start_percent`, `end_percent`. Any of them may be absent.
         further: scenes of nothing but attributes, which belong to this person, too.
-        say: hears of each slot with a phrase or a mask but no image, and of a subject without any image: they are left
-            out, as where the artist mutes the node of a garment or of a face.
+        say: called with a sentence for each slot that has a phrase or a mask but no image, and for a subject without
+            any image. They are left out, as when the artist mutes the node of a garment or a face.
 
     Returns: an empty scene for a subject without any image.
 

@@ -60,7 +60,7 @@ class SceneReader(ABC):
 
     @abstractmethod
     def say(self, node: Node, text: str) -> None:
-        """Hear of something that is left out."""
+        """Report something that is left out."""
 
     def number(self, node: Node, name: str, default: float) -> float:
         """A strength, or a share of the schedule."""
