@@ -24,6 +24,11 @@ class Mistake:
     phrase: str
     meant: str | None = None
 
+    @property
+    def message(self) -> str:
+        """All that is to be said about this phrase alone."""
+        return self.statement + self.suggestion(named=False)
+
     def suggestion(self, *, named: bool) -> str:
         """The question at the end of the message, or nothing.
 

@@ -157,11 +157,16 @@ def phrase_mistake(phrase: str, label: str, prompt: str) -> str | None:
     Args:
         label: whose phrase it is, for the message: "object 1", "attribute 2 of person 1".
     """
+    mistake = mistake_in_text(phrase, label, prompt)
+    return None if mistake is None else mistake.message
+
+
+def mistake_in_text(phrase: str, label: str, prompt: str) -> Mistake | None:
+    """The same with what the phrase was probably meant to be."""
     prompt, phrase = clean_prompt(prompt), clean_prompt(phrase)
     if not phrase or words_meant(phrase, prompt):
         return None
-    mistake = mistake_of(phrase, label, prompt, lambda words: len(find_phrase(words, prompt)), cut=False)
-    return mistake.statement + mistake.suggestion(named=False)
+    return mistake_of(phrase, label, prompt, lambda words: len(find_phrase(words, prompt)), cut=False)
 
 
 # What the preview shows

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 import torch
 
 from .errors import LumosXError
-from .phrases import PromptSpan, clean_prompt, owner_of, phrase_mistake, words_meant
+from .phrase_messages import Mistake
+from .phrases import PromptSpan, clean_prompt, mistake_in_text, owner_of, words_meant
 from .prompt_readings import Reading, readings
 from .scene import Reference, Scene
+from .scene_warnings import scene_warnings
 
 MOST_LETTERS = 20_000  # the network reads 512 tokens, some 2,500 letters
 
@@ -21,19 +23,26 @@ class MissingPhrase:
     Args:
         group: whose it is, an index into `scene.layout.groups`.
         message: what is wrong, as sentences.
+        meant: words of the prompt that it was probably meant to be.
     """
 
     phrase: str
     group: int
     message: str
+    meant: str | None = None
 
 
 @dataclass(frozen=True)
 class MarkedPrompt:
-    """A prompt letter by letter as it was typed, divided where the groups change, and the phrases that it lacks."""
+    """A prompt letter by letter as it was typed, divided where the groups change, and the phrases that it lacks.
+
+    Args:
+        warnings: of `scene_warnings`, but for those about images.
+    """
 
     spans: tuple[PromptSpan, ...]
     missing: tuple[MissingPhrase, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def mark_prompt(typed: str, scene: Scene, *, dynamic: bool = False) -> MarkedPrompt:
@@ -64,10 +73,12 @@ def mark_prompt(typed: str, scene: Scene, *, dynamic: bool = False) -> MarkedPro
             phrase = clean_prompt(reference.phrase)
             for reading in texts:
                 _own(owners, group, phrase, reading)
-            message = _mistake(phrase, label, texts)
-            if message is not None:
-                missing.setdefault((group, phrase), MissingPhrase(phrase, group, message))
-    return MarkedPrompt(tuple(_spans(typed, owners)), tuple(missing.values()))
+            mistake = _mistake(phrase, label, texts)
+            if mistake is not None:
+                missing.setdefault((group, phrase), MissingPhrase(phrase, group, mistake.message, mistake.meant))
+    # A scene without images is one that is not connected yet. Of several draws the first: they differ in little else.
+    warnings = scene_warnings(phrases_only(scene), texts[0].text) if labelled else []
+    return MarkedPrompt(tuple(_spans(typed, owners)), tuple(missing.values()), tuple(warnings))
 
 
 def phrases_only(scene: Scene) -> Scene:
@@ -92,13 +103,14 @@ def _own(owners: list[set[int]], group: int, phrase: str, reading: Reading) -> N
                     owners[typed].add(group)
 
 
-def _mistake(phrase: str, label: str, texts: list[Reading]) -> str | None:
-    found = [phrase_mistake(phrase, label, reading.text) for reading in texts]
-    mistakes = [message for message in found if message is not None]
+def _mistake(phrase: str, label: str, texts: list[Reading]) -> Mistake | None:
+    found = [mistake_in_text(phrase, label, reading.text) for reading in texts]
+    mistakes = [mistake for mistake in found if mistake is not None]
     if mistakes and len(mistakes) < len(found):
-        return (
+        return Mistake(
             f'Phrase "{phrase}" of {owner_of(label)} occurs only with some of the choices in {{...|...}}, and a run '
-            f"that draws another one fails. Write it in all of them, or outside."
+            f"that draws another one fails. Write it in all of them, or outside.",
+            phrase,
         )
     return mistakes[0] if mistakes else None
 

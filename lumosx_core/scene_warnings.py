@@ -15,6 +15,10 @@ from .phrase_search import find_phrase
 from .phrases import clean_prompt, owner_of, split_number, words_meant
 from .scene import Reference, Scene
 
+EMPTY_PROMPT = (
+    "The prompt is empty, so the reference images are bound to no words. Write what happens in the video, with the phrase "
+    "of each image in it."
+)
 SMALLEST_FACE = 0.05  # of the image's area; in a whole-body photo the face has 1 to 3 %
 _TALLEST_FACE = (
     2.2  # height / width of the figure; face crops, long hair included, stay below 1.8, standing people reach 2.5
@@ -42,10 +46,7 @@ def scene_warnings(scene: Scene, prompt: str | None = "", *, faces: FaceFinder |
     if prompt is not None:
         prompt = clean_prompt(prompt)
         if not prompt:
-            warnings.append(
-                "The prompt is empty, so the reference images are bound to no words. Write what happens in the video, "
-                "with the phrase of each image in it."
-            )
+            warnings.append(EMPTY_PROMPT)
     warnings += _without_phrases(scene)
     warnings += _shared_words(scene, prompt or "")
     warnings += _whole_bodies(scene, faces)

@@ -10,8 +10,9 @@ from ..lumosx_core.contact_sheet import draw_contact_sheet
 from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.phrases import clean_prompt, match_phrases_in_text, phrase_mask, prompt_spans
 from ..lumosx_core.scene import Scene
-from ..lumosx_core.scene_warnings import scene_warnings
+from ..lumosx_core.scene_warnings import EMPTY_PROMPT, scene_warnings
 from .clip_bridge import PromptTokenizer
+from .notices import HIDDEN, named, notice
 from .photograph_models import face_finder_if_present
 from .scene import SceneType
 from .schema import found_by
@@ -43,27 +44,33 @@ class LumosXPreviewScene(io.ComfyNode):
             ],
             outputs=[io.Image.Output(display_name="contact_sheet", tooltip="The picture that the node shows.")],
             is_output_node=True,
+            hidden=HIDDEN,
         )
 
     @classmethod
     def execute(cls, scene, prompt, clip=None) -> io.NodeOutput:
-        scene.check()
-        prompt = clean_prompt(prompt)
-        if not prompt:
-            spans = []
-        elif clip is None:
-            spans = match_phrases_in_text(prompt, scene)
-        else:
-            tokenizer = PromptTokenizer(clip)
-            ids = tokenizer.ids(clip.tokenize(prompt))
-            mask = phrase_mask(ids, scene, tokenizer.phrase_ids, pieces=tokenizer.pieces, prompt=prompt)
-            spans = prompt_spans(list(zip(ids, tokenizer.pieces(ids), strict=True)), scene, mask)
-        sheet = np.asarray(draw_contact_sheet(scene, spans, _warnings(scene, prompt)), dtype=np.float32) / 255
+        with named(cls):
+            scene.check()
+            prompt = clean_prompt(prompt)
+            if not prompt:
+                spans = []
+            elif clip is None:
+                spans = match_phrases_in_text(prompt, scene)
+            else:
+                tokenizer = PromptTokenizer(clip)
+                ids = tokenizer.ids(clip.tokenize(prompt))
+                mask = phrase_mask(ids, scene, tokenizer.phrase_ids, pieces=tokenizer.pieces, prompt=prompt)
+                spans = prompt_spans(list(zip(ids, tokenizer.pieces(ids), strict=True)), scene, mask)
+            warnings = _warnings(scene, prompt or None)
+        for warning in warnings:
+            notice(cls, warning)
+        on_sheet = warnings if prompt else [EMPTY_PROMPT, *warnings]  # a look without a prompt is nothing to warn of
+        sheet = np.asarray(draw_contact_sheet(scene, spans, on_sheet), dtype=np.float32) / 255
         image = torch.from_numpy(sheet)[None]
         return io.NodeOutput(image, ui=ui.PreviewImage(image, cls=cls))
 
 
-def _warnings(scene: Scene, prompt: str) -> list[str]:
+def _warnings(scene: Scene, prompt: str | None) -> list[str]:
     try:
         return scene_warnings(scene, prompt, faces=face_finder_if_present())
     except LumosXError as error:  # a preview does not need the detector

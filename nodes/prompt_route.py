@@ -51,8 +51,8 @@ def answer(body: bytes) -> dict[str, Any]:
         body: JSON: "prompt", the nodes of the workflow that the scene comes from, as they go to /prompt; "node", the
             id of the node with the prompt; "text", the prompt as it is typed; "dynamic", whether {a|b} is drawn in it.
 
-    Returns: "spans", each with its text and the colours of its groups, and "missing", each with phrase, colour and
-        message.
+    Returns: "spans", each with its text and the colours of its groups; "missing", each with phrase, colour, message,
+        and "meant", what it was probably meant to be, or null; "warnings", as sentences.
 
     Raises:
         LumosXError: it is another question, or one about a node that is not there.
@@ -76,9 +76,15 @@ def answer(body: bytes) -> dict[str, Any]:
             for span in marked.spans
         ],
         "missing": [
-            {"phrase": each.phrase, "colour": group_colour(scene, each.group), "message": each.message}
+            {
+                "phrase": each.phrase,
+                "colour": group_colour(scene, each.group),
+                "message": each.message,
+                "meant": each.meant,
+            }
             for each in marked.missing
         ],
+        "warnings": list(marked.warnings),
     }
 
 

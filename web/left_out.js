@@ -6,6 +6,7 @@
 
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
+import { nodesIn } from "./graph_nodes.js";
 import { forget, tell } from "./notices.js";
 
 const BYPASSED = 4;
@@ -32,18 +33,10 @@ const TEXTS = {
     },
 };
 
-// Each node with its id as the server calls it, and the way to it through subgraphs.
-function* nodesIn(graph, path = "", within = []) {
-    for (const node of graph.nodes) {
-        yield [`${path}${node.id}`, node, within];
-        if (node.subgraph) yield* nodesIn(node.subgraph, `${path}${node.id}:`, [...within, node]);
-    }
-}
-
 // The node that a slot is connected to; where the link comes from outside a subgraph, the node there. `node.inputs` of a
 // subgraph's node, and the slots of what its inside calls its input, have the same order.
 function sourceOf(node, place, within) {
-    const link = node.getInputLink?.(place) ?? node.graph.links.get(node.inputs[place].link);
+    const link = node.getInputLink(place);
     if (!link) return null;
     const source = node.graph.getNodeById(link.origin_id);
     if (source || !within.length) return source;

@@ -37,9 +37,10 @@ export function tell(source, node, title, text) {
     const key = `${source} ${node}`;
     const notice = notices.get(key) ?? { source, node, title, texts: [] };
     if (notice.texts.includes(text)) return;
+    const said = [...notices.values()].some(({ texts }) => texts.includes(text)); // of the preview and of the video
     notice.texts.push(text);
     notices.set(key, notice);
-    app.extensionManager.toast.add({ severity: "warn", summary: title, detail: text, life: TOAST });
+    if (!said) app.extensionManager.toast.add({ severity: "warn", summary: title, detail: text, life: TOAST });
     draw();
 }
 

@@ -5,14 +5,15 @@
 
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
+import { nodesIn } from "./graph_nodes.js";
+import { boxOf, watchBoxes, watchTheme } from "./prompt_boxes.js";
 import { PromptMirror } from "./prompt_mirror.js";
 
 const PROMPTS = { LumosXSceneToVideo: "positive_prompt", LumosXPreviewScene: "prompt" };
 const NEEDS_NO_PROMPT = new Set(["LumosXPreviewScene"]); // an empty prompt lacks nothing there
 const PAUSE = 300; // milliseconds without a change before the server is asked
-const NOT_IN_THE_PROMPT = { en: "Not in the prompt:", zh: "提示词中没有：", "zh-TW": "提示詞中沒有：" };
 
-const prompts = new Set(); // {node, widget, mirror, asked}
+const prompts = new Set(); // {node, widget, mirror, asked, answer}; no mirror while the page shows no box
 let timer;
 
 function lookSoon() {
@@ -20,15 +21,35 @@ function lookSoon() {
     timer = setTimeout(look, PAUSE);
 }
 
+// Have a mirror behind each box that the page shows.
+function follow() {
+    const boxes = [...prompts].map((prompt) => [prompt, boxOf(prompt.node, prompt.widget)]);
+    // First all that are gone: one box may now show the prompt of another node.
+    for (const [prompt, box] of boxes) if (prompt.mirror?.textarea !== box) leave(prompt);
+    for (const [prompt, box] of boxes) {
+        if (!box || prompt.mirror) continue;
+        prompt.mirror = new PromptMirror(box, lookSoon);
+        if (prompt.answer) prompt.mirror.show(prompt.answer);
+        prompt.mirror.follow();
+        lookSoon();
+    }
+}
+
+function leave(prompt) {
+    prompt.mirror?.remove();
+    prompt.mirror = null;
+}
+
 async function look() {
-    if (!prompts.size) return;
+    const shown = [...prompts].filter((prompt) => prompt.mirror);
+    if (!shown.length) return;
     let output = {};
     try {
         if (!someWidgetActs(app.rootGraph ?? app.graph)) output = (await app.graphToPrompt()).output;
     } catch {
         // The page cannot make a prompt of this workflow at the moment, and says so when it is run.
     }
-    await Promise.all([...prompts].map((prompt) => ask(prompt, output)));
+    await Promise.all(shown.map((prompt) => ask(prompt, output)));
 }
 
 // Some widgets act when they are asked for their value: they take a picture, end a recording, upload. That is for Run.
@@ -39,18 +60,26 @@ function someWidgetActs(graph) {
 
 async function ask(prompt, output) {
     const { node, widget, mirror } = prompt;
+    if (!mirror) return; // its box went meanwhile
     mirror.follow();
     const id = idIn(output, node);
-    const typed = !node.inputs?.some((input) => input.widget?.name === widget.name && input.link != null);
     const text = mirror.text;
     const wanted = text.trim() || !NEEDS_NO_PROMPT.has(node.comfyClass);
-    const question = id && typed && wanted ? questionOf(output, id, text, widget) : null;
+    const question = id && isTyped(node, widget) && wanted ? questionOf(output, id, text, widget) : null;
     if (question === prompt.asked) return;
     prompt.asked = question;
     const answer = question && (await answerTo(question));
-    if (prompt.asked !== question || mirror.textarea.value !== text) return; // it has changed meanwhile
-    if (answer) mirror.show(answer.spans, answer.missing);
-    else mirror.clear();
+    if (prompt.asked !== question) return; // it has changed meanwhile
+    prompt.answer = answer;
+    if (prompt.mirror && prompt.mirror.textarea.value !== text) return;
+    if (answer) prompt.mirror?.show(answer);
+    else prompt.mirror?.clear();
+}
+
+// Whether the prompt is in the box, and does not come from another node.
+function isTyped(node, widget) {
+    const place = node.inputs?.findIndex((input) => input.widget?.name === widget.name) ?? -1;
+    return place < 0 || !node.isInputConnected(place);
 }
 
 async function answerTo(question) {
@@ -66,10 +95,10 @@ async function answerTo(question) {
     }
 }
 
-// Nodes within a subgraph have the ids of the nodes around them before their own, as in "3:7".
+// The node's id as the server calls it. A subgraph that is used several times gives its nodes several; any will do.
 function idIn(output, node) {
-    const own = (id) => output[id].class_type === node.comfyClass && id.split(":").pop() === String(node.id);
-    return Object.keys(output).filter(own).sort((one, other) => one.length - other.length)[0];
+    for (const [id, each] of nodesIn(app.rootGraph ?? app.graph)) if (each === node && output[id]) return id;
+    return null;
 }
 
 // Only the nodes that the scene comes from: nothing else matters, and much else changes with every draw of {a|b}.
@@ -92,16 +121,16 @@ app.registerExtension({
     name: "lumosx.PromptColours",
     setup() {
         api.addEventListener("graphChanged", lookSoon);
+        watchBoxes(follow);
+        watchTheme(() => prompts.forEach(({ mirror }) => mirror?.paint()));
     },
     afterConfigureGraph() {
         lookSoon();
     },
     nodeCreated(node) {
         const widget = node.widgets?.find((each) => each.name === PROMPTS[node.comfyClass]);
-        if (!(widget?.element instanceof HTMLTextAreaElement)) return;
-        const locale = app.extensionManager?.setting?.get("Comfy.Locale");
-        const mirror = new PromptMirror(widget.element, NOT_IN_THE_PROMPT[locale] ?? NOT_IN_THE_PROMPT.en);
-        const prompt = { node, widget, mirror, asked: null };
+        if (!widget) return;
+        const prompt = { node, widget, mirror: null, asked: null, answer: null };
         prompts.add(prompt);
         const { callback } = widget;
         widget.callback = function (...values) {
@@ -111,9 +140,8 @@ app.registerExtension({
         const { onRemoved } = node;
         node.onRemoved = function () {
             prompts.delete(prompt);
-            mirror.remove();
+            leave(prompt);
             return onRemoved?.apply(this, arguments);
         };
-        lookSoon();
     },
 });

@@ -1,62 +1,62 @@
-// Colours behind the words of a textarea, and a line of missing phrases in the gap below it.
+// Colours behind the words of a textarea.
 //
 // A mirror lies behind the textarea and holds the same text in the same place, invisible but for the backgrounds of
 // marked words. The textarea stays what it is: it only becomes transparent while there are colours to see.
 
+import { PromptRemarks } from "./prompt_remarks.js";
+
 const STYLE = new CSSStyleSheet();
 STYLE.replaceSync(`
 .lumosx-mirror { position: absolute; overflow: hidden; box-sizing: border-box; pointer-events: none;
-    color: transparent; background: var(--comfy-input-bg); border-color: transparent; user-select: none; }
+    color: transparent; border-color: transparent; user-select: none; margin: 0 !important; }
 .lumosx-mirror > div { white-space: pre-wrap; overflow-wrap: break-word; }
 .lumosx-mirror span { border-radius: 2px; box-decoration-break: clone; -webkit-box-decoration-break: clone; }
-textarea.lumosx-mirrored { position: relative; background: transparent !important; }
-.lumosx-missing { position: absolute; top: 100%; left: 0; max-width: 100%; overflow: hidden;
-    box-sizing: border-box; padding: 0 4px 2px; border-radius: 0 0 4px 4px; white-space: nowrap; text-overflow: ellipsis;
-    font: 10px sans-serif; line-height: 15px; color: var(--input-text); background: var(--comfy-input-bg); }
-.lumosx-missing:hover { white-space: normal; }
-.lumosx-missing u { margin-left: 0.6em; cursor: help; text-decoration: underline wavy 1px; text-underline-offset: 2px; }
+textarea[data-lumosx] { transition: none !important; }
+textarea[data-lumosx=mirrored] { position: relative; background: transparent !important; }
 `);
 document.adoptedStyleSheets.push(STYLE);
 
-// What decides where a letter stands.
+// What decides where a letter stands, and what the room of the text looks like.
 const METRICS = ["font", "letterSpacing", "wordSpacing", "lineHeight", "textAlign", "textIndent", "textTransform",
     "direction", "tabSize", "wordBreak", "fontKerning", "fontFeatureSettings", "paddingTop", "paddingRight",
-    "paddingBottom", "paddingLeft", "borderTopWidth", "borderLeftWidth"];
+    "paddingBottom", "paddingLeft", "borderTopStyle", "borderTopWidth", "borderLeftStyle", "borderLeftWidth",
+    "borderBottomStyle", "borderBottomWidth", "borderRadius"];
 
 const TINT = "4d"; // opacity of a background, in hexadecimal: words stay readable on it in dark and in light themes
 
 export class PromptMirror {
-    // title: what stands before the missing phrases.
-    constructor(textarea, title) {
+    // onInput: called as the artist types.
+    constructor(textarea, onInput) {
         this.textarea = textarea;
-        this.title = title;
         this.text = "";
         this.marks = []; // [start, end, colours]
         this.mirror = element("div", "lumosx-mirror");
         this.content = this.mirror.appendChild(element("div"));
-        this.list = element("div", "lumosx-missing");
-        Object.assign(this.list.style, { width: "fit-content", height: "auto" }); // the page stretches what lies here
-        textarea.addEventListener("input", () => this.follow());
-        textarea.addEventListener("scroll", () => this.scroll());
+        this.remarks = new PromptRemarks(textarea);
+        textarea.dataset.lumosx = ""; // the page may set its classes anew, and leaves this alone
+        this.listening = new AbortController();
+        const { signal } = this.listening;
+        textarea.addEventListener("input", () => (this.follow(), onInput()), { signal });
+        textarea.addEventListener("scroll", () => this.scroll(), { signal });
         // Also called when the page puts the textarea into the document, or takes it away.
         this.observer = new ResizeObserver(() => this.paint());
         this.observer.observe(textarea);
     }
 
-    // spans: {text, colours}, which together are the text of the textarea; missing: {phrase, colour, message}.
-    show(spans, missing) {
+    // spans: {text, colours}, which together are the text of the textarea; missing and warnings: see PromptRemarks.
+    show({ spans, missing, warnings }) {
         this.marks = [];
         this.text = "";
         for (const { text, colours } of spans) {
             if (colours.length) this.marks.push([this.text.length, this.text.length + text.length, colours]);
             this.text += text;
         }
-        this.list.replaceChildren(...(missing.length ? [this.title, ...missing.map(missingPhrase)] : []));
+        this.remarks.show(missing, warnings);
         this.paint();
     }
 
     clear() {
-        this.show([], []);
+        this.show({ spans: [], missing: [], warnings: [] });
     }
 
     // Keep the colours at their words until the next answer.
@@ -79,17 +79,23 @@ export class PromptMirror {
     }
 
     paint() {
-        const { textarea, mirror, list } = this;
+        const { textarea, mirror } = this;
         const parent = textarea.parentElement;
         if (!parent) return;
-        toggle(list, parent, list.childNodes.length > 0);
-        toggle(mirror, parent, this.marks.length > 0, textarea);
-        textarea.classList.toggle("lumosx-mirrored", this.marks.length > 0);
-        if (!this.marks.length) return;
-
+        textarea.dataset.lumosx = "";
         const style = getComputedStyle(textarea);
+        // The page's own colour, which may be another one since the last time.
+        const { backgroundColor } = style;
+        this.remarks.paint(backgroundColor);
+        if (!this.marks.length) {
+            mirror.remove();
+            return;
+        }
+        mirror.style.backgroundColor = backgroundColor;
+        textarea.dataset.lumosx = "mirrored";
+        if (mirror.parentElement !== parent) parent.insertBefore(mirror, textarea);
+
         for (const name of METRICS) mirror.style[name] = style[name];
-        mirror.style.borderStyle = style.borderTopStyle;
         mirror.style.left = `${textarea.offsetLeft}px`;
         mirror.style.top = `${textarea.offsetTop}px`;
         // The textarea's scroll bar takes room from its text.
@@ -111,9 +117,11 @@ export class PromptMirror {
     }
 
     remove() {
+        this.listening.abort();
         this.observer.disconnect();
         this.mirror.remove();
-        this.list.remove();
+        this.remarks.remove();
+        delete this.textarea.dataset.lumosx;
     }
 }
 
@@ -129,19 +137,6 @@ function marked(text, colours) {
             + `repeating-linear-gradient(90deg, ${stripes(TINT)})`;
     }
     return span;
-}
-
-function missingPhrase({ phrase, colour, message }) {
-    const item = element("u");
-    item.textContent = phrase;
-    item.title = message;
-    item.style.textDecorationColor = colour;
-    return item;
-}
-
-function toggle(part, parent, wanted, before = null) {
-    if (!wanted) part.remove();
-    else if (part.parentElement !== parent) parent.insertBefore(part, before);
 }
 
 function element(tag, className = "") {

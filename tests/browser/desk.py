@@ -54,6 +54,14 @@ class Desk:
         self.set("Comfy.Locale", locale)
         self.open()
 
+    def draw_by(self, renderer: str) -> None:
+        """Choose who draws the nodes of the open page: "classic" or "Nodes 2.0"."""
+        self.page.evaluate(
+            "async (modern) => { await app.extensionManager.setting.set('Comfy.VueNodes.Enabled', modern) }",
+            renderer == "Nodes 2.0",
+        )
+        self.settle()
+
     # Workflows
 
     def clear(self) -> None:

@@ -10,11 +10,18 @@ PICTURE, FIRST, SECOND, SCENE, VIDEO = range(1, 6)
 PROMPT = "A man in a denim jacket hands a red hat to a woman by a white lamp."
 
 
+@pytest.fixture(params=["classic", "Nodes 2.0"])
+def renderer(request):
+    return request.param
+
+
 @pytest.fixture
-def scene(shared_desk):
+def scene(shared_desk, renderer):
     """The page with a man in a denim jacket, a woman in a red hat, and a white lamp, but no prompt."""
+    shared_desk.draw_by(renderer)
     build(shared_desk)
-    return shared_desk
+    yield shared_desk
+    shared_desk.draw_by("classic")
 
 
 def build(desk):
@@ -37,7 +44,7 @@ def build(desk):
 
 
 def prompt_of(desk, name="positive_prompt"):
-    return desk.page.get_by_placeholder(name, exact=True)
+    return desk.page.get_by_placeholder(name, exact=True).or_(desk.page.get_by_label(name, exact=True))
 
 
 def write(desk, text, name="positive_prompt"):
@@ -66,6 +73,10 @@ def expect_words(desk, kind, words):
         }""",
         arg=[kind, list(words)],
     )
+
+
+def expect_text(desk, kind, text):
+    assert desk.page.locator(kind).all_text_contents() == [text]
 
 
 def expect_marks(desk, *expected):
@@ -115,15 +126,19 @@ def test_weights_choices_and_line_breaks_do_not_hide_words(scene):
     assert "some of the choices" in scene.page.locator(".lumosx-missing u").get_attribute("title")
 
 
-def test_phrases_that_the_prompt_lacks_are_listed_below_it_with_what_is_wrong(scene):
+def test_phrases_that_the_prompt_lacks_are_listed_at_the_foot_of_its_box_with_what_is_wrong(scene, renderer):
     write(scene, "A man in a Denim Jacket, a red hat, a white lamp")
     expect_missing(scene, "denim jacket", "woman")
     message = scene.page.locator(".lumosx-missing u").first.get_attribute("title")
     assert message.startswith('Phrase "denim jacket" of subject 1 (attribute 1) does not occur in the prompt.')
     assert 'The prompt writes it "Denim Jacket".' in message
-    box, listed = prompt_of(scene).bounding_box(), scene.page.locator(".lumosx-missing").bounding_box()
-    assert listed["y"] >= box["y"] + box["height"] - 1
-    scene.screenshot("prompt_missing")
+    assert 'Did you mean "Denim Jacket"?' in message
+    expect_text(scene, ".lumosx-missing", "Not in the prompt:denim jacket (“Denim Jacket”?)woman")
+    box, listed = prompt_of(scene).bounding_box(), scene.page.locator(".lumosx-remarks").bounding_box()
+    assert abs(listed["y"] + listed["height"] - box["y"] - box["height"]) < 1
+    assert listed["y"] > box["y"] and listed["x"] >= box["x"] - 1
+    assert listed["x"] + listed["width"] <= box["x"] + box["width"] + 1
+    scene.screenshot(f"prompt_missing_{renderer}")
     write(scene, PROMPT)
     expect_missing(scene)
 
@@ -173,7 +188,7 @@ def misplaced(desk):
     """Marks within the box with an edge that is not just where the textarea has it, by a third of a letter."""
     return desk.page.evaluate(
         """() => {
-            const area = document.querySelector("textarea.lumosx-mirrored"), box = area.getBoundingClientRect()
+            const area = document.querySelector("textarea[data-lumosx=mirrored]"), box = area.getBoundingClientRect()
             const spans = [...document.querySelectorAll(".lumosx-mirror span")]
             const whole = spans.find(span => span.getClientRects().length === 1)
             const letter = whole.getBoundingClientRect().width / whole.textContent.length
@@ -323,5 +338,8 @@ def test_without_the_route_the_prompt_is_a_plain_textarea(scene, status):
     with scene.page.expect_response("**/lumosx/match_phrases"):
         write(scene, PROMPT)
     expect_marks(scene)
-    assert scene.page.locator(".lumosx-missing, .lumosx-mirror, .lumosx-mirrored").count() == 0
+    assert (
+        scene.page.locator(".lumosx-remarks, .lumosx-mirror, [data-lumosx=mirrored], [data-lumosx-remarks]").count()
+        == 0
+    )
     assert prompt_of(scene).input_value() == PROMPT == scene.api_prompt()["5"]["inputs"]["positive_prompt"]

@@ -1,0 +1,85 @@
+// What is wrong with a prompt, at the foot of its textarea: phrases that it lacks, and warnings.
+//
+// The room for it is a border of the textarea, so that the text ends, and scrolls, above it.
+
+import { app } from "../../scripts/app.js";
+
+const STYLE = new CSSStyleSheet();
+STYLE.replaceSync(`
+textarea[data-lumosx-remarks] { border-bottom: var(--lumosx-remarks) solid transparent !important; }
+.lumosx-remarks { position: absolute; overflow: hidden; box-sizing: border-box; margin: 0 !important;
+    padding: 1px 6px 2px; border-top: 1px solid var(--border-color); border-radius: 0 0 4px 4px; font: 11px/15px sans-serif;
+    color: var(--input-text); }
+.lumosx-remarks p { margin: 0; overflow: hidden; white-space: nowrap; text-overflow: ellipsis; }
+.lumosx-remarks p.lumosx-warning::before { content: "\\26a0\\fe0e "; color: #e69f00; }
+.lumosx-remarks:hover { max-height: 100% !important; overflow: auto; box-shadow: 0 -4px 8px #0004; }
+.lumosx-remarks:hover p { white-space: normal; overflow-wrap: anywhere; }
+.lumosx-remarks u { margin-left: 0.6em; cursor: help; text-decoration: underline wavy 1px; text-underline-offset: 2px; }
+`);
+document.adoptedStyleSheets.push(STYLE);
+
+const LINE = 19; // pixels of one line with its frame
+const MOST = 0.4; // of the textarea's height, but a line in any case; the rest is shown under the mouse
+const TEXTS = {
+    en: { missing: "Not in the prompt:", meant: (words) => ` (“${words}”?)` },
+    zh: { missing: "提示词中没有：", meant: (words) => `（是“${words}”吗？）` },
+    "zh-TW": { missing: "提示詞中沒有：", meant: (words) => `（是「${words}」嗎？）` },
+};
+
+export class PromptRemarks {
+    constructor(textarea) {
+        this.textarea = textarea;
+        this.list = Object.assign(document.createElement("div"), { className: "lumosx-remarks" });
+    }
+
+    // missing: {phrase, colour, message, meant}; meant: what the phrase was probably meant to be, or null.
+    // warnings: sentences.
+    show(missing, warnings) {
+        const texts = TEXTS[app.extensionManager?.setting?.get("Comfy.Locale")] ?? TEXTS.en;
+        const lines = warnings.map((warning) => line([warning], "lumosx-warning", warning));
+        if (missing.length) {
+            const parts = missing.flatMap((each) => [underlined(each), each.meant ? texts.meant(each.meant) : ""]);
+            lines.unshift(line([texts.missing, ...parts], "lumosx-missing"));
+        }
+        this.list.replaceChildren(...lines);
+        this.list.style.width = ""; // measured anew
+    }
+
+    paint(backgroundColor) {
+        const { textarea, list } = this;
+        if (!list.childNodes.length) return this.remove();
+        const parent = textarea.parentElement;
+        if (list.parentElement !== parent) parent.append(list);
+        const { offsetLeft, offsetTop, offsetWidth, offsetHeight } = textarea;
+        // The page stretches what lies here, so each side is said.
+        Object.assign(list.style, {
+            left: `${offsetLeft}px`,
+            bottom: `${parent.clientHeight - offsetTop - offsetHeight}px`,
+            width: `${offsetWidth}px`,
+            height: "auto",
+            maxHeight: `${Math.max(LINE, Math.round(MOST * offsetHeight))}px`,
+            backgroundColor,
+        });
+        if (list.matches(":hover")) return; // taller than it will be
+        textarea.style.setProperty("--lumosx-remarks", `${list.offsetHeight}px`);
+        textarea.dataset.lumosxRemarks = "";
+    }
+
+    remove() {
+        this.list.remove();
+        delete this.textarea.dataset.lumosxRemarks;
+        this.textarea.style.removeProperty("--lumosx-remarks");
+    }
+}
+
+function line(parts, kind, title = "") {
+    const made = Object.assign(document.createElement("p"), { className: kind, title });
+    made.append(...parts);
+    return made;
+}
+
+function underlined({ phrase, colour, message }) {
+    const item = Object.assign(document.createElement("u"), { textContent: phrase, title: message });
+    item.style.textDecorationColor = colour;
+    return item;
+}
