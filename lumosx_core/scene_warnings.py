@@ -16,8 +16,8 @@ from .phrases import clean_prompt, owner_of, split_number, words_meant
 from .scene import Reference, Scene
 
 EMPTY_PROMPT = (
-    "The prompt is empty, so the reference images are bound to no words. Write what happens in the video, with the phrase "
-    "of each image in it."
+    "The prompt is empty, so the reference images are bound to no words. Write what happens in the video, with the "
+    "phrase of each image in it."
 )
 SMALLEST_FACE = 0.05  # of the image's area; in a whole-body photo the face has 1 to 3 %
 _TALLEST_FACE = (

@@ -121,6 +121,8 @@ app.registerExtension({
     name: "lumosx.PromptColours",
     setup() {
         api.addEventListener("graphChanged", lookSoon);
+        // In Nodes 2.0, where it tells of the first letter alone when one types fast.
+        document.addEventListener("input", ({ target }) => target.closest?.(".lg-node") && lookSoon(), true);
         watchBoxes(follow);
         watchTheme(() => prompts.forEach(({ mirror }) => mirror?.paint()));
     },

@@ -10,16 +10,15 @@ textarea[data-lumosx-remarks] { border-bottom: var(--lumosx-remarks) solid trans
 .lumosx-remarks { position: absolute; overflow: hidden; box-sizing: border-box; margin: 0 !important;
     padding: 1px 6px 2px; border-top: 1px solid var(--border-color); border-radius: 0 0 4px 4px; font: 11px/15px sans-serif;
     color: var(--input-text); }
-.lumosx-remarks p { margin: 0; overflow: hidden; white-space: nowrap; text-overflow: ellipsis; }
+.lumosx-remarks p { margin: 0; overflow: hidden; overflow-wrap: anywhere; }
+.lumosx-remarks.lumosx-brief p { white-space: nowrap; text-overflow: ellipsis; }
 .lumosx-remarks p.lumosx-warning::before { content: "\\26a0\\fe0e "; color: #e69f00; }
-.lumosx-remarks:hover { max-height: 100% !important; overflow: auto; box-shadow: 0 -4px 8px #0004; }
-.lumosx-remarks:hover p { white-space: normal; overflow-wrap: anywhere; }
 .lumosx-remarks u { margin-left: 0.6em; cursor: help; text-decoration: underline wavy 1px; text-underline-offset: 2px; }
 `);
 document.adoptedStyleSheets.push(STYLE);
 
 const LINE = 19; // pixels of one line with its frame
-const MOST = 0.4; // of the textarea's height, but a line in any case; the rest is shown under the mouse
+const MOST = 0.4; // of the textarea's height, but a line in any case; all of it is shown under the mouse
 const TEXTS = {
     en: { missing: "Not in the prompt:", meant: (words) => ` (“${words}”?)` },
     zh: { missing: "提示词中没有：", meant: (words) => `（是“${words}”吗？）` },
@@ -30,6 +29,11 @@ export class PromptRemarks {
     constructor(textarea) {
         this.textarea = textarea;
         this.list = Object.assign(document.createElement("div"), { className: "lumosx-remarks" });
+        this.list.addEventListener("pointerdown", (event) => {
+            event.preventDefault();
+            event.stopPropagation(); // which would move the node
+            textarea.focus();
+        });
     }
 
     // missing: {phrase, colour, message, meant}; meant: what the phrase was probably meant to be, or null.
@@ -42,7 +46,7 @@ export class PromptRemarks {
             lines.unshift(line([texts.missing, ...parts], "lumosx-missing"));
         }
         this.list.replaceChildren(...lines);
-        this.list.style.width = ""; // measured anew
+        this.list.title = [...missing.map(({ message }) => message), ...warnings].join("\n");
     }
 
     paint(backgroundColor) {
@@ -60,7 +64,8 @@ export class PromptRemarks {
             maxHeight: `${Math.max(LINE, Math.round(MOST * offsetHeight))}px`,
             backgroundColor,
         });
-        if (list.matches(":hover")) return; // taller than it will be
+        list.classList.remove("lumosx-brief");
+        list.classList.toggle("lumosx-brief", list.scrollHeight > list.clientHeight);
         textarea.style.setProperty("--lumosx-remarks", `${list.offsetHeight}px`);
         textarea.dataset.lumosxRemarks = "";
     }

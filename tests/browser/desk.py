@@ -171,8 +171,21 @@ class Desk:
         )
 
     def type_into(self, node: int, name: str, text: str) -> None:
-        """Click a one-line text widget and write another text into the page's dialog for it."""
+        """Click a one-line text widget and write another text: in Nodes 2.0 there, else in the page's dialog for it."""
         self.look_at(node)
+        modern = self.page.evaluate_handle(
+            """([id, name]) => {
+                const { value } = app.graph.getNodeById(id).widgets.find(widget => widget.name === name)
+                const inputs = document.querySelectorAll(`.lg-node[data-node-id="${id}"] input`)
+                return LiteGraph.vueNodesMode ? [...inputs].find(input => input.value === value) : null
+            }""",
+            [node, name],
+        ).as_element()
+        if modern:
+            modern.click(click_count=3)
+            self.page.keyboard.type(text)
+            self.page.keyboard.press("Enter")
+            return
         place = self.page.evaluate(
             """([id, name]) => {
                 const node = app.graph.getNodeById(id), widget = node.widgets.find(widget => widget.name === name)

@@ -44,12 +44,13 @@ def build(desk):
 
 
 def prompt_of(desk, name="positive_prompt"):
-    return desk.page.get_by_placeholder(name, exact=True).or_(desk.page.get_by_label(name, exact=True))
+    boxes = desk.page.get_by_placeholder(name, exact=True).or_(desk.page.get_by_label(name, exact=True))
+    return boxes.locator("visible=true")
 
 
 def write(desk, text, name="positive_prompt"):
     box = prompt_of(desk, name)
-    box.click()
+    box.click(position={"x": 120, "y": 12})
     box.press("ControlOrMeta+a")
     desk.page.keyboard.insert_text(text)
 
@@ -57,10 +58,13 @@ def write(desk, text, name="positive_prompt"):
 def marks(desk):
     """Words that have a colour, and which; of a word of several groups the picture of stripes."""
     return desk.page.evaluate(
-        """() => [...document.querySelectorAll(".lumosx-mirror span")].map(span => {
-            const { backgroundColor, backgroundImage } = getComputedStyle(span)
-            return [span.textContent, backgroundImage === "none" ? backgroundColor : backgroundImage]
-        })"""
+        """() => {
+            const seen = [...document.querySelectorAll(".lumosx-mirror span")].filter(span => span.checkVisibility())
+            return seen.map(span => {
+                const { backgroundColor, backgroundImage } = getComputedStyle(span)
+                return [span.textContent, backgroundImage === "none" ? backgroundColor : backgroundImage]
+            })
+        }"""
     )
 
 
@@ -68,7 +72,8 @@ def expect_words(desk, kind, words):
     """Wait until the elements of a kind are just these words."""
     desk.page.wait_for_function(
         """([kind, words]) => {
-            const found = [...document.querySelectorAll(kind)].map(each => each.textContent)
+            const seen = [...document.querySelectorAll(kind)].filter(each => each.checkVisibility())
+            const found = seen.map(each => each.textContent)
             return JSON.stringify(found) === JSON.stringify(words)
         }""",
         arg=[kind, list(words)],
@@ -133,7 +138,7 @@ def test_phrases_that_the_prompt_lacks_are_listed_at_the_foot_of_its_box_with_wh
     assert message.startswith('Phrase "denim jacket" of subject 1 (attribute 1) does not occur in the prompt.')
     assert 'The prompt writes it "Denim Jacket".' in message
     assert 'Did you mean "Denim Jacket"?' in message
-    expect_text(scene, ".lumosx-missing", "Not in the prompt:denim jacket (“Denim Jacket”?)woman")
+    expect_text(scene, ".lumosx-missing", "Not in the prompt:denim jacket (“Denim Jacket”?)woman (“man”?)")
     box, listed = prompt_of(scene).bounding_box(), scene.page.locator(".lumosx-remarks").bounding_box()
     assert abs(listed["y"] + listed["height"] - box["y"] - box["height"]) < 1
     assert listed["y"] > box["y"] and listed["x"] >= box["x"] - 1
@@ -343,3 +348,108 @@ def test_without_the_route_the_prompt_is_a_plain_textarea(scene, status):
         == 0
     )
     assert prompt_of(scene).input_value() == PROMPT == scene.api_prompt()["5"]["inputs"]["positive_prompt"]
+
+
+def change(desk, phrases):
+    """Give subjects other phrases for their faces."""
+    for node, phrase in phrases.items():
+        desk.set_widget(node, "face_phrase", phrase)
+    desk.page.evaluate("() => app.extensionManager.workflow.activeWorkflow.changeTracker.checkState()")
+
+
+def test_the_renderer_can_be_exchanged_on_the_open_page(shared_desk):
+    shared_desk.draw_by("classic")
+    build(shared_desk)
+    write(shared_desk, "A man in a denim jacket")
+    for renderer in ("Nodes 2.0", "classic", "Nodes 2.0", "classic"):
+        shared_desk.draw_by(renderer)
+        shared_desk.look_at(VIDEO, zoom=1.5)
+        expect_marks(shared_desk, ("man", MAN), ("denim jacket", MAN))
+        expect_missing(shared_desk, "white lamp", "woman", "red hat")
+        assert misplaced(shared_desk) == []
+        write(shared_desk, "A woman in a red hat")
+        expect_marks(shared_desk, ("woman", WOMAN), ("red hat", WOMAN))
+        write(shared_desk, "A man in a denim jacket")
+        expect_marks(shared_desk, ("man", MAN), ("denim jacket", MAN))
+
+
+def test_colours_come_back_with_their_box(scene):
+    """In Nodes 2.0 a box is made anew whenever its graph is opened, and when a folded node is unfolded."""
+    write(scene, PROMPT)
+    expect_marks(scene, *ALL)
+    for collapsed in (True, False):
+        scene.page.evaluate("() => app.graph.getNodeById(5).collapse()")
+        if collapsed:
+            scene.page.wait_for_function("() => !document.querySelector('.lumosx-mirror')?.checkVisibility()")
+    expect_marks(scene, *ALL)
+    write(scene, "A man")
+    expect_marks(scene, ("man", MAN))
+
+
+def test_nodes_of_two_graphs_keep_their_own_colours(desk, renderer):
+    """The page makes the box of the one from that of the other where it can."""
+    desk.draw_by(renderer)
+    build(desk)
+    write(desk, "a man")
+    expect_marks(desk, ("man", MAN))
+    ids = desk.page.evaluate(
+        """() => {
+            const { subgraph } = app.graph.convertToSubgraph(new Set([app.graph.getNodeById(5)]))
+            const inside = subgraph.nodes.find(node => node.type === "LumosXSceneToVideo")
+            const outside = LiteGraph.createNode("LumosXSceneToVideo")
+            outside.pos = [...inside.pos]
+            app.graph.add(outside)
+            app.graph.getNodeById(4).connect(0, outside, outside.inputs.findIndex(input => input.name === "scene"))
+            return { inside: inside.id, outside: outside.id }
+        }"""
+    )
+    desk.look_at(ids["outside"], zoom=1.5)
+    write(desk, "a woman by a white lamp")
+    expect_marks(desk, ("woman", WOMAN), ("white lamp", LAMP))
+    for where in ("inside", "outside", "inside"):
+        desk.page.evaluate(
+            """([id, inside]) => {
+                app.canvas.setGraph(inside ? [...app.rootGraph.subgraphs.values()][0] : app.rootGraph)
+                const node = app.canvas.graph.getNodeById(id), { ds } = app.canvas
+                ds.scale = 1.5
+                ds.offset = [200 - node.pos[0], 150 - node.pos[1]]
+                app.canvas.setDirty(true, true)
+            }""",
+            [ids[where], where == "inside"],
+        )
+        expect_marks(desk, *([("man", MAN)] if where == "inside" else [("woman", WOMAN), ("white lamp", LAMP)]))
+
+
+def test_warnings_about_the_scene_stand_below_the_missing_phrases_while_typing(scene, renderer):
+    scene.set_widget(SECOND, "face_phrase", "man")
+    write(scene, "A man in a denim jacket, a man in a red hat by a white lamp")
+    expect_words(
+        scene,
+        ".lumosx-warning",
+        [
+            'The phrase "man" belongs to subject 1 (face) and to subject 2 (face), so it does not say whose it is. '
+            'Write "man#1" for the one and "man#2" for the other.'
+        ],
+    )
+    expect_missing(scene)
+    scene.screenshot(f"prompt_warning_{renderer}")
+    change(scene, {FIRST: "man#1", SECOND: "man#1"})
+    scene.page.locator(".lumosx-warning", has_text='"man#1" is used for subject 1 (face) and for').wait_for()
+    change(scene, {SECOND: "man#2"})
+    scene.page.locator(".lumosx-warning").wait_for(state="detached")
+    write(scene, " ")
+    scene.page.locator(".lumosx-warning", has_text="The prompt is empty").wait_for()
+
+
+def test_text_is_written_above_what_is_said_at_the_foot_and_a_click_there_goes_on_writing(scene, renderer):
+    write(scene, "A man in a denim jacket.\n" * 30)
+    scene.page.locator(".lumosx-missing").wait_for()
+    area = prompt_of(scene)
+    area.evaluate("area => { area.blur(); area.scrollTop = area.scrollHeight }")
+    scene.settle()
+    last, listed = scene.page.locator(".lumosx-mirror span").last, scene.page.locator(".lumosx-remarks")
+    assert last.bounding_box()["y"] + last.bounding_box()["height"] <= listed.bounding_box()["y"] + 1
+    assert misplaced(scene) == []
+    listed.click()
+    assert area.evaluate("area => document.activeElement === area")
+    scene.screenshot(f"prompt_foot_{renderer}")
