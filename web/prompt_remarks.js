@@ -12,7 +12,7 @@ textarea[data-lumosx-remarks] { border-bottom: var(--lumosx-remarks) solid trans
     color: var(--input-text); }
 .lumosx-remarks p { margin: 0; overflow: hidden; overflow-wrap: anywhere; }
 .lumosx-remarks.lumosx-brief p { white-space: nowrap; text-overflow: ellipsis; }
-.lumosx-remarks p.lumosx-warning::before { content: "\\26a0\\fe0e "; color: #e69f00; }
+.lumosx-remarks p.lumosx-warning::before { content: "\\26a0\\fe0e\\a0"; color: #e69f00; }
 .lumosx-remarks u { margin-left: 0.6em; cursor: help; text-decoration: underline wavy 1px; text-underline-offset: 2px; }
 `);
 document.adoptedStyleSheets.push(STYLE);
