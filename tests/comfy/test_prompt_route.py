@@ -86,7 +86,10 @@ def test_a_folder_elsewhere_or_nowhere_has_no_phrases(server, folder):
         shutil.copytree(server.directory / "input" / CASE, server.directory / "outside")
     folder = folder.format(server.directory)
     graph = {"1": node("LumosXSceneFromFolder", folder=folder), "5": node("LumosXPreviewScene", scene=["1", 0])}
-    assert ask(server, question("a man", graph)) == (200, {"spans": [{"text": "a man", "colours": []}], "missing": []})
+    assert ask(server, question("a man", graph)) == (
+        200,
+        {"spans": [{"text": "a man", "colours": []}], "missing": [], "warnings": []},
+    )
 
 
 @pytest.mark.parametrize(
