@@ -22,6 +22,7 @@ def test_our_files_use_nothing_that_the_page_calls_deprecated(desk, renderer):
     )
     desk.page.on("console", lambda message: said.append(message.text) if message.text.startswith(OURS) else None)
     desk.open()
+    desk.page.evaluate("() => { LiteGraph.alwaysRepeatWarnings = true }")  # or it says each only for the first who asks
     desk.draw_by(renderer)
     desk.load_template("Two people, own outfits")
     desk.close_dialogs()
