@@ -12,7 +12,7 @@ from ..lumosx_core.attention_report import describe_binding
 from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.number_choice import NumberChoice
 from .attention_bridge import latent_preview, record_attention
-from .schema import found_by
+from .schema import FOLDED, found_by
 
 AttentionType = io.Custom("LUMOSX_ATTENTION")
 
@@ -35,12 +35,14 @@ class LumosXRecordAttention(io.ComfyNode):
                     "steps",
                     default="",
                     tooltip="Which steps of the sampler are recorded, counted from 1, such as 1-4, 8. Empty: all.",
+                    extra_dict=FOLDED,
                 ),
                 io.String.Input(
                     "layers",
                     default="",
                     tooltip="Which layers of the network are recorded, counted from 0 as in the names of its weights, "
                     "such as 10-19. Empty: all. Fewer cost less time.",
+                    extra_dict=FOLDED,
                 ),
             ],
             outputs=[
@@ -63,7 +65,7 @@ class LumosXAttentionMap(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="LumosXAttentionMap",
-            display_name="LumosX Attention Map",
+            display_name="LumosX Attention Map (who looks at what)",
             **found_by("people", "who wears what", "heatmap"),
             category="LumosX",
             description="Shows from where in the video each subject and each of its pictures is looked at, and a "

@@ -17,7 +17,7 @@ from .growing import connected, earlier, growing
 from .photograph_models import Progress, finders, language_model, model_input
 from .photographs import CATEGORY, boxes_input, boxes_of, drawing, face_of, photographs_of
 from .scene import SceneType
-from .schema import found_by
+from .schema import FOLDED, found_by
 
 PHOTOGRAPH_HELP = "A photograph, or a batch of them."
 
@@ -31,7 +31,7 @@ class LumosXAutoScene(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="LumosXAutoScene",
-            display_name="LumosX Auto Scene",
+            display_name="LumosX Auto Scene (from photos)",
             **found_by("people", "person", "character", "outfit", "clothes", "face", "photo"),
             category=CATEGORY,
             description="Finds the people of photographs, what each of them wears, objects and the background, and "
@@ -62,13 +62,31 @@ class LumosXAutoScene(io.ComfyNode):
                 model_input("masks"),
                 model_input("language"),
                 io.Float.Input(
-                    "face_threshold", default=0.5, min=0.05, max=0.99, step=0.01, tooltip="Lower finds more faces."
+                    "face_threshold",
+                    default=0.5,
+                    min=0.05,
+                    max=0.99,
+                    step=0.01,
+                    tooltip="Lower finds more faces.",
+                    extra_dict=FOLDED,
                 ),
                 io.Float.Input(
-                    "box_threshold", default=0.3, min=0.01, max=0.99, step=0.01, tooltip="Lower finds more things."
+                    "box_threshold",
+                    default=0.3,
+                    min=0.01,
+                    max=0.99,
+                    step=0.01,
+                    tooltip="Lower finds more things.",
+                    extra_dict=FOLDED,
                 ),
                 io.Float.Input(
-                    "feather", default=1.5, min=0, max=32, step=0.5, tooltip="Pixels over which cut-outs fade."
+                    "feather",
+                    default=1.5,
+                    min=0,
+                    max=32,
+                    step=0.5,
+                    tooltip="Pixels over which cut-outs fade.",
+                    extra_dict=FOLDED,
                 ),
                 io.Combo.Input(
                     "background",
@@ -82,6 +100,7 @@ class LumosXAutoScene(io.ComfyNode):
                     options=list(MISSING),
                     tooltip="What to do if a part of the plan is not found. leave out: go on, and show in the preview "
                     "what was found.",
+                    extra_dict=FOLDED,
                 ),
                 boxes_input("face_boxes", "Takes the place of the face detector: a list for each photograph."),
                 SceneType.Input(

@@ -40,7 +40,7 @@ class LumosXCoreTools(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="LumosXCoreTools",
-            display_name="LumosX Core Tools",
+            display_name="LumosX Core Tools (SAM3, faces)",
             category=CATEGORY,
             description="The recommended way to find people and clothes in photos where ComfyUI has SAM3 and MediaPipe "
             "face detection (0.23.0 and newer): no further Python package is needed. Connect the output to LumosX "

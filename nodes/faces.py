@@ -20,7 +20,7 @@ from .photographs import (
     given_of,
     one_photograph,
 )
-from .schema import found_by
+from .schema import FOLDED, found_by
 
 
 class LumosXFaces(io.ComfyNode):
@@ -30,7 +30,7 @@ class LumosXFaces(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="LumosXFaces",
-            display_name="LumosX Faces",
+            display_name="LumosX Faces (crop from a photo)",
             **found_by("face", "person", "people", "detect", "crop"),
             category=CATEGORY,
             description="Finds the faces of a photograph and crops each as LumosX was taught: a face for LumosX "
@@ -45,6 +45,7 @@ class LumosXFaces(io.ComfyNode):
                     max=0.99,
                     step=0.01,
                     tooltip="Lower finds more faces, and more that are none.",
+                    extra_dict=FOLDED,
                 ),
                 io.Combo.Input("order", options=list(ORDERS), tooltip="How faces are numbered."),
                 io.String.Input(

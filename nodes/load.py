@@ -18,7 +18,7 @@ from ..lumosx_core.weights_origin import origin_of, origin_warning
 from .clip_bridge import load_umt5
 from .comfy_bridge import RelationalOptions, patch_model
 from .notices import HIDDEN, notice
-from .schema import found_by
+from .schema import FOLDED, found_by
 from .weight_files import validated, weight_files, weight_path
 
 _DTYPES = {"default": None, "fp8_e4m3fn": torch.float8_e4m3fn, "fp8_e5m2": torch.float8_e5m2}
@@ -47,6 +47,7 @@ class LumosXLoadModel(io.ComfyNode):
                     "weight_dtype",
                     options=list(_DTYPES),
                     tooltip="How weights are kept in memory. default: as in the file.",
+                    extra_dict=FOLDED,
                 ),
             ],
             outputs=[io.Model.Output(tooltip="Obeys a LumosX scene. LoRA loaders stand between it and the sampler.")],
@@ -188,7 +189,7 @@ class LumosXApply(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="LumosXApply",
-            display_name="LumosX Apply",
+            display_name="LumosX Apply (to a loaded model)",
             **found_by("model", "people", "character"),
             category="LumosX",
             description="Makes a loaded Wan2.1 text-to-video model obey a LumosX scene. Without a scene in the "
@@ -206,10 +207,17 @@ class LumosXApply(io.ComfyNode):
                     "of others. Released: 0.5.",
                 ),
                 io.Boolean.Input(
-                    "r2pe", default=True, tooltip="Give all pictures of one subject a single place in time."
+                    "r2pe",
+                    default=True,
+                    tooltip="Give all pictures of one subject a single place in time.",
+                    extra_dict=FOLDED,
                 ),
-                io.Boolean.Input("csam", default=True, tooltip="Keep the pictures of different subjects apart."),
-                io.Boolean.Input("mcam", default=True, tooltip="Tie each subject's pictures to its words."),
+                io.Boolean.Input(
+                    "csam", default=True, tooltip="Keep the pictures of different subjects apart.", extra_dict=FOLDED
+                ),
+                io.Boolean.Input(
+                    "mcam", default=True, tooltip="Tie each subject's pictures to its words.", extra_dict=FOLDED
+                ),
             ],
             outputs=[io.Model.Output(tooltip="The same model, which now obeys a LumosX scene.")],
         )

@@ -25,6 +25,7 @@ from ..lumosx_core.photographs.known_models import INSIGHTFACE
 from ..lumosx_core.photographs.language_model import NEW_TOKENS, VisionLanguageModel
 from ..lumosx_core.photographs.models import choose_model, fetch_option, find_models, usual_folders
 from ..lumosx_core.photographs.sam import load_segmenter
+from .schema import FOLDED
 
 AUTO = "auto"
 _TOOLTIPS = {
@@ -43,6 +44,7 @@ def model_input(kind: str) -> io.Combo.Input:
         default=AUTO,
         tooltip=f"{_TOOLTIPS[kind]} auto: the first one found. To fetch one: "
         f"lumosx download {fetch_option(kind)} --comfyui PATH",
+        extra_dict=FOLDED,
     )
 
 

@@ -38,7 +38,7 @@ class LumosXSigmas(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="LumosXSigmas",
-            display_name="LumosX Sigmas",
+            display_name="LumosX Sigmas (noise schedule)",
             category="LumosX",
             description="The released noise schedule, for SamplerCustomAdvanced.",
             inputs=[

@@ -15,7 +15,7 @@ from ..lumosx_core.influence import STRONGEST
 from ..lumosx_core.scene_parts import ATTRIBUTES, MASK_HELP, OBJECTS, subject_scene, whole_scene
 from .growing import connected, earlier, growing
 from .notices import HIDDEN, named, notice
-from .schema import found_by
+from .schema import FOLDED, found_by
 
 SceneType = io.Custom("LUMOSX_SCENE")
 
@@ -44,7 +44,7 @@ class LumosXSubject(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="LumosXSubject",
-            display_name="LumosX Subject",
+            display_name="LumosX Subject (person and outfit)",
             **found_by("person", "people", "character", "outfit", "clothes", "face", "identity"),
             category="LumosX",
             description="One person: a face and what the person wears or carries, each with the words that name it in "
@@ -92,7 +92,7 @@ class LumosXScene(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="LumosXScene",
-            display_name="LumosX Scene",
+            display_name="LumosX Scene (people together)",
             **found_by("people", "persons", "characters", "background", "objects"),
             category="LumosX",
             description="Joins subjects, objects and a background. Objects belong to nobody: a lamp, a table. For more "
@@ -193,11 +193,15 @@ def _strengths(*names: str) -> list[io.Input]:
 
 
 def _strength(name: str, tooltip: str) -> io.Input:
-    return io.Float.Input(name, default=1.0, min=0.0, max=STRONGEST, step=0.05, optional=True, tooltip=tooltip)
+    return io.Float.Input(
+        name, default=1.0, min=0.0, max=STRONGEST, step=0.05, optional=True, tooltip=tooltip, extra_dict=FOLDED
+    )
 
 
 def _percent(name: str, default: float, tooltip: str) -> io.Input:
-    return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, optional=True, tooltip=tooltip)
+    return io.Float.Input(
+        name, default=default, min=0.0, max=1.0, step=0.01, optional=True, tooltip=tooltip, extra_dict=FOLDED
+    )
 
 
 def _case_folders() -> list[str]:

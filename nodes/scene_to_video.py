@@ -18,7 +18,7 @@ from .clip_bridge import PromptTokenizer
 from .comfy_bridge import SceneConditioning, attach_scene
 from .notices import HIDDEN, named, notice
 from .scene import SceneType
-from .schema import found_by
+from .schema import FOLDED, found_by
 
 LATENTS = LatentCache()  # of the last scenes, so that another prompt encodes no image again
 
@@ -30,7 +30,7 @@ class LumosXSceneToVideo(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="LumosXSceneToVideo",
-            display_name="LumosX Scene To Video",
+            display_name="LumosX Scene To Video (prompt)",
             **found_by("people", "person", "character", "prompt", "conditioning", "video"),
             category="LumosX",
             description="Turns a scene and its prompt into positive and negative conditioning and an empty latent for "
@@ -61,6 +61,7 @@ class LumosXSceneToVideo(io.ComfyNode):
                     optional=True,
                     tooltip="Whether the negative pass sees the pictures, too. kept: as released. dropped: CFG then "
                     "pushes towards the pictures as it does towards the prompt; use a lower CFG.",
+                    extra_dict=FOLDED,
                 ),
             ],
             outputs=[

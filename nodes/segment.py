@@ -16,7 +16,7 @@ from ..lumosx_core.photographs.mask_cleaning import clean
 from ..lumosx_core.photographs.quality import cut_out_warnings
 from .photograph_models import Progress, model_input, phrase_finder, segmenter
 from .photographs import CATEGORY, BoundingBox, box_of, boxes_input, boxes_of_one, drawing, given_of, one_photograph
-from .schema import found_by
+from .schema import FOLDED, found_by
 
 _MOST_MASKS = 2**32  # bytes of masks of the photograph's own size
 _INSTANCES = {"best": 1, "all": MOST_INSTANCES}
@@ -29,7 +29,7 @@ class LumosXSegment(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="LumosXSegment",
-            display_name="LumosX Segment",
+            display_name="LumosX Segment (cut out clothes)",
             **found_by("clothes", "outfit", "cut out", "mask", "person"),
             category=CATEGORY,
             description="Finds things by their words (GroundingDINO), masks them (Segment Anything) and cuts them out "
@@ -51,6 +51,7 @@ class LumosXSegment(io.ComfyNode):
                     max=0.99,
                     step=0.01,
                     tooltip="Lower finds more, and more that is something else.",
+                    extra_dict=FOLDED,
                 ),
                 io.Combo.Input(
                     "instances", options=list(_INSTANCES), tooltip="best: one of each phrase. all: everything found."
@@ -68,9 +69,16 @@ class LumosXSegment(io.ComfyNode):
                     max=0.95,
                     step=0.05,
                     tooltip="How sure the mask has to be of a pixel. Lower gives larger masks.",
+                    extra_dict=FOLDED,
                 ),
                 io.Float.Input(
-                    "feather", default=1.5, min=0, max=32, step=0.5, tooltip="Pixels over which the edge fades."
+                    "feather",
+                    default=1.5,
+                    min=0,
+                    max=32,
+                    step=0.5,
+                    tooltip="Pixels over which the edge fades.",
+                    extra_dict=FOLDED,
                 ),
                 boxes_input("region", "Where to search, such as the box of one person."),
             ],

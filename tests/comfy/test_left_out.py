@@ -75,7 +75,7 @@ def test_objects_and_the_background_are_left_out_in_the_same_way(server):
         'Object 1 has the phrase "lamp"',
         'The background has the phrase "room"',
     ]
-    assert {title for _, title, _ in said} == {"LumosX Scene"}
+    assert {title for _, title, _ in said} == {"LumosX Scene (people together)"}
 
 
 def test_a_mask_without_an_image_is_named(server):

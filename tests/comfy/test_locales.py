@@ -126,7 +126,9 @@ def test_chinese_tooltips_say_the_numbers_of_the_english_ones():
 
 def test_chinese_texts_call_the_nodes_by_their_chinese_names():
     english, chinese = read("en", "nodeDefs"), read("zh", "nodeDefs")
-    names = {english[key]: chinese[key] for key in english if key.endswith("display_name")}
+    # Texts leave out what the title explains in brackets: LumosX Scene, not LumosX Scene (people together).
+    titles = [key for key in english if key.endswith("display_name")]
+    names = {english[key].split(" (")[0]: chinese[key].split("（")[0] for key in titles}
     named = re.compile("|".join(sorted(names, key=len, reverse=True)))  # the longest first: Scene To Video, Scene
     wrong = {
         key: (name, chinese[key])

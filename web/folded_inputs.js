@@ -1,0 +1,30 @@
+// Inputs that few people change are folded away in Nodes 2.0, under "Show advanced inputs". What a workflow sets to
+// something else than the default is never hidden: such a node opens unfolded.
+
+import { app } from "../../scripts/app.js";
+
+// What the page gives an input of which nothing is said.
+function defaultOf([type, options]) {
+    if (options?.default !== undefined) return options.default;
+    const choices = Array.isArray(type) ? type : options?.options;
+    return choices?.[0];
+}
+
+app.registerExtension({
+    name: "lumosx.FoldedInputs",
+    beforeRegisterNodeDef(nodeType, { name, input }) {
+        if (!name.startsWith("LumosX")) return;
+        const declared = Object.entries({ ...input?.required, ...input?.optional });
+        const folded = new Map(
+            declared.filter(([, [, options]]) => options?.advanced).map(([key, spec]) => [key, defaultOf(spec)]),
+        );
+        if (!folded.size) return;
+        const { onConfigure } = nodeType.prototype;
+        nodeType.prototype.onConfigure = function (...given) {
+            const answer = onConfigure?.apply(this, given);
+            const changed = ({ name, value }) => folded.has(name) && value !== folded.get(name);
+            if (this.widgets?.some(changed)) this.showAdvanced = true;
+            return answer;
+        };
+    },
+});
