@@ -191,7 +191,9 @@ def _rows(scene: Scene) -> list[_Row]:
     rows = []
     for group, subject in enumerate(scene.subjects, first_subject):
         pictures = [(reference, group) for reference in subject.references]
-        rows.append(_Row(f"Subject {group - first_subject + 1}", group_colour(scene, group), True, pictures))
+        rows.append(
+            _Row(subject.title or f"Subject {group - first_subject + 1}", group_colour(scene, group), True, pictures)
+        )
     if scene.objects:
         rows.append(
             _Row("Objects", TEXT, False, [(scene.objects[i], first_object + i) for i in range(len(scene.objects))])

@@ -50,6 +50,7 @@ class Subject:
             with the same phrase.
         strength: multiplies the strength of each of its pictures.
         start, end: the stretch of the schedule in which the subject is seen, as shares of it, 0 to 1.
+        title: what messages call the subject, such as the title of its node; empty: by its number.
     """
 
     face: Reference | None
@@ -57,6 +58,7 @@ class Subject:
     strength: float = 1.0
     start: float = 0.0
     end: float = 1.0
+    title: str = ""
 
     def __post_init__(self):
         object.__setattr__(self, "attributes", tuple(self.attributes))
@@ -120,9 +122,19 @@ class Scene:
             yield f"object {i}", reference
         for s, subject in enumerate(self.subjects, 1):
             if subject.face is not None:
-                yield f"face of subject {s}", subject.face
+                yield f"face of {self.name_of(s)}", subject.face
             for i, reference in enumerate(subject.attributes, 1):
-                yield f"attribute {i} of subject {s}", reference
+                yield f"attribute {i} of {self.name_of(s)}", reference
+
+    def name_of(self, number: int) -> str:
+        """What messages call a subject: its title, or "subject 2" where it has none of its own.
+
+        Args:
+            number: of the subject, from 1.
+        """
+        title = self.subjects[number - 1].title
+        titles = [subject.title for subject in self.subjects]
+        return title if title and titles.count(title) == 1 else f"subject {number}"
 
     def check(self) -> None:
         """Raise LumosXError for a scene, or a subject in it, without any picture."""
@@ -132,4 +144,5 @@ class Scene:
             )
         for s, subject in enumerate(self.subjects, 1):
             if not subject.references:
-                raise LumosXError(f"Subject {s} has no picture. Give it a face or an attribute, or remove the subject.")
+                name = subject.title or f"Subject {s}"
+                raise LumosXError(f"{name} has no picture. Give it a face or an attribute, or remove the subject.")

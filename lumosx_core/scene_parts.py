@@ -33,13 +33,14 @@ Say = Callable[[str], None]
 """Takes a sentence about what is left out."""
 
 
-def subject_scene(inputs: Mapping[str, Any], further: Iterable[Scene] = (), *, say: Say) -> Scene:
+def subject_scene(inputs: Mapping[str, Any], further: Iterable[Scene] = (), *, title: str = "", say: Say) -> Scene:
     """The scene of one person, from the inputs of a LumosX Subject.
 
     Args:
         inputs: `face` and `attribute_1` ... are pictures (N, H, W, 3 or 4), with _phrase, _mask and _strength; and
             `strength`, `start_percent`, `end_percent`. Any of them may be absent.
         further: scenes of nothing but attributes, which belong to this person, too.
+        title: what messages call the person, see `Subject`.
         say: called with a sentence for each slot that has a phrase or a mask but no image, and for a subject without
             any image. They are left out, as when the artist mutes the node of a garment or a face.
 
@@ -55,6 +56,7 @@ def subject_scene(inputs: Mapping[str, Any], further: Iterable[Scene] = (), *, s
         strength=inputs.get("strength", 1.0),
         start=inputs.get("start_percent", 0.0),
         end=inputs.get("end_percent", 1.0),
+        title=title,
     )
     if not scene.references:
         say("This subject has no image, so it is left out. Connect a face or an attribute to bring it back.")
@@ -153,6 +155,7 @@ def person(
     strength: float = 1.0,
     start: float = 0.0,
     end: float = 1.0,
+    title: str = "",
 ) -> Scene:
     """A scene of one person.
 
@@ -181,7 +184,7 @@ def person(
             attributes += [
                 replace(reference, strength=subject.strength_of(reference)) for reference in subject.attributes
             ]
-    return Scene((Subject(faces[0] if faces else None, attributes, strength, start, end),))
+    return Scene((Subject(faces[0] if faces else None, attributes, strength, start, end, title),))
 
 
 def joined(parts: Sequence[Scene], objects: Sequence[Reference], backgrounds: Sequence[Reference]) -> Scene:

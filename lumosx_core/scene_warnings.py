@@ -68,9 +68,13 @@ def _without_phrases(scene: Scene) -> Iterator[str]:
     for number, subject in enumerate(scene.subjects, 1):
         if subject.references and not any(clean_prompt(reference.phrase) for reference in subject.references):
             yield (
-                f"Subject {number} has no phrase, so it is bound to no words of the prompt. Write the words that name "
-                f'it in the prompt, such as "man", as its face phrase.'
+                f"{_at_start(scene.name_of(number))} has no phrase, so it is bound to no words of the prompt. Write "
+                f'the words that name it in the prompt, such as "man", as its face phrase.'
             )
+
+
+def _at_start(name: str) -> str:
+    return f"Subject {name.removeprefix('subject ')}" if name.startswith("subject ") else name
 
 
 def _shared_words(scene: Scene, prompt: str) -> Iterator[str]:
@@ -163,8 +167,8 @@ def _whole_bodies(scene: Scene, faces: FaceFinder | None) -> Iterator[str]:
             reason = _whole_body(subject.face, faces)
             if reason:
                 yield (
-                    f"The face image of subject {number} {reason}. Crop it to the face, with LumosX Faces for one, and "
-                    f"give the clothes as images of their own."
+                    f"The face image of {scene.name_of(number)} {reason}. Crop it to the face, with LumosX Faces for "
+                    f"one, and give the clothes as images of their own."
                 )
 
 

@@ -13,16 +13,21 @@ from comfy_api.latest import io
 from server import PromptServer
 
 from ..lumosx_core.errors import LumosXError
+from ..lumosx_core.workflow.titles import own_title
 
 EVENT = "lumosx.notice"
 HIDDEN = [io.Hidden.unique_id, io.Hidden.prompt]
 """What a node's schema has to ask for (`hidden=HIDDEN`), so that its notices can name it."""
 
 
+def given_title(cls: type[io.ComfyNode]) -> str:
+    """The title that the artist gave a running node; empty where it has none of its own."""
+    return own_title((cls.hidden.prompt or {}).get(cls.hidden.unique_id, {}))
+
+
 def title_of(cls: type[io.ComfyNode]) -> str:
-    """The title of a running node in the graph; its display name where the prompt does not say."""
-    node = (cls.hidden.prompt or {}).get(cls.hidden.unique_id, {})
-    return node.get("_meta", {}).get("title") or _display_name(cls)
+    """The title of a running node in the graph; its display name where it has none of its own."""
+    return given_title(cls) or _display_name(cls)
 
 
 def notice(cls: type[io.ComfyNode], text: str) -> None:
@@ -43,8 +48,7 @@ def named(cls: type[io.ComfyNode]) -> Iterator[None]:
     try:
         yield
     except LumosXError as error:
-        title = title_of(cls)
-        if title == _display_name(cls):
+        if not (title := given_title(cls)):
             raise
         raise LumosXError(f"{title}: {error}") from error
 

@@ -15,6 +15,7 @@ from .clip_bridge import PromptTokenizer
 from .notices import HIDDEN, named, notice
 from .photograph_models import face_finder_if_present
 from .scene import SceneType
+from .scene_titles import titled
 from .schema import found_by
 
 
@@ -50,6 +51,7 @@ class LumosXPreviewScene(io.ComfyNode):
     @classmethod
     def execute(cls, scene, prompt, clip=None) -> io.NodeOutput:
         with named(cls):
+            scene = titled(cls, scene)
             scene.check()
             prompt = clean_prompt(prompt)
             if not prompt:

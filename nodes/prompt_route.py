@@ -68,7 +68,7 @@ def answer(body: bytes) -> dict[str, Any]:
             'The question is a JSON object with "prompt" (nodes by their ids), "node" (an id), "text", and "dynamic" '
             "(true or false)."
         )
-    scene = scene_outline(Graph(question["prompt"]), question["node"], case=_case).scene
+    scene = scene_outline(Graph(question["prompt"]), question["node"], case=case_phrases).scene
     marked = mark_prompt(question["text"], scene, dynamic=question["dynamic"])
     return {
         "spans": [
@@ -88,7 +88,8 @@ def answer(body: bytes) -> dict[str, Any]:
     }
 
 
-def _case(name: str) -> Case:
+def case_phrases(name: str) -> Case:
+    """A case folder of ComfyUI's input folder, without its images."""
     root = Path(folder_paths.get_input_directory())
     folder = place_in(root, name, "LumosX Scene From Folder")
     if folder == root or not (folder / "caption.txt").is_file():

@@ -18,6 +18,7 @@ from .clip_bridge import PromptTokenizer
 from .comfy_bridge import SceneConditioning, attach_scene
 from .notices import HIDDEN, named, notice
 from .scene import SceneType
+from .scene_titles import titled
 from .schema import FOLDED, found_by
 
 LATENTS = LatentCache()  # of the last scenes, so that another prompt encodes no image again
@@ -96,6 +97,7 @@ class LumosXSceneToVideo(io.ComfyNode):
     ) -> io.NodeOutput:
         with named(cls):
             check_video_size(width, height, length)
+            scene = titled(cls, scene)
             scene.check()
             positive_prompt = clean_prompt(positive_prompt)
             tokenizer = PromptTokenizer(clip)

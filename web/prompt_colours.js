@@ -110,7 +110,8 @@ function questionOf(output, id, text, widget) {
         for (const value of Object.values(graph[waiting.pop()].inputs)) {
             const source = Array.isArray(value) ? value[0] : null;
             if (source === null || graph[source] || !output[source]) continue;
-            graph[source] = { class_type: output[source].class_type, inputs: output[source].inputs };
+            const { class_type, inputs, _meta } = output[source];
+            graph[source] = { class_type, inputs, _meta }; // the title names people in messages
             waiting.push(source);
         }
     }

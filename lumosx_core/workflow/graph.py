@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import LumosXError
+from .titles import own_title
 
 _MEND = "Save the workflow from ComfyUI again, with Save or Export (API)."
 
@@ -31,6 +32,7 @@ class Node:
     """One node: its id, its type, and what is written in or connected to its inputs.
 
     Args:
+        title: what the artist called it; empty if nothing.
         unreadable: a sentence for a node whose file does not tell which value belongs to which input; its links are
             known.
     """
@@ -39,6 +41,7 @@ class Node:
     type: str
     inputs: Mapping[str, Any]
     unreadable: str = ""
+    title: str = ""
 
     def __str__(self) -> str:
         return f"node {self.id} ({self.type})"
@@ -157,7 +160,7 @@ def _node(id: str, entry: Any, unreadable: str) -> Node:
     if not known or not isinstance(entry.get("inputs", {}), Mapping):
         raise LumosXError(f"Node {id} of the workflow has no class_type and inputs, but is {_kind(entry)}. {_MEND}")
     inputs = {name: _input(value) for name, value in entry.get("inputs", {}).items()}
-    return Node(id, entry["class_type"], inputs, unreadable)
+    return Node(id, entry["class_type"], inputs, unreadable, own_title(entry))
 
 
 def _input(value: Any) -> Any:

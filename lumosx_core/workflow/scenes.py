@@ -79,7 +79,7 @@ class SceneReader(ABC):
         for name in ("face", *ATTRIBUTES):
             inputs |= self.picture(node, name)
         further = self._parts(node, "more_attributes", "more")
-        return subject_scene(inputs, further, say=partial(self.say, node))
+        return subject_scene(inputs, further, title=node.title, say=partial(self.say, node))
 
     def _whole(self, node: Node) -> Scene:
         inputs: dict[str, Any] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from comfy_server import Failure
 from graphs import node
@@ -59,6 +61,38 @@ def test_the_page_lists_as_missing_what_a_run_refuses(server, text, phrase, foun
     else:
         with pytest.raises(Failure, match="Phrase .* of subject 1"):
             server.run(prompt)
+
+
+def named(prompt: dict, titles: dict[str, str]) -> dict:
+    for id, title in titles.items():
+        prompt[id]["_meta"] = {"title": title}
+    return prompt
+
+
+@pytest.mark.parametrize(
+    ("titles", "name"),
+    [
+        ({"person1": "Anna", "person2": "Ben"}, "Ben"),
+        ({"person2": "Head of State"}, "Head of State"),
+        ({"person1": "Anna", "person2": "Anna"}, "subject 2"),
+        ({"person1": "LumosX Subject", "person2": "LumosX 主体"}, "subject 2"),
+    ],
+)
+def test_page_and_run_name_a_person_by_the_title_of_its_node(server, titles, name):
+    prompt = named(graph("a man and a woman", "man", "boy"), titles)
+    statement = f'Phrase "boy" of {name} (face) does not occur in the prompt.'
+    _, answer = ask(server, question("a man and a woman", prompt, "sheet"))
+    assert answer["missing"][0]["message"].startswith(statement)
+    with pytest.raises(Failure, match=re.escape(statement)):
+        server.run(prompt)
+
+
+def test_a_person_without_phrases_is_named_by_its_title(server):
+    text = "a man walks here"
+    prompt = named(graph(text, "man", ""), {"person2": "Ben"})
+    _, answer = ask(server, question(text, prompt, "sheet"))
+    assert any(warning.startswith("Ben has no phrase") for warning in answer["warnings"])
+    assert any(said.startswith("Ben has no phrase") for _, _, said in notices(server, prompt))
 
 
 def test_a_near_miss_comes_with_what_was_meant(server):

@@ -1,0 +1,30 @@
+"""People of a scene under the titles that the artist gave their nodes, as they are in the prompt that runs.
+
+They are no part of a scene that a node gives: ComfyUI keeps what a node gave while its inputs stay the same, also when
+its title changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from comfy_api.latest import io
+
+from ..lumosx_core.errors import LumosXError
+from ..lumosx_core.scene import Scene
+from ..lumosx_core.workflow.graph import Graph
+from ..lumosx_core.workflow.outline import scene_outline
+from .prompt_route import case_phrases
+
+
+def titled(cls: type[io.ComfyNode], scene: Scene) -> Scene:
+    """The scene that is connected to the input `scene` of a running node, with titles for messages."""
+    try:
+        outline = scene_outline(Graph(cls.hidden.prompt or {}), str(cls.hidden.unique_id), case=case_phrases).scene
+    except LumosXError:  # a prompt that is odd elsewhere
+        return scene
+    if len(outline.subjects) != len(scene.subjects):  # it comes from a node that decides who is in it as it runs
+        return scene
+    titles = [subject.title for subject in outline.subjects]
+    subjects = [replace(subject, title=title) for subject, title in zip(scene.subjects, titles, strict=True)]
+    return replace(scene, subjects=subjects)
