@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import contextmanager
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 
 from .errors import LumosXError, MissingPackageError
+from .own_command import FOLDER
 from .photographs.commands import add_scene
 from .photographs.known_models import DEFAULTS, PHOTO_MODELS
 from .sizes import parse_size
@@ -21,6 +22,7 @@ from .sizes import parse_size
 RELEASED = {"size": (832, 480), "frames": 81, "steps": 50, "shift": 8.0, "cfg": 6.0}
 TINY = {"size": (80, 64), "frames": 9, "steps": 16, "shift": 3.0, "cfg": 1.0}  # size and length as it was trained
 MISTAKE, INTERRUPTED = 2, 130
+_COMMANDS = "lumosx.commands"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,10 +54,23 @@ def _parser() -> argparse.ArgumentParser:
     tiny.set_defaults(run=_tiny)
     # The core imports no other room: rooms such as training announce their commands to Python's package metadata.
     # A room may be announced and yet not be there: what is sent to ComfyUI's registry has no training in it.
-    for command in sorted(entry_points(group="lumosx.commands"), key=lambda command: command.name):
+    for command in sorted(_announced(), key=lambda command: command.name):
         if find_spec(command.module.partition(".")[0]) is not None:
             command.load()(commands)
     return parser
+
+
+def _announced() -> Collection[EntryPoint]:
+    """Commands of other rooms: of the installed package, or of a folder that was only unpacked into custom_nodes."""
+    project = FOLDER / "pyproject.toml"
+    if (installed := entry_points(group=_COMMANDS)) or not project.is_file():
+        return installed
+    try:
+        import tomllib
+    except ImportError:  # Python 3.10
+        return installed
+    announced = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["entry-points"][_COMMANDS]
+    return [EntryPoint(name, value, _COMMANDS) for name, value in announced.items()]
 
 
 def _add_generate(commands) -> None:

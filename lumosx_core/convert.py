@@ -21,6 +21,7 @@ from .detect import detect_config
 from .errors import LumosXError, MissingPackageError
 from .model import LumosXModel
 from .stored_tensor import StoredTensor
+from .weights_origin import ORIGIN, noted_origin
 
 Precision = Literal["bf16", "fp16", "fp8_e4m3fn"]
 
@@ -49,6 +50,7 @@ def convert(
     destination: str | Path,
     dtype: Precision = "bf16",
     *,
+    origin: Literal["lumosx", "wan"] | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
@@ -64,6 +66,7 @@ def convert(
         source: safetensors or `.pt` file, or DCP directory.
         destination: a path ending in `.safetensors`, in a folder that exists.
         dtype: "bf16", "fp16" or "fp8_e4m3fn".
+        origin: what the source was trained as, where that is known better than `weights_origin` can tell.
         overwrite: replace a file at the destination.
         progress: called after each tensor with the bytes written and all bytes to be written.
 
@@ -80,7 +83,8 @@ def convert(
     _check_destination(source, destination, overwrite)
 
     entries = _entries(open_network(source), dtype)
-    header = _header(entries, {"format": "pt", "lumosx_source": source.resolve().name, "lumosx_dtype": dtype})
+    facts = {"lumosx_source": source.resolve().name, "lumosx_dtype": dtype, ORIGIN: origin or noted_origin(source)}
+    header = _header(entries, {"format": "pt", **facts})
     size = len(header) + sum(entry.size for entry in entries)
     free = shutil.disk_usage(destination.parent).free
     if size > free:

@@ -75,7 +75,7 @@ def download(
         MissingPackageError: huggingface-hub or tqdm is not installed; nothing has been fetched then.
         LumosXError: no connection, a file that is missing, damaged, ambiguous or another model, or too little space.
     """
-    need_packages("lumosx download", "huggingface-hub", "tqdm", "numpy")
+    need_packages("The download", "huggingface-hub", "tqdm", "numpy")
     if text_encoder not in get_args(TextEncoder):
         raise LumosXError(f"text_encoder {text_encoder!r} is not possible. Use one of fp8, fp16.")
     if dtype not in get_args(Precision):
@@ -112,7 +112,7 @@ def download(
             fetch(part, cache)
         root = folder_in_cache(checkpoint[0], cache)
         with conversion_bar() as progress:
-            convert(root / checkpoint_name, network, dtype, overwrite=overwrite, progress=progress)
+            convert(root / checkpoint_name, network, dtype, origin="lumosx", overwrite=overwrite, progress=progress)
         open_network(network)
     forget(cache, (LUMOSX_REPOSITORY, WAN_REPOSITORY))
     for path in (*plain, network):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import LumosXError
+from .own_command import own_command
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class ModelFiles:
 
 _KINDS = {"diffusion_models": "LumosX model", "vae": "VAE", "text_encoders": "text encoder"}
 _OPTIONS = {"diffusion_models": "--model", "vae": "--vae", "text_encoders": "--text-encoder"}
-_GET = "Check the path, or fetch the released files: lumosx download DIRECTORY"
+_GET = f"Check the path, or download the released files: {own_command('download', 'DIRECTORY')}"
 _SUFFIXES = (".safetensors", ".pt", ".pth")
 
 

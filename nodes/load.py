@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 
 import comfy.model_management
 import comfy.sd
@@ -14,11 +15,12 @@ from safetensors import safe_open
 from ..lumosx_core.checkpoint import open_checkpoint, open_network
 from ..lumosx_core.detect import QUANTISATION, native_names
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.weights_origin import origin_of, origin_warning
+from ..lumosx_core.own_command import own_command
 from .clip_bridge import load_umt5
 from .comfy_bridge import RelationalOptions, patch_model
-from .notices import HIDDEN, notice
+from .notices import HIDDEN
 from .schema import FOLDED, found_by
+from .untrained import warn_of_file, warn_of_model
 from .weight_files import validated, weight_files, weight_path
 
 _DTYPES = {"default": None, "fp8_e4m3fn": torch.float8_e4m3fn, "fp8_e5m2": torch.float8_e5m2}
@@ -40,8 +42,8 @@ class LumosXLoadModel(io.ComfyNode):
                 io.Combo.Input(
                     "model_name",
                     options=weight_files("diffusion_models"),
-                    tooltip="A LumosX (Wan2.1 text-to-video) file in models/diffusion_models. `lumosx download` "
-                    "fetches the released weights, `lumosx convert` turns a .pt or DCP checkpoint into such a file.",
+                    tooltip="A LumosX (Wan2.1 text-to-video) file in models/diffusion_models. If the file is missing, "
+                    "the node gives the command that downloads the released weights.",
                 ),
                 io.Combo.Input(
                     "weight_dtype",
@@ -71,13 +73,12 @@ class LumosXLoadModel(io.ComfyNode):
             open_network(path)
             raise LumosXError(
                 f"{model_name} holds a LumosX network, but not in a form that ComfyUI loads ({_first_line(error)}). "
-                f"Turn it into a safetensors file: lumosx convert {path} NEW.safetensors"
+                f"Convert it into a safetensors file: {own_command('convert', path, _converted(path))}"
             ) from error
         names = native_names(_tensor_names(path))
         network = model.model.diffusion_model
         _check_complete(model_name, network, names, "Download or convert it again.")
-        if warning := origin_warning(model_name, origin_of(path), network.dim):
-            notice(cls, warning)
+        warn_of_file(cls, model_name, path, network.dim)
         return io.NodeOutput(model)
 
 
@@ -178,6 +179,13 @@ def _check_complete(file_name: str, network: torch.nn.Module, names: Collection[
         raise LumosXError(f"{file_name} is incomplete: it lacks {len(missing)} tensors, such as {missing[:3]}. {mend}")
 
 
+def _converted(path: str) -> Path:
+    """A free name beside a file for what it is converted into."""
+    path = Path(path)
+    new = path.with_suffix(".safetensors")
+    return path.with_name(f"{path.stem}_converted.safetensors") if new.exists() else new
+
+
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".: ")
 
@@ -220,8 +228,11 @@ class LumosXApply(io.ComfyNode):
                 ),
             ],
             outputs=[io.Model.Output(tooltip="The same model, which now obeys a LumosX scene.")],
+            hidden=HIDDEN,
         )
 
     @classmethod
     def execute(cls, model, mcam_ratio, r2pe, csam, mcam) -> io.NodeOutput:
-        return io.NodeOutput(patch_model(model, RelationalOptions(mcam_ratio if mcam else 0.0, r2pe, csam)))
+        model = patch_model(model, RelationalOptions(mcam_ratio if mcam else 0.0, r2pe, csam))
+        warn_of_model(cls, model.model.diffusion_model.dim)
+        return io.NodeOutput(model)

@@ -23,7 +23,7 @@ from ..lumosx_core.photographs.face_detector import FaceDetector
 from ..lumosx_core.photographs.grounding_dino import GroundingDino
 from ..lumosx_core.photographs.known_models import INSIGHTFACE
 from ..lumosx_core.photographs.language_model import NEW_TOKENS, VisionLanguageModel
-from ..lumosx_core.photographs.models import choose_model, fetch_option, find_models, usual_folders
+from ..lumosx_core.photographs.models import choose_model, find_models, usual_folders
 from ..lumosx_core.photographs.sam import load_segmenter
 from .schema import FOLDED
 
@@ -42,8 +42,8 @@ def model_input(kind: str) -> io.Combo.Input:
         f"{_NAMES[kind]}_model",
         options=[AUTO, *find_models(kind, _folders(), own=_registered(kind))],
         default=AUTO,
-        tooltip=f"{_TOOLTIPS[kind]} auto: the first one found. To fetch one: "
-        f"lumosx download {fetch_option(kind)} --comfyui PATH",
+        tooltip=f"{_TOOLTIPS[kind]} auto: the first one found. If there is none, the node gives the command that "
+        "downloads one.",
         extra_dict=FOLDED,
     )
 

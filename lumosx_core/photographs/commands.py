@@ -18,7 +18,7 @@ def add_scene(commands) -> None:
         "scene",
         help="make a case folder of photographs and a prompt",
         description="Find the people of photographs, what each of them wears, objects and the background; cut them out "
-        "and write a case folder for lumosx generate. Look at the preview before a long run.",
+        "and write a case folder, from which a video is generated. Look at the preview before a long run.",
     )
     parser.add_argument("photographs", metavar="PHOTO", nargs="+")
     parser.add_argument("--prompt", required=True, metavar="TEXT", help="of the video")

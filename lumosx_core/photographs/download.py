@@ -52,7 +52,7 @@ def download_photo_models(
         MissingPackageError: huggingface-hub is not installed.
         LumosXError: an unknown name, no connection, a file that is missing or damaged, or too little space.
     """
-    need_packages("lumosx download", "huggingface-hub")
+    need_packages("The download", "huggingface-hub")
     models = [photo_model(name) for name in dict.fromkeys(names)]
     root = models_folder(destination, comfyui)
     cache = user_cache() if cache is None else Path(cache)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import LumosXError
+from ..own_command import own_command
 from .hub_folder import read_object
 from .known_models import DEFAULTS, MODEL_TYPES, Kind, models_of
 
@@ -122,10 +123,10 @@ def usual_folders(kind: Kind) -> tuple[str, ...]:
     return _FORMS[kind].folders
 
 
-def fetch_option(kind: Kind) -> str:
-    """The option of `lumosx download` that fetches the best model of a kind."""
+def fetch_options(kind: Kind) -> tuple[str, ...]:
+    """The options of `lumosx download` that fetch the best model of a kind."""
     best = models_of(kind)[0].name
-    return "--photographs" if best in DEFAULTS else f"--photo-model {best}"
+    return ("--photographs",) if best in DEFAULTS else ("--photo-model", best)
 
 
 def missing_model(
@@ -133,12 +134,13 @@ def missing_model(
 ) -> LumosXError:
     """The error that says what to fetch, and where it goes, when no model of a kind is found."""
     form, known = _FORMS[kind], models_of(kind)
-    models = Path(folders[0]) if folders else Path("models")
+    models = Path(folders[0] if folders else "models").absolute()
     name = f" {wanted!r}, nor any other" if wanted else ""
     others = "; ".join(map(str, known[1:]))
     return LumosXError(
-        f'There is no {form.noun}{name}. Run: lumosx download {fetch_option(kind)} "{models}". It fetches {known[0]} '
-        f"into {models / known[0].folder}. Others, with --photo-model NAME: {others}. Models of other packs in "
+        f"There is no {form.noun}{name}. To download {known[0]} into {models / known[0].folder}, run this in a "
+        f"terminal: {own_command('download', *fetch_options(kind), models)}\n"
+        f"Others, with --photo-model NAME: {others}. Models of other packs in "
         f"{', '.join([*form.folders, *map(str, own)])} are used as well."
     )
 

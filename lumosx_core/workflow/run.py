@@ -12,6 +12,7 @@ from typing import Any
 
 from ..case_folder import Case, read_case
 from ..errors import LumosXError
+from ..own_command import own_command
 from ..phrases import shortened
 from ..pipeline import Settings
 from ..scene import Scene
@@ -144,7 +145,7 @@ class _PictureReader(SceneReader):
 
     def auto_scene(self, node: Node) -> Scene:
         raise LumosXError(
-            f"{node} reads photographs, which is a step of its own without ComfyUI. Make a case folder of them with "
-            f"lumosx scene PHOTO... --prompt TEXT --plan TEXT --out CASE_DIR, and its video with lumosx generate "
-            f"CASE_DIR; or put LumosX Scene From Folder with that folder in its place."
+            f"{node} reads photos, which is a step of its own without ComfyUI. Make a case folder from them: "
+            f"{own_command('scene', 'PHOTO', '--prompt', 'TEXT', '--plan', 'TEXT', '--out', 'CASE_DIR')} - then give "
+            f"CASE_DIR in place of this workflow, or use LumosX Scene From Folder with that folder in it."
         )

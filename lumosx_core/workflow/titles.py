@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -26,9 +27,11 @@ def own_title(entry: Mapping[str, Any]) -> str:
 
 @lru_cache
 def _names() -> Mapping[str, frozenset[str]]:
-    """What nodes of this pack are called, in each language, by their type."""
+    """What nodes of this pack are called, in each language, by their type; also without what stands in brackets, as they
+    were called in version 0.1.0."""
     names: dict[str, set[str]] = {}
     for path in (FOLDER / "locales").glob("*/nodeDefs.json"):
         for kind, texts in json.loads(path.read_text(encoding="utf-8")).items():
-            names.setdefault(kind, set()).add(texts.get("display_name", kind))
+            name = texts.get("display_name", kind)
+            names.setdefault(kind, set()).update((name, re.split(r" ?[(（]", name)[0]))
     return {kind: frozenset(each) for kind, each in names.items()}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import LumosXError
 from ..model_files import ModelFiles, find_model_files
+from ..own_command import own_command
 from ..tiny import TINY_DIRECTORY, tiny_files
 from .graph import Graph, Node
 from .places import place_in
@@ -124,8 +125,9 @@ def _check_no_effect(values: Values, node: Node, strength: str, notes: list[str]
     name = values.text(node, "lora_name")
     if values.number(node, strength, 1.0) != 0:
         raise LumosXError(
-            f"{node} adds the LoRA {name!r}, which only ComfyUI does on the way. Make it part of the model: lumosx "
-            f"lora merge MODEL LORA NEW.safetensors, choose that file in the loader, and bypass {node}."
+            f"{node} adds the LoRA {name!r}, which only ComfyUI does on the way. Merge it into the model with the "
+            f"command below, choose the new file in the loader, and bypass {node}.\n"
+            f"{own_command('lora', 'merge', 'MODEL', 'LORA', 'NEW.safetensors')}"
         )
     notes.append(f"The LoRA {name!r} of {node} has strength 0 and is left out.")
 

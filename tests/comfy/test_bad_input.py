@@ -406,7 +406,9 @@ def test_code_in_a_pt_does_not_run(refused, put, weights, tmp_path):
 
 def test_a_nested_pt_that_comfyui_cannot_read_says_how_to_convert_it(refused, put, weights):
     name = put("diffusion_models", "both.pt", {"ema": weights, "model": weights})
-    refused(load_model(name), "both.pt holds a LumosX network", "lumosx convert", "both.pt NEW.safetensors")
+    refused(
+        load_model(name), "both.pt holds a LumosX network", "-m lumosx_core convert", "both.pt ", "both.safetensors"
+    )
 
 
 @pytest.mark.parametrize("dtype", ["bf16", "fp16", "fp8_e4m3fn"])

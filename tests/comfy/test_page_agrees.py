@@ -75,7 +75,7 @@ def named(prompt: dict, titles: dict[str, str]) -> dict:
         ({"person1": "Anna", "person2": "Ben"}, "Ben"),
         ({"person2": "Head of State"}, "Head of State"),
         ({"person1": "Anna", "person2": "Anna"}, "subject 2"),
-        ({"person1": "LumosX Subject", "person2": "LumosX 主体"}, "subject 2"),
+        ({"person1": "LumosX Subject", "person2": "LumosX 主体（人物和服装）"}, "subject 2"),
     ],
 )
 def test_page_and_run_name_a_person_by_the_title_of_its_node(server, titles, name):

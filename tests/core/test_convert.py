@@ -47,7 +47,8 @@ def test_plain_precisions_are_a_cast_of_every_tensor_under_its_native_name(sourc
     assert found.keys() == weights.keys()
     assert all(torch.equal(found[name], weights[name].to(stored)) for name in weights)
     with safe_open(path, framework="pt") as file:
-        assert file.metadata() == {"format": "pt", "lumosx_source": "lumosx.pt", "lumosx_dtype": dtype}
+        facts = {"lumosx_source": "lumosx.pt", "lumosx_dtype": dtype, "lumosx_origin": "lumosx"}
+        assert file.metadata() == {"format": "pt", **facts}
 
 
 def test_fp8_scales_the_matrices_of_the_blocks_and_leaves_the_rest(source, weights, tmp_path):

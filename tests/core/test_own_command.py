@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lumosx_core import cli
 from lumosx_core.errors import MissingPackageError
 from lumosx_core.hub import need_packages
 from lumosx_core.missing_weights import missing_weights
@@ -64,3 +67,25 @@ def test_packages_are_asked_for_before_anything_is_fetched(monkeypatch):
         download.download(ROOT)
     with pytest.raises(MissingPackageError, match="absent-package"):
         need_packages("This", "safetensors", "absent-package")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 reads no TOML")
+def test_commands_of_training_are_there_in_a_folder_that_is_not_installed(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "entry_points", lambda group: [])
+    with pytest.raises(SystemExit):
+        cli.main(["lora", "merge", "--help"])
+    assert "BASE LORA [LORA ...] OUT" in capsys.readouterr().out
+
+
+MENTION = re.compile(r"\blumosx (scene|generate|convert|download|tiny|lora|glyphs|train|cache|check-data|pack)\b")
+
+
+def test_no_message_names_a_command_that_is_not_installed():
+    found = []
+    for path in [path for room in ("lumosx_core", "nodes", "training") for path in (ROOT / room).rglob("*.py")]:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+                found += [f"{path.name}: {mention}" for mention in MENTION.findall(node.value)]
+    assert found == []

@@ -246,7 +246,7 @@ def test_a_file_alone_needs_its_vae_and_text_encoder(tiny_models):
         find_model_files(files.diffusion_model)
     with pytest.raises(LumosXError, match="needs a text encoder beside it. Add --text-encoder FILE"):
         find_model_files(files.diffusion_model, files.vae)
-    with pytest.raises(LumosXError, match="no LumosX model at '.*missing.safetensors'.*lumosx download"):
+    with pytest.raises(LumosXError, match="no LumosX model at '.*missing.safetensors'.*lumosx_core download DIRECTORY"):
         find_model_files(tiny_models / "missing.safetensors", files.vae, files.text_encoder)
 
 

@@ -227,7 +227,7 @@ BAD = {
     "LoKr": (lambda t: {"diffusion_model.blocks.0.ffn.0.lokr_w1": torch.zeros(2, 2)}, "LoKr, LoHa, DoRA"),
     "DoRA": (lambda t: {**t, "diffusion_model.blocks.0.ffn.0.dora_scale": torch.ones(1)}, "LoKr, LoHa, DoRA"),
     "a whole model": (lambda t: {"blocks.0.ffn.0.weight": torch.zeros(2, 2)}, "whole models are not read"),
-    "differences": (lambda t: {**t, "diffusion_model.blocks.0.norm3.diff": torch.zeros(256)}, "lumosx lora merge"),
+    "differences": (lambda t: {**t, "diffusion_model.blocks.0.norm3.diff": torch.zeros(256)}, "lumosx_core lora merge"),
     "nothing": (lambda t: {}, "not a LoRA"),
 }
 

@@ -250,7 +250,7 @@ def test_mistakes_are_named_and_leave_nothing(base, file, tmp_path):
     torch.save(weights(1), pickled)
     refused("is a LoRA for another model: it changes 'blocks.0.self_attn.q'", merge_lora, wide, file, out)
     refused("cannot be used. It is a LoRA", merge_lora, file, file, out)
-    refused("lumosx convert base.pt", merge_lora, pickled, file, out)
+    refused("-m lumosx_core convert", merge_lora, pickled, file, out)
     refused("does not exist", merge_lora, tmp_path / "absent", file, out)
     refused("does not exist or is no file", merge_lora, base, tmp_path / "absent", out)
     refused("2 strengths for 1 LoRAs", merge_lora, base, file, out, [1.0, 2.0])

@@ -93,8 +93,8 @@ def read_pack(path: Path) -> Pack:
             raise ValueError(f"it has {actual} bytes, expected {expected}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LumosXError(
-            f"The cache file {path} is damaged or cut short ({error}). Run lumosx cache again: it makes anew what is "
-            f"lost."
+            f"The cache file {path} is damaged or cut short ({error}). Run the command that made the cache again: it "
+            f"re-creates what is lost."
         ) from error
     return Pack(path, records, spans)
 
@@ -131,7 +131,9 @@ def read_tensors(path: Path, spans: Iterable[StoredSpan], *, verify: bool = True
                 tensors.append(flat.view(span.shape))
     except (OSError, LumosXError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
-        raise LumosXError(f"{path} cannot be read: {reason}. Run lumosx cache again with --verify.") from error
+        raise LumosXError(
+            f"{path} cannot be read: {reason}. Run the command that made the cache again, with --verify."
+        ) from error
     return tensors
 
 

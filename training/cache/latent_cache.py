@@ -88,6 +88,8 @@ class LatentCache:
 
     def _read_text(self, name: str) -> Tensor:
         if name not in self._texts:
-            raise LumosXError(f"An encoded caption is missing in {self.directory}. Run lumosx cache again.")
+            raise LumosXError(
+                f"An encoded caption is missing in {self.directory}. Run the command that made the cache again."
+            )
         path, span = self._texts[name]
         return read_tensors(path, [span], verify=self.verify)[0]

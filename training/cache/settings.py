@@ -12,6 +12,7 @@ import torch
 from lumosx_core.atomic_file import atomic_file
 from lumosx_core.errors import LumosXError
 from lumosx_core.model_files import ModelFiles
+from lumosx_core.own_command import own_command
 
 from ..data.clips import ClipSettings
 from ..file_hash import sha256_of
@@ -120,7 +121,9 @@ def read_head(directory: Path) -> dict:
         if not isinstance(head["settings"], dict):
             raise ValueError("no settings")
     except FileNotFoundError as error:
-        raise LumosXError(f"There is no cache in {directory}. Make one: lumosx cache SOURCE {directory}") from error
+        raise LumosXError(
+            f"There is no cache in {directory}. Make one: {own_command('cache', 'SOURCE', directory)}"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LumosXError(f"The head of the cache, {path}, is damaged ({error}). Make the cache anew.") from error
     if version != FORMAT:

@@ -44,6 +44,8 @@ def _merge_lora(options) -> None:
 
 
 def _extract_lora(options) -> None:
+    from lumosx_core.own_command import own_command
+
     from ..lora.extract import extract_lora
 
     found = extract_lora(
@@ -61,7 +63,7 @@ def _extract_lora(options) -> None:
     if found.unused:
         print(
             f"ComfyUI's stock loader does not apply the change of the {found.unused} modulation tables; "
-            f"`lumosx lora merge` does."
+            f"merging it into the model does: {own_command('lora', 'merge', 'BASE', 'LORA', 'OUT')}"
         )
     print(f"The LoRA is {options.out}  (ComfyUI: models/loras)")
 

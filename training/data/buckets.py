@@ -14,6 +14,7 @@ import numpy as np
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.layout import ReferenceLayout
+from lumosx_core.own_command import own_command
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ class BucketPlan:
 
     def __init__(self, buckets: Sequence[Bucket], batch_size: int, seed: int):
         if not len(buckets):
-            raise LumosXError("There is no clip to train on. Fill the cache first: lumosx cache SOURCE CACHE_DIR")
+            raise LumosXError(
+                f"There is no clip to train on. Fill the cache first: {own_command('cache', 'SOURCE', 'CACHE_DIR')}"
+            )
         if batch_size < 1 or seed < 0:
             raise LumosXError(f"batch_size {batch_size} and seed {seed} do not fit: use 1 or more, and 0 or more.")
         self.batch_size, self.seed = batch_size, seed

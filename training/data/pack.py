@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lumosx_core.atomic_file import atomic_path
 from lumosx_core.errors import LumosXError, MissingPackageError
+from lumosx_core.own_command import own_command
 from lumosx_core.pictures import to_pil
 from lumosx_core.scene import Reference
 
@@ -69,7 +70,9 @@ def pack(
                 following = next(pending, None)
         shards.append(shard)
     if not shards:
-        raise LumosXError("There is no good sample to pack. Mend what lumosx check-data reports.")
+        raise LumosXError(
+            f"There is no good sample to pack. Fix what this reports: {own_command('check-data', 'SOURCE')}"
+        )
     return shards
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lumosx_core.errors import LumosXError
+from lumosx_core.own_command import own_command
 
 from .fingerprints import fingerprint_of
 from .records import parse_record, read_record
@@ -92,7 +93,9 @@ class WebDatasetSource:
                 (folder / f"{stem}.{ending}").write_bytes(content)
         if "json" not in stored.members:
             raise BadSample(
-                place, f"It has no {stored.name}.json that describes it. Write the shards with lumosx pack."
+                place,
+                f"It has no {stored.name}.json that describes it. Write the shards with: "
+                f"{own_command('pack', 'SOURCE', 'SHARDS')}",
             )
 
         def locate(name: str) -> Path:

@@ -20,7 +20,7 @@ def make_accelerator(config: TrainConfig):
     try:
         from accelerate import Accelerator
     except ImportError as error:
-        raise MissingPackageError("accelerate", "lumosx train", error) from error
+        raise MissingPackageError("accelerate", "Training", error) from error
     # Autocast is the trainer's own: accelerate allows one precision in the life of a program.
     accelerator = Accelerator(mixed_precision="no")
     if config.training.offload_blocks and accelerator.num_processes > 1:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from lumosx_core import LumosXError, LumosXModel, MissingPackageError
+from lumosx_core.own_command import own_command
 
 from .files import LoraFile, LoraLayer, read_lora
 
@@ -123,7 +124,8 @@ def load_lora(model: LumosXModel, path: str | Path) -> None:
     if file.differences:
         raise LumosXError(
             f"{path} also changes {len(file.differences)} tensors directly, such as {next(iter(file.differences))!r}, "
-            f"which a LoRA in training cannot. Put it into the model with `lumosx lora merge` and train on that."
+            f"which a LoRA in training cannot. Merge it into the model and train on that: "
+            f"{own_command('lora', 'merge', 'BASE', path, 'OUT')}"
         )
     layers = lora_layers(model)
     if not layers:

@@ -18,6 +18,8 @@ from lumosx_core.atomic_file import atomic_file
 from lumosx_core.checkpoint import open_network
 from lumosx_core.detect import native_names
 from lumosx_core.errors import LumosXError
+from lumosx_core.own_command import own_command
+from lumosx_core.weights_origin import ORIGIN, noted_origin
 
 from ..file_hash import sha256_of
 from .files import BASE_SHA256, LoraFile, check_destination, read_lora
@@ -69,7 +71,11 @@ def merge_lora(
     for lora, _ in added:
         lora.check(shapes)
     _warn_of_other_bases(base, [lora for lora, _ in added])
-    metadata = {"lumosx_merged": json.dumps({Path(p).name: s for p, s in zip(paths, strengths, strict=True)})}
+    ours = any(key.startswith("lumosx_") for lora, _ in added for key in lora.metadata)
+    metadata = {
+        "lumosx_merged": json.dumps({Path(p).name: s for p, s in zip(paths, strengths, strict=True)}),
+        ORIGIN: "lumosx" if ours else noted_origin(base),
+    }
     _rewrite(base, out, _Merge(base, added).changes(), metadata)
     return out
 
@@ -159,7 +165,7 @@ def _read_header(path: Path) -> tuple[dict, int]:
             return json.loads(file.read(length)), 8 + length
         except (ValueError, MemoryError, OverflowError) as error:
             raise LumosXError(
-                f"{path} is no safetensors file. Make one with `lumosx convert {path.name} model.safetensors`."
+                f"{path} is not a safetensors file. Convert it: {own_command('convert', path, 'model.safetensors')}"
             ) from error
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lumosx_core import LumosXError
+from lumosx_core.own_command import own_command
 from lumosx_core.photographs.known_models import DEFAULTS, PHOTO_MODELS, models_of, photo_model
 from lumosx_core.photographs.models import choose_model, find_models, missing_model
 
@@ -334,14 +335,15 @@ def test_a_missing_model_is_named_with_size_licence_place_and_command(models, wa
         choose_model("faces", wanted, [models])
     message = str(raised.value)
     place = models / "insightface" / "models" / "face_detection"
-    for part in ("face detector", f'lumosx download --photographs "{models}"', "det_10g", "16.9 MB", "non-commercial"):
+    command = own_command("download", "--photographs", models)
+    for part in ("face detector", command, "det_10g", "16.9 MB", "non-commercial"):
         assert part in message
     assert str(place) in message and (wanted or "face detector") in message
 
 
 def test_a_missing_language_model_is_fetched_by_its_name():
     message = str(missing_model("language", []))
-    assert 'lumosx download --photo-model qwen2.5-vl-7b "models"' in message
+    assert own_command("download", "--photo-model", "qwen2.5-vl-7b", Path("models").absolute()) in message
     assert "qwen2.5-vl-3b (7.52 GB, Qwen Research License, non-commercial)" in message
 
 

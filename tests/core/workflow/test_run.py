@@ -215,7 +215,7 @@ WRONG = {
     "no sampler": ({"n27": None}, "No sampler of the workflow gets its positive conditioning from LumosX Scene To"),
     "no video": ({"n10": None, "n27": None}, "has no LumosX Scene To Video"),
     "another scene": ({"n9": node("Switch")}, r"scene of node 10 .* comes from node 9 \(Switch\)"),
-    "photographs": ({"n9": node("LumosXAutoScene")}, "node 9 .* reads photographs.*lumosx scene PHOTO"),
+    "photographs": ({"n9": node("LumosXAutoScene")}, "node 9 .* reads photos.*-m lumosx_core scene PHOTO"),
     "found faces": ({"n1": node("LumosXFaces")}, r"face of node 7 .* comes from node 1 \(LumosXFaces\)"),
     "latent": (
         {"n27": k_sampler(latent_image=["50", 0]), "n50": node("VAEEncode")},
@@ -236,7 +236,7 @@ WRONG = {
     "earlier steps": ({"n27": k_sampler(end_at_step=3)}, "takes a part of the steps only"),
     "LoRA": (
         {"n20": node("LoraLoaderModelOnly", model=["50", 0], lora_name="hat.safetensors")},
-        "adds the LoRA 'hat.safetensors'.*lumosx lora merge",
+        r"adds the LoRA 'hat.safetensors'.*\n.*-m lumosx_core lora merge",
     ),
     "no apply": ({"n20": node("UNETLoader", unet_name="a.safetensors")}, "has not gone through LumosX Apply"),
     "context windows": ({"n20": node("WanContextWindows")}, r"model of node 24 .* comes from node 20 \(WanContext"),
