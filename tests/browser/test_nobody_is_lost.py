@@ -22,6 +22,15 @@ def desk(shared_desk, renderer):
     return shared_desk
 
 
+@pytest.fixture
+def new_workflow(desk):
+    """Afterwards a file of its own is open, so that a test that saves does not write over what another one saved."""
+    yield
+    for command in ("Comfy.NewBlankWorkflow", "Comfy.LoadDefaultWorkflow"):
+        desk.page.evaluate("command => app.extensionManager.command.execute(command)", command)
+    desk.page.wait_for_function("() => app.graph.nodes.length > 1")
+
+
 @pytest.fixture(params=[3, 5])
 def crowd(request, desk) -> Crowd:
     crowd = Crowd(desk, request.param)
@@ -93,6 +102,16 @@ def test_duplicate_by_dragging_with_alt(crowd):
     assert people(crowd)[-1] == crowd.people
 
 
+def test_duplicate_from_the_menu(crowd):
+    crowd.select_all()
+    page = crowd.desk.page
+    page.get_by_test_id("more-options-button").click()
+    page.get_by_text("Duplicate", exact=True).click()
+    crowd.desk.settle()
+    assert people(crowd) == [crowd.people] * 2
+    crowd.desk.screenshot(f"duplicated {crowd.people}")
+
+
 def test_undo_brings_everybody_back(crowd):
     crowd.select_all()
     crowd.press("Control+c")
@@ -116,6 +135,29 @@ def test_save_and_open(crowd):
     saved = crowd.desk.workflow()
     crowd.desk.clear()
     crowd.desk.load(saved)
+    assert people(crowd) == [crowd.people]
+    assert crowd.desk.red_links() == []
+
+
+def test_saved_with_the_keyboard_and_opened_from_the_list(crowd, renderer, new_workflow):
+    page, name = crowd.desk.page, f"{crowd.people} people {renderer}"
+    crowd.focus()
+    crowd.press("Control+s")
+    page.get_by_role("dialog").locator("input").fill(name)
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => app.extensionManager.workflow.activeWorkflow.isPersisted")
+    tab = page.locator(".workflow-tab").filter(has_text=name)
+    tab.click(button="middle")
+    tab.wait_for(state="detached")
+    crowd.focus()
+    crowd.press("w")
+    page.get_by_role("treeitem").filter(has_text=name).click()
+    page.wait_for_function(
+        "name => app.extensionManager.workflow.activeWorkflow?.filename === name && app.graph.nodes.length > 1",
+        arg=name,
+    )
+    crowd.focus()
+    crowd.press("w")
     assert people(crowd) == [crowd.people]
     assert crowd.desk.red_links() == []
 
