@@ -198,3 +198,14 @@ def test_the_header_is_one_that_any_reader_takes(source, tmp_path):
         assert entry["data_offsets"][0] == end and (8 + length + end) % width == 0
         end = entry["data_offsets"][1]
     assert 8 + length + end == len(content)
+
+
+def test_wide_numbers_come_first_and_each_kind_in_the_order_of_the_network(source, weights, tmp_path):
+    """So that every reader meets the tensors of a block together, and equal checkpoints become equal files."""
+    content = convert(source, tmp_path / "a.safetensors", "fp8_e4m3fn").read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    header.pop("__metadata__")
+    matrices = [name for name in weights if name.startswith("blocks.") and weights[name].ndim == 2]
+    scales = [name.removesuffix("weight") + "scale_weight" for name in matrices]
+    rest = [name for name in weights if name not in matrices]
+    assert list(header) == [*scales, *rest, "scaled_fp8", *matrices]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 
 import pytest
 import torch
@@ -88,6 +89,21 @@ def test_replacements_are_the_same_after_a_new_start(tmp_path):
     assert [
         loader(tmp_path, cache, training={"batch_size": 4}).step(step)[0].batch.keys for step in range(6)
     ] == unbroken
+
+
+def test_replacements_are_drawn_anew_for_each_place_of_each_step(tmp_path):
+    """Half of the clips are damaged: drawn from one place, their replacements would all be the same clip."""
+
+    def replacements(seed: int) -> Counter:
+        cache = FakeCache([ALONE] * 40, damaged=range(0, 40, 2))
+        batches = loader(tmp_path, cache, training={"batch_size": 4, "seed": seed})
+        seen = Counter(key for step in range(20) for key in batches.step(step)[0].batch.keys)  # two epochs
+        return seen - Counter({f"clip{i}": 2 for i in range(1, 40, 2)})  # as planned
+
+    drawn = replacements(seed=0)
+    assert drawn.total() == 40
+    assert len(drawn) >= 12 and max(drawn.values()) <= 8  # 17 of 20 clips are expected
+    assert replacements(seed=1) != drawn
 
 
 def test_a_kind_without_any_sound_item_is_replaced_by_another(tmp_path):

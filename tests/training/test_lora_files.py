@@ -136,6 +136,21 @@ def test_a_scaled_fp8_base_stays_scaled_fp8_and_holds_the_sum(base, file, tmp_pa
     assert torch.equal(after[untouched], before[untouched])
 
 
+def test_a_scaled_fp8_matrix_of_zeros_stays_zero(tmp_path):
+    """Some networks begin with matrices of zeros; a scale of 0 would make NaN of them."""
+    base, fp8, out = (tmp_path / f"{name}.safetensors" for name in ("base", "fp8", "out"))
+    name = "blocks.0.self_attn.q"
+    save_file(weights(1) | {f"{name}.weight": torch.zeros(128, 128)}, base)
+    convert(base, fp8, "fp8_e4m3fn")
+    silent = LoraFile({name: LoraLayer(torch.randn(3, 128), torch.zeros(128, 3), 6.0)}, {})
+    silent.write(tmp_path / "lora.safetensors")
+    merge_lora(fp8, tmp_path / "lora.safetensors", out)
+    for source in (fp8, out):
+        stored = load_file(source)
+        assert stored[f"{name}.scale_weight"].isfinite() and stored[f"{name}.scale_weight"] > 0
+        assert torch.equal(stored[f"{name}.weight"].float(), torch.zeros(128, 128))
+
+
 def test_a_base_with_comfyuis_prefix_keeps_its_names(base, file, tmp_path):
     wrapped, out, plain = (tmp_path / f"{name}.safetensors" for name in ("wrapped", "out", "plain"))
     save_file({f"model.diffusion_model.{name}": tensor for name, tensor in load_file(base).items()}, wrapped)
