@@ -129,7 +129,7 @@ def fit_on_canvas(image: Tensor | Image.Image, height: int, width: int) -> Tenso
         raise LumosXError(f"A canvas of height {height} and width {width} has no pixels. Use 1 or more.")
     image = to_pil(image) if isinstance(image, Tensor) else image
     if image.mode.startswith(("I", "F")):  # Pillow would clip these to 255
-        image = _eight_bit(image, "given")
+        image = eight_bit(image, "given")
     ratio = min(width / image.width, height / image.height)
     # Truncated as released: it can lose one pixel. A hair-thin picture keeps at least one.
     size = max(1, int(image.width * ratio)), max(1, int(image.height * ratio))
@@ -173,7 +173,7 @@ def _upright(image: Image.Image, path: Path) -> Image.Image:
     image.load()
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):
-        key, values, image = image.info.get("transparency"), np.array(image), _eight_bit(image, path)
+        key, values, image = image.info.get("transparency"), np.array(image), eight_bit(image, path)
         if key is not None:  # one grey of a PNG is transparent
             image = Image.merge("LA", (image, Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8))))
     if image.mode not in ("RGB", "RGBA"):
@@ -204,7 +204,7 @@ def has_transparency(image: Image.Image) -> bool:
     return "transparency" in image.info or image.getbands()[-1] in ("A", "a")
 
 
-def _eight_bit(image: Image.Image, path: Path | str) -> Image.Image:
+def eight_bit(image: Image.Image, path: Path | str) -> Image.Image:
     """Scale 16-bit grey to 8 bit; Pillow's own conversion would clip it to white."""
     values = np.array(image)
     if image.mode == "F" or values.min() < 0 or values.max() > 65535:

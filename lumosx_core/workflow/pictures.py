@@ -1,6 +1,12 @@
 """Pictures and masks that reach an input of a graph, made by ComfyUI's simple nodes for them.
 
-Each node computes what ComfyUI's own does: IMAGE is (N, H, W, 3) float32 in 0..1, MASK (N, H, W).
+Each node computes what ComfyUI's own does: IMAGE is (N, H, W, 3) float32 in 0..1, MASK (N, H, W). Files are read by
+Pillow, as ComfyUI did until it took PyAV for them: PNG and TIFF are the same to the bit, JPEG, WebP, GIF, BMP and grey
+differ by rounding. Where the two differ by more, this takes what the file means:
+
+- 16-bit grey keeps its range (Pillow in ComfyUI turned all of it white);
+- a photo that its EXIF data mirrors is mirrored (PyAV only turns photos);
+- all pages of a TIFF are read (PyAV reads the first one), and of an animation's channel the first frame.
 """
 
 from __future__ import annotations
@@ -19,7 +25,7 @@ from torch import Tensor
 from ..errors import LumosXError
 from ..examples import SUFFIX, example_path, read_example
 from ..loaded_image import LoadedImage, is_painted, load_image
-from ..pictures import FORMATS, MAX_PIXELS
+from ..pictures import FORMATS, MAX_PIXELS, eight_bit
 from .graph import Link, Node
 from .places import place_in
 from .values import Values
@@ -139,7 +145,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 def _upright(image: Image.Image) -> Image.Image:
     image = ImageOps.exif_transpose(image)
-    return image.point(lambda value: value * (1 / 255)) if image.mode == "I" else image
+    return eight_bit(image, "of the workflow") if image.mode.startswith("I") else image
 
 
 def _rgb(frame: Image.Image) -> Tensor:

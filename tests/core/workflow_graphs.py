@@ -62,10 +62,14 @@ PICTURE_FILES = (
 )
 
 
-def write_picture(path: Path) -> None:
-    """Write one of PICTURE_FILES: what its name says, small, always the same."""
+def write_picture(path: Path, soft: bool = False) -> None:
+    """Write one of PICTURE_FILES: what its name says, small, always the same; soft: larger, and smooth as photos."""
     values = np.random.default_rng(len(path.name)).integers(0, 256, (13, 9, 4), dtype=np.uint8)
     values[3:9, 2:7, 3] = 255
+    if soft:
+        y, x = np.mgrid[:232, :160]
+        waves = [128 + 80 * np.sin(x / (29 + k) + k) * np.cos(y / (41 - k)) for k in range(4)]
+        values = np.stack(waves, axis=-1).round().astype(np.uint8)
     image = Image.fromarray(values)
     if path.name == "see through.png":
         image.save(path)
@@ -80,8 +84,8 @@ def write_picture(path: Path) -> None:
         exif[0x0112] = 6
         image.convert("RGB").save(path, exif=exif)
     elif path.name == "two frames.gif":
-        image.convert("P").save(path, save_all=True, append_images=[image.rotate(180).convert("P")])
+        image.convert("P").save(path, save_all=True, append_images=[image.rotate(180).convert("P")], duration=100)
     elif path.name == "wide.png":
-        image.convert("RGB").resize((40, 13)).save(path)
+        image.convert("RGB").resize((40 * image.width // 9, image.height)).save(path)
     else:
         image.convert("RGB").save(path)
