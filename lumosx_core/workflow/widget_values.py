@@ -20,7 +20,11 @@ def widget_values(node: Mapping[str, Any], overrides: Mapping[str, Any]) -> tupl
     """
     written = node.get("widgets_values") or []
     slots = [slot for slot in node.get("inputs") or [] if slot.get("widget")]
-    names = [slot["widget"]["name"] for slot in slots if slot.get("type") != "IMAGEUPLOAD"]  # that one is a button
+    no_widgets = {"IMAGEUPLOAD"}  # a button
+    if str(node["type"]).startswith("LumosX") and isinstance(written, list):
+        written = _without_boxes(written)
+        no_widgets.add("BOUNDING_BOX")
+    names = [slot["widget"]["name"] for slot in slots if slot.get("type") not in no_widgets]
     values = dict(written) if isinstance(written, Mapping) else values_by_name(names, written)
     if values is None:
         reason = f"it has {len(written)} values, but names {len(names)} inputs for them ({', '.join(names) or 'none'})"
@@ -35,6 +39,23 @@ def widget_values(node: Mapping[str, Any], overrides: Mapping[str, Any]) -> tupl
             return values, f"{name} has choices in braces, of which the page takes one at random each time: {prompt!r}"
         values[name] = resolved
     return values, ""
+
+
+def _without_boxes(values: list) -> list:
+    """The values without boxes and the four numbers behind each.
+
+    Front ends since 1.39 made a widget of an input of boxes, which takes links only.
+    """
+    kept, left = [], list(values)
+    while left:
+        value = left.pop(0)
+        if isinstance(value, Mapping) and {"x", "y", "width", "height"} <= value.keys():
+            for _ in range(4):
+                if left and isinstance(left[0], int | float):
+                    left.pop(0)
+        else:
+            kept.append(value)
+    return kept
 
 
 def prompt_names(kind: str) -> tuple[str, ...]:

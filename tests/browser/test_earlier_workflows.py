@@ -62,3 +62,52 @@ def test_an_api_prompt_of_the_first_version_opens_with_more_people_than_a_scene_
         name: prompt[value[0]]["inputs"]["face_phrase"] for name, value in scene["inputs"].items() if "subject" in name
     }
     assert sent == {f"subject_{i}": f"person {i}" for i in range(1, 7)}
+
+
+BOXES = ROOT / "tests" / "browser" / "saved_boxes.json"
+
+
+@pytest.fixture
+def desk_with_another_widget(desk):
+    """A page on which each node that takes boxes has one more widget, behind all others."""
+
+    def add(route):
+        answer = route.fetch()
+        nodes = answer.json()
+        for node in nodes.values():
+            inputs = [each for part in node["input"].values() for each in part.values()]
+            if node["name"].startswith("LumosX") and any(each[0] == "BOUNDING_BOX" for each in inputs):
+                node["input"]["optional"]["further"] = [
+                    "FLOAT",
+                    {"default": 0.25, "min": 0.0, "max": 1.0, "step": 0.05},
+                ]
+                node.get("input_order", {}).get("optional", []).append("further")
+        route.fulfill(response=answer, json=nodes)
+
+    desk.page.route("**/object_info*", add)
+    desk.open()
+    yield desk
+    desk.page.unroute_all()
+
+
+def test_values_that_later_pages_made_of_boxes_are_dropped(desk_with_another_widget):
+    """Front ends since 1.39 saved a widget for boxes, and four for its numbers, while the input allowed it."""
+    desk = desk_with_another_widget
+    saved = json.loads(BOXES.read_text(encoding="utf-8"))
+    assert all({"x": 0, "y": 0, "width": 512, "height": 512} in each for each in list(values(saved).values())[:3])
+    desk.load(saved)
+    desk.close_dialogs()
+    opened = desk.workflow()
+    assert links(opened) == links(saved)
+    for id, found in values(opened).items():
+        kept = [value for value in values(saved)[id] if not isinstance(value, dict)]
+        if len(kept) != len(values(saved)[id]):
+            kept = [*kept[:-4], 0.25]
+        assert found == kept
+    for node in desk.api_prompt().values():
+        boxes = {name: node["inputs"].get(name) for name in ("boxes", "region", "face_boxes")}
+        assert all(value is None or isinstance(value, list) for value in boxes.values())
+        assert not {"x", "y", "width", "height"} & node["inputs"].keys()
+    desk.load(opened)  # and what is saved now opens as it is
+    assert values(desk.workflow()) == values(opened)
+    assert not desk.errors

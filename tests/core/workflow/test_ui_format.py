@@ -64,6 +64,16 @@ def test_a_value_that_looks_like_a_seeds_companion_is_kept():
     assert prompt_of(page(node))["1"]["inputs"] == {"a": "image", "b": "fixed"}
 
 
+def test_widgets_that_later_pages_made_of_boxes_are_none():
+    saved = json.loads((ROOT / "tests" / "browser" / "saved_boxes.json").read_text(encoding="utf-8"))
+    prompt, unreadable = api_prompt(saved)
+    assert not unreadable
+    [faces] = [each["inputs"] for each in prompt.values() if each["class_type"] == "LumosXFaces"]
+    assert faces["threshold"] == 0.4 and faces["picks"] == "2" and isinstance(faces["boxes"], list)
+    [scene] = [each["inputs"] for each in prompt.values() if each["class_type"] == "LumosXAutoScene"]
+    assert scene["if_missing"] == "leave out" and "face_boxes" not in scene
+
+
 def test_values_may_be_written_by_name():
     node = page_node(1, "N", ("a", "X", None, True))
     node["widgets_values"] = {"a": 4, "b": [1]}
