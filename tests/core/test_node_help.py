@@ -33,6 +33,11 @@ def texts(language: str) -> dict[str, dict]:
     return json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))
 
 
+def name_of(node: str, language: str) -> str:
+    """What texts call a node: its title without what it explains in brackets."""
+    return re.split(r" \(|（", texts(language)[node]["display_name"])[0]
+
+
 @cache
 def page(node: str, language: str) -> str:
     return (DOCS / node / f"{language}.md").read_text(encoding="utf-8")
@@ -83,7 +88,7 @@ def test_there_is_help_for_the_nodes_and_for_nothing_else():
 
 @every_help
 def test_the_help_is_under_the_name_of_the_node(node, language):
-    english, chinese = texts("en")[node]["display_name"], texts("zh")[node]["display_name"]
+    english, chinese = name_of(node, "en"), name_of(node, "zh")
     heading = english if language == "en" else f"{chinese}（{english}）"
     assert page(node, language).startswith(f"# {heading}\n")
 
@@ -151,7 +156,7 @@ def test_no_picture_is_unused():
 @every_help
 def test_nodes_that_the_help_names_exist(node, language):
     """Names of this pack's nodes are bold; a link would lead out of the page, so there is none."""
-    names = {text["display_name"] for text in texts(language).values()}
+    names = {name_of(each, language) for each in texts(language)}
     named = re.findall(r"\*\*(LumosX [^*]*)\*\*", page(node, language))
     assert set(named) <= names
     assert not re.search(r"(?<!\!)\[[^\]]*\]\(", re.sub(r"!\[.*?\]\(.*?\)", "", page(node, language)))
