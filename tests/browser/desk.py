@@ -17,6 +17,8 @@ NOT_OURS = re.compile(
     r"event listeners for graph|\[Jobs API\]|Content Security Policy|cannot load https://|fetching file size"
 )
 
+PROPERTIES_PANEL = re.compile("Toggle properties panel|开关属性面板")
+
 
 class Desk:
     """ComfyUI's page, open in a browser.
@@ -109,7 +111,7 @@ class Desk:
             groups = self.page.locator("[data-testid^=error-group-missing]")
             groups.first.wait_for()
             said.append("\n".join(groups.all_inner_texts()))
-            self.page.get_by_role("button", name="Toggle properties panel").click()
+            self.page.get_by_role("button", name=PROPERTIES_PANEL).click()
             groups.first.wait_for(state="detached")
         return said
 
