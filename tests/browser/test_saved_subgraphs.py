@@ -29,12 +29,13 @@ ELSEWHERE = {
 
 @pytest.mark.parametrize("path", SAVED, ids=lambda path: path.stem)
 def test_the_command_reads_what_the_page_sends(desk, comfyui, path):
-    if (path.stem, comfyui.page_version) in ELSEWHERE:
-        return
     workflow = json.loads(path.read_text(encoding="utf-8"))["workflow"]
     desk.load(workflow)
     sent = {id: {name: node[name] for name in ("class_type", "inputs")} for id, node in desk.api_prompt().items()}
     assert len(sent) > 5
+    if (path.stem, comfyui.page_version) in ELSEWHERE:
+        assert api_prompt(workflow) != (sent, {}), "This page sends the same by now: strike it off the list."
+        return
     assert api_prompt(workflow) == (sent, {})
     # What this page itself would save of it is read the same way.
     again = json.loads(desk.page.evaluate("() => JSON.stringify(app.rootGraph.serialize())"))
