@@ -59,7 +59,8 @@ def scene_warnings(scene: Scene, prompt: str | None = "", *, faces: FaceFinder |
 def _without_phrases(scene: Scene) -> Iterator[str]:
     phrases = [clean_prompt(reference.phrase) for reference in scene.references]
     if phrases and not any(phrases):
-        label, _ = next(scene.labelled())
+        labels = [label for label, _ in scene.labelled()]
+        label = (labels[len(scene.standalone) :] or labels)[0]  # a person's, if there is one
         yield (
             "All phrases are empty, so no reference image is bound to words of the prompt. Give each image the words "
             f"that name it in the prompt, {owner_of(label)} first."

@@ -12,12 +12,15 @@ from contextlib import contextmanager
 from comfy_api.latest import io
 from server import PromptServer
 
-from ..lumosx_core.errors import LumosXError
+from ..lumosx_core.errors import LumosXError, MissingPackageError
 from ..lumosx_core.workflow.titles import own_title
 
 EVENT = "lumosx.notice"
 HIDDEN = [io.Hidden.unique_id, io.Hidden.prompt]
 """What a node's schema has to ask for (`hidden=HIDDEN`), so that its notices can name it."""
+
+# ComfyUI puts the kind of an error before its message, with its module: a path of several lines for a pack's own kinds.
+LumosXError.__module__ = MissingPackageError.__module__ = "builtins"
 
 
 def given_title(cls: type[io.ComfyNode]) -> str:

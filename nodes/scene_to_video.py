@@ -12,7 +12,7 @@ from ..lumosx_core.influence import NEGATIVE_REFERENCES
 from ..lumosx_core.latent_cache import LatentCache
 from ..lumosx_core.phrases import check_prompt_length, clean_prompt, phrase_mask
 from ..lumosx_core.pictures import fit_on_canvas
-from ..lumosx_core.scene_warnings import scene_warnings
+from ..lumosx_core.scene_warnings import EMPTY_PROMPT, scene_warnings
 from ..lumosx_core.sizes import check_video_size
 from .clip_bridge import PromptTokenizer
 from .comfy_bridge import SceneConditioning, attach_scene
@@ -100,6 +100,8 @@ class LumosXSceneToVideo(io.ComfyNode):
             scene = titled(cls, scene)
             scene.check()
             positive_prompt = clean_prompt(positive_prompt)
+            if not positive_prompt and any(reference.phrase.strip() for reference in scene.references):
+                raise LumosXError(EMPTY_PROMPT)
             tokenizer = PromptTokenizer(clip)
             positive_tokens = clip.tokenize(positive_prompt)
             negative_tokens = clip.tokenize(clean_prompt(negative_prompt))

@@ -1,4 +1,5 @@
-// Warnings of a run: a toast when they come, and a list in a corner of the page as long as they hold.
+// Warnings and errors of a run in a list in a corner of the page, as long as they hold; a toast when a warning comes.
+// Earlier pages show an error in a dialog, later ones only that there is one, and its message within a report.
 //
 // A node that ComfyUI takes from its cache does not warn again, so a warning stays until its node runs anew, is gone,
 // or the artist closes the list.
@@ -27,20 +28,26 @@ const TEXTS = {
     "zh-TW": { title: "LumosX：請檢查", close: "關閉" },
 };
 const TOAST = 12_000; // milliseconds
+const OURS = /(^|\.)(LumosXError|MissingPackageError)$/;
 
-// "source node" -> {source, node, title, texts}; node is an id as the server calls it: "7", or "3:7" in a subgraph.
+// "workflow source node" -> {source, node, title, texts, workflow}; node is an id as the server calls it: "7", or "3:7" in a
+// subgraph; workflow is the path of the file that it is in.
 const notices = new Map();
 let panel = null;
+let shownFor = null; // the workflow whose notices the panel has: nodes of another one have the same ids
+
+const workflowNow = () => app.extensionManager.workflow?.activeWorkflow?.path ?? "";
 
 // source: who says it, "run" or a part of the page; each takes back its own alone.
-export function tell(source, node, title, text) {
-    const key = `${source} ${node}`;
-    const notice = notices.get(key) ?? { source, node, title, texts: [] };
+export function tell(source, node, title, text, toast = true) {
+    const key = `${workflowNow()} ${source} ${node}`;
+    const workflow = workflowNow();
+    const notice = notices.get(key) ?? { source, node, title, texts: [], workflow };
     if (notice.texts.includes(text)) return;
-    const said = [...notices.values()].some(({ texts }) => texts.includes(text)); // of the preview and of the video
+    const said = [...notices.values()].some((each) => isHere(each) && each.texts.includes(text)); // by another node
     notice.texts.push(text);
     notices.set(key, notice);
-    if (!said) app.extensionManager.toast.add({ severity: "warn", summary: title, detail: text, life: TOAST });
+    if (toast && !said) app.extensionManager.toast.add({ severity: "warn", summary: title, detail: text, life: TOAST });
     draw();
 }
 
@@ -65,17 +72,23 @@ function show(id) {
     app.canvas.selectNode(node);
 }
 
+function isHere({ node, workflow }) {
+    return workflow === workflowNow() && !!find(node).node;
+}
+
 function draw() {
     panel?.remove();
     panel = null;
-    if (!notices.size) return;
+    shownFor = workflowNow();
+    const here = [...notices.values()].filter(isHere);
+    if (!here.length) return;
     const words = TEXTS[app.extensionManager.setting.get("Comfy.Locale")] ?? TEXTS.en;
     panel = element("section", "lumosx-notices");
     panel.setAttribute("aria-label", words.title);
     const header = panel.appendChild(element("header"));
     header.append(words.title, button("✕", closeAll, words.close));
     const list = panel.appendChild(element("ul"));
-    for (const { node, title, texts } of notices.values()) {
+    for (const { node, title, texts } of here) {
         const item = list.appendChild(element("li"));
         item.append(button(title, () => show(node)));
         for (const text of texts) item.append(Object.assign(element("p"), { textContent: text }));
@@ -84,7 +97,7 @@ function draw() {
 }
 
 function closeAll() {
-    forget(() => true);
+    forget(isHere);
 }
 
 function button(text, action, label = text) {
@@ -101,12 +114,17 @@ app.registerExtension({
     name: "lumosx.Notices",
     setup() {
         api.addEventListener("lumosx.notice", ({ detail: { node, title, text } }) => tell("run", String(node), title, text));
+        api.addEventListener("execution_error", ({ detail: { node_id, node_type, exception_type, exception_message } }) => {
+            if (!OURS.test(exception_type)) return;
+            const title = find(node_id).node?.title ?? node_type;
+            const text = exception_message.trim();
+            tell("run", String(node_id), title, text.startsWith(`${title}: `) ? text.slice(title.length + 2) : text, false);
+        });
         // The detail is the id of the node that begins to run; null at the end.
         api.addEventListener("executing", ({ detail }) => {
             forget(({ source, node }) => source === "run" && node === String(detail));
         });
+        setInterval(() => notices.size && workflowNow() !== shownFor && draw(), 500); // no event says that it changed
     },
-    afterConfigureGraph() {
-        forget(({ node }) => !find(node).node);
-    },
+    afterConfigureGraph: draw,
 });

@@ -106,6 +106,23 @@ def test_a_notice_leads_to_its_node_and_can_be_closed(desk, scene):
     assert said(desk) == ""
 
 
+def test_a_notice_stays_with_its_workflow(desk, scene):
+    set_mode(desk, scene["Anna's photo"], MUTED)
+    desk.run()
+    desk.page.locator(".lumosx-notices").wait_for()
+    workflow = desk.workflow()
+    for node in workflow["nodes"]:
+        node["mode"] = 0
+    first = desk.page.evaluate("() => app.extensionManager.workflow.activeWorkflow.path")
+    desk.load(workflow)  # another file, whose nodes have the same ids
+    assert desk.page.evaluate("() => app.extensionManager.workflow.activeWorkflow.path") != first
+    desk.page.locator(".lumosx-notices").wait_for(state="detached")
+    desk.page.evaluate("() => app.extensionManager.command.execute('Workspace.PreviousOpenedWorkflow')")
+    desk.page.wait_for_function("path => app.extensionManager.workflow.activeWorkflow.path === path", arg=first)
+    desk.page.locator(".lumosx-notices").wait_for()
+    assert 'The face has the phrase "woman#1" but no image' in said(desk)
+
+
 def test_a_run_without_anything_to_say_says_nothing(desk, scene):
     desk.run()
     desk.settle()
