@@ -225,7 +225,7 @@ def load(desk, graph: Graph, file: str) -> dict[str, int]:
     ids = {name: i for i, name in enumerate(graph, 1)}
     for each in graph.values():
         if each["class_type"] == "LumosXSubject":  # what ComfyUI takes from its cache says nothing
-            each["inputs"]["strength"] = 1 + next(RUNS) / 1000
+            each["inputs"]["strength"] = 0.05 * (1 + next(RUNS) % 100)
 
     def link(value):
         return [str(ids[value[0]]), value[1]] if isinstance(value, list) else value
