@@ -108,9 +108,10 @@ def test_a_notice_leads_to_its_node_and_can_be_closed(desk, scene):
 
 def test_a_notice_stays_with_its_workflow(desk, scene):
     set_mode(desk, scene["Anna's photo"], MUTED)
+    workflow = desk.workflow()
+    desk.load(workflow)  # as a file of its own, which the page keeps while it shows another one
     desk.run()
     desk.page.locator(".lumosx-notices").wait_for()
-    workflow = desk.workflow()
     for node in workflow["nodes"]:
         node["mode"] = 0
     first = desk.page.evaluate("() => app.extensionManager.workflow.activeWorkflow.path")
