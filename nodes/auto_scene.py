@@ -15,7 +15,7 @@ from ..lumosx_core.phrases import clean_prompt
 from .core_tools import CoreTools
 from .growing import connected, earlier, growing
 from .photograph_models import Progress, finders, language_model, model_input
-from .photographs import CATEGORY, boxes_input, boxes_of, drawing, face_of, photographs_of
+from .photographs import CATEGORY, boxes_input, boxes_of, drawing, face_of, masks_of, photographs_of
 from .scene import SceneType
 from .schema import FOLDED, found_by
 
@@ -115,6 +115,12 @@ class LumosXAutoScene(io.ComfyNode):
                     tooltip="ComfyUI's own SAM3 and MediaPipe face detection, from LumosX Core Tools: they are used "
                     "instead of the models chosen above, and need no further Python package.",
                 ),
+                io.Mask.Input(
+                    "foreground",
+                    optional=True,
+                    tooltip="White where people and things stand in front of the place, a mask for each photograph: "
+                    "from Remove Background, or painted. They leave the background; nobody is looked for to that end.",
+                ),
                 earlier(io.Image, "photographs", "photograph", PHOTOGRAPH_HELP),
                 *growing(io.Image, "photograph", PHOTOGRAPH_HELP),
             ],
@@ -156,6 +162,7 @@ class LumosXAutoScene(io.ComfyNode):
         face_boxes=None,
         overrides=None,
         core_tools=None,
+        foreground=None,
         **inputs,
     ) -> io.NodeOutput:
         photographs = connected(inputs, "photograph", "photographs")
@@ -187,6 +194,7 @@ class LumosXAutoScene(io.ComfyNode):
             AutoSettings(background=background, missing=if_missing, feather=feather),
             faces=faces,
             overrides=overrides,
+            foreground=None if foreground is None else masks_of(foreground),
             progress=progress,
         )
         text = format_plan(chosen)

@@ -10,6 +10,7 @@ from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.photographs.auto_settings import Finders
 from .core_tools_bridge import MediaPipeFaces, Sam3, check_host, check_sam3, check_sam3_words
 from .photographs import CATEGORY
+from .schema import found_by
 
 CoreTools = io.Custom("LUMOSX_CORE_TOOLS")
 FaceDetectionModel = io.Custom("FACE_DETECTION_MODEL")  # ComfyUI's own type; 0.8.0 has no node for it yet
@@ -41,6 +42,7 @@ class LumosXCoreTools(io.ComfyNode):
         return io.Schema(
             node_id="LumosXCoreTools",
             display_name="LumosX Core Tools (SAM3, faces)",
+            **found_by("sam3", "mediapipe", "segment", "people", "clothes", "face"),
             category=CATEGORY,
             description="The recommended way to find people and clothes in photos where ComfyUI has SAM3 and MediaPipe "
             "face detection (0.23.0 and newer): no further Python package is needed. Connect the output to LumosX "

@@ -38,6 +38,11 @@ def photographs_of(pictures: torch.Tensor) -> list[torch.Tensor]:
     return list(pictures[..., :3])
 
 
+def masks_of(masks: torch.Tensor) -> list[torch.Tensor]:
+    """A MASK of a graph -> (H, W) each."""
+    return list(masks.to("cpu", torch.float32).reshape(-1, *masks.shape[-2:]))
+
+
 def one_photograph(pictures: torch.Tensor) -> torch.Tensor:
     """
     Raises:

@@ -41,10 +41,17 @@ class ComfyUI:
         found = re.search(r'__version__ = "(.+)"', file.read_text()) if file.exists() else None
         return found[1] if found else self.path.name
 
+    def is_at_least(self, version: str) -> bool:
+        return _numbers(self.version) >= _numbers(version)
+
     @property
     def page_version(self) -> str:
         """The version of the front end it serves."""
         return version_of_folder(self.front_end) if self.front_end else installed_version(self.python)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
 @cache

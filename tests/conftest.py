@@ -30,6 +30,26 @@ def pytest_report_header() -> str:
     return f"ComfyUI: {', '.join(names) or 'none'}; with its page: {', '.join(map(name_of_page, pages())) or 'none'}"
 
 
+def pytest_configure(config) -> None:
+    config.addinivalue_line("markers", "host(since, before): runs only on hosts of these versions of ComfyUI")
+
+
+def pytest_collection_modifyitems(config, items) -> None:
+    """A test that is about some versions of ComfyUI is not there for the others: it neither passes nor is skipped."""
+    other = [item for item in items if not _fits_its_host(item)]
+    config.hook.pytest_deselected(items=other)
+    items[:] = [item for item in items if item not in set(other)]
+
+
+def _fits_its_host(item) -> bool:
+    host = item.callspec.params.get("comfyui") if hasattr(item, "callspec") else None
+    limits = [mark.kwargs for mark in item.iter_markers("host")] if host else []
+    return all(
+        host.is_at_least(each.get("since", "0")) and not ("before" in each and host.is_at_least(each["before"]))
+        for each in limits
+    )
+
+
 @pytest.fixture(scope="session")
 def golden() -> Path:
     """Folder of the recorded numbers of the official LumosX code."""

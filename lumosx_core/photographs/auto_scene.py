@@ -24,6 +24,7 @@ def build_scene(
     *,
     faces: Sequence[Sequence[Face]] | None = None,
     overrides: Scene | None = None,
+    foreground: Sequence[Tensor] | None = None,
     progress: Progress | None = None,
 ) -> AutoScene:
     """Find everything a plan names in photographs, and make a scene of it.
@@ -36,10 +37,13 @@ def build_scene(
             left to right.
         faces: for each photograph the faces in it, instead of those the face finder finds.
         overrides: pictures that take the place of what would be found for the same phrase; they are not looked for.
+        foreground: for each photograph an (H, W) mask of what stands in front of its place: nothing is looked for only
+            to empty the place.
 
     Raises:
         PartsMissing: people, faces or things that are not found; all of them are named.
-        LumosXError: no photograph, an empty plan, or an override that the plan does not name.
+        LumosXError: no photograph, an empty plan, an override that the plan does not name, or masks of other numbers or
+            sizes than the photographs.
     """
     if not photographs:
         raise LumosXError("There is no photograph. Give one or more.")
@@ -48,4 +52,21 @@ def build_scene(
             "The plan is empty: it names no person, no object and no background. Write one, such as "
             "man: denim jacket | woman: red hat || lamp || cozy room"
         )
-    return SceneSearch(photographs, plan, finders, settings, faces, Overrides(plan, overrides), progress).scene()
+    if foreground is not None:
+        _check_foreground(foreground, photographs)
+    given = Overrides(plan, overrides)
+    return SceneSearch(photographs, plan, finders, settings, faces, given, progress, foreground).scene()
+
+
+def _check_foreground(masks: Sequence[Tensor], photographs: Sequence[Tensor]) -> None:
+    if len(masks) != len(photographs):
+        raise LumosXError(
+            f"foreground has {len(masks)} masks, but there are {len(photographs)} photographs. Give a mask for each "
+            f"photograph, in their order."
+        )
+    for number, (mask, image) in enumerate(zip(masks, photographs, strict=True), 1):
+        if mask.shape != image.shape[:2]:
+            raise LumosXError(
+                f"The mask of photograph {number} in foreground is {mask.shape[1]}x{mask.shape[0]}, the photograph is "
+                f"{image.shape[1]}x{image.shape[0]}. Give masks of the photographs' own size."
+            )

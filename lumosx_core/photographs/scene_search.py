@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..contact_sheet import COLOURS, TEXT
+from ..contact_sheet import COLOURS, FAINT, TEXT
 from ..errors import LumosXError
 from ..phrases import split_number
 from ..scene import Reference, Scene, Subject
@@ -23,7 +23,7 @@ from .overrides import Overrides
 from .owners import Claim, Person, name_people, people_of, settle_claims
 from .plan import ScenePlan, detector_word
 from .quality import cut_out_warnings, face_warnings
-from .regions import Box, Face, Region
+from .regions import Box, Face, Region, region_of
 
 ANYBODY = "person"  # looked for besides the words of the plan, so that bystanders, too, leave the background
 MOST_CLAIMS = 5  # of one phrase and one person: the right one is among the best few
@@ -70,6 +70,7 @@ class SceneSearch:
         faces: Sequence[Sequence[Face]] | None,
         overrides: Overrides,
         progress: Progress | None,
+        foreground: Sequence[Tensor] | None = None,
     ):
         self.photographs = photographs
         self.plan = plan
@@ -84,8 +85,14 @@ class SceneSearch:
         self.views: dict[int, View] = {}
         fills = settings.background == "fill" and plan.background is not None and overrides.background is None
         self.empties = fills or settings.background == "inpaint"
+        self.seeks_hiding = self.empties and foreground is None
         # What hides the place in each photograph.
         self.hiding: list[list[Region]] = [[] for _ in photographs]
+        for index, mask in enumerate(foreground or ()):
+            if bool((mask > 0).any()):
+                region = region_of(mask)
+                self.hiding[index].append(region)
+                self.marks[index].append(Mark("foreground", FAINT, region.box, region))
 
     def scene(self) -> AutoScene:
         people = self._people()
@@ -114,7 +121,7 @@ class SceneSearch:
 
     def _people(self) -> list[Person]:
         """All people in all photographs, as far as somebody is looked for."""
-        if not self._sought_people() and not self.empties:
+        if not self._sought_people() and not self.seeks_hiding:
             return []
         words = list(dict.fromkeys(detector_word(person.word) for person in self.plan.people))
         words += [] if ANYBODY in words else [ANYBODY]
@@ -142,7 +149,7 @@ class SceneSearch:
         wear, and to empty the place of them."""
         sought = self._sought_people()
         words = {detector_word(self.plan.people[number].word) for number in sought}
-        return self.empties or len(words) > 1 or any(self._sought(number) for number in sought)
+        return self.seeks_hiding or len(words) > 1 or any(self._sought(number) for number in sought)
 
     def _faces(self, index: int) -> Sequence[Face]:
         if self.given_faces is not None:
@@ -174,7 +181,7 @@ class SceneSearch:
     def _masked(self, people: list[Person], chosen: dict[int, int]) -> list[Person]:
         """People with their regions, in the photographs where regions tell something."""
         wanted = {people[p].photograph for number, p in chosen.items() if self._sought(number)}
-        wanted |= set(range(len(self.photographs))) if self.empties else set()
+        wanted |= set(range(len(self.photographs))) if self.seeks_hiding else set()
         masked = list(people)
         for index in sorted(wanted):
             here = [p for p, person in enumerate(people) if person.photograph == index]
@@ -260,7 +267,7 @@ class SceneSearch:
         """For each object of the plan its best instance in all photographs, or the picture that was given for it."""
         given = {phrase: self.overrides.object(i) for i, phrase in enumerate(self.plan.objects)}
         # To empty the place, objects whose picture was given have to be found in it as well.
-        sought = [phrase for phrase in given if self.empties or given[phrase] is None]
+        sought = [phrase for phrase in given if self.seeks_hiding or given[phrase] is None]
         best: dict[str, _Found] = {}
         for index in range(len(self.photographs)) if sought else ():
             self.progress("objects", index, len(self.photographs))

@@ -68,7 +68,11 @@ CARDS = {
     "Clean background by inpainting": Card(((PLACE,),), "the background without people"),
     "Face only": Card((PHOTOS[:1],), "a face and a prompt"),
     "Fine control (strength, timing, dual guidance)": Card((LEFT + RIGHT,), "strength and timing", "SaveVideo"),
-    "From one photograph (auto scene)": Card((PHOTOS[::2], PHOTOS[1::2]), "cut out of one photo"),
+    "From one photograph (auto scene)": Card(
+        ((("photographs/two women.png", 0), ("photographs/two women, painted over.png", 1)),),
+        "cut out of one photo",
+        "SaveVideo",
+    ),
     "LoRA and few-step LoRA": Card((PHOTOS[:2], (PLACE,)), "6 steps with a LoRA"),
     "Long video (context windows)": Card((PHOTOS, (PLACE, CUP)), "10 seconds"),
     "Low memory (GGUF, fp8)": Card((PHOTOS, (PLACE, CUP)), "fp8 for small GPUs"),
@@ -76,6 +80,7 @@ CARDS = {
     "Three people, objects, background": Card((THREE,), "", "SaveVideo"),
     "Two people, own outfits": Card((PHOTOS[:2], PHOTOS[2:]), ""),
     "Who looks at what (attention map)": Card((), "", "LumosXAttentionMap"),
+    "With ComfyUI SAM3 and face detection": Card((PHOTOS[::2], PHOTOS[1::2]), "SAM3, MediaPipe, BiRefNet"),
     "With core segmentation nodes": Card((PHOTOS[1:2] + PHOTOS[3:],), "masks from ComfyUI's own nodes"),
 }
 

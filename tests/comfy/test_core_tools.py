@@ -6,10 +6,7 @@ refined masks, is ComfyUI's own. So this checks where things are, and not how we
 
 import pytest
 
-
-@pytest.fixture
-def has_tools(comfyui) -> bool:
-    return tuple(int(part) for part in comfyui.version.split(".")) >= (0, 23, 0)
+has_tools = pytest.mark.host(since="0.23.0")
 
 
 SETUP = """
@@ -112,9 +109,8 @@ PROMPT = "A man in a denim jacket and a woman in a red dress by a lamp."
 PLAN = "man: denim jacket | woman: red dress || lamp"
 
 
-def test_auto_scene_with_sam3_and_mediapipe_finds_everybody_and_needs_no_package(run_in_comfyui, has_tools):
-    if not has_tools:
-        return  # the next tests say what happens there
+@has_tools
+def test_auto_scene_with_sam3_and_mediapipe_finds_everybody_and_needs_no_package(run_in_comfyui):
     result = run_in_comfyui(
         SETUP
         + """
@@ -159,9 +155,8 @@ result = {
     assert all(text.endswith(":20") for text in result["asked"])
 
 
-def test_an_older_comfyui_says_which_version_has_the_tools(run_in_comfyui, has_tools):
-    if has_tools:
-        return
+@pytest.mark.host(before="0.23.0")
+def test_an_older_comfyui_says_which_version_has_the_tools(run_in_comfyui):
     said = run_in_comfyui(
         """
 try:
@@ -173,9 +168,8 @@ except Exception as error:
     assert "came with ComfyUI 0.23.0, but this is 0.8.0. Update ComfyUI" in said
 
 
-def test_models_of_other_networks_are_refused_by_name(run_in_comfyui, has_tools):
-    if not has_tools:
-        return
+@has_tools
+def test_models_of_other_networks_are_refused_by_name(run_in_comfyui):
     said = run_in_comfyui(
         SETUP
         + """
@@ -191,9 +185,8 @@ result = [message(lambda: node.execute(*given)) for given in
     assert "has no model" in said[4]
 
 
-def test_commas_brackets_and_colons_of_a_phrase_do_not_become_several_things(run_in_comfyui, has_tools):
-    if not has_tools:
-        return
+@has_tools
+def test_commas_brackets_and_colons_of_a_phrase_do_not_become_several_things(run_in_comfyui):
     result = run_in_comfyui(
         SETUP
         + """

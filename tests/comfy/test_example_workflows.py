@@ -9,16 +9,26 @@ from pathlib import Path
 import pytest
 from comfy_server import Failure
 from PIL import Image
-from recorded_prompts import PROMPTS, recorded_prompt
+from recorded_prompts import NEEDS_HOST, PROMPTS, recorded_from, recorded_prompt, template_params
 
 FOLDER = Path(__file__).resolve().parents[2] / "example_workflows"
 WORKFLOWS = sorted(FOLDER.glob("*.json"))
 NOTES = {"Note", "MarkdownNote"}  # of the page alone
+NEWER_NODES = {  # their titles
+    "LoadMediaPipeFaceLandmarker": "Load Face Detection Model (MediaPipe)",
+    "LoadBackgroundRemovalModel": "Load Background Removal Model",
+    "RemoveBackground": "Remove Background",
+}
 BYPASSED = 4
 TITLE = 30  # pixels above a node
 
 RELEASED = {"lumosx_bf16.safetensors", "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "wan_2.1_vae.safetensors"}
 FEW_STEPS = "Wan21_CausVid_bidirect2_T2V_1_3B_lora_rank32.safetensors"
+CORE_TOOLS = {
+    "sam3.1_multiplex_fp16.safetensors",
+    "mediapipe_face_fp32.safetensors",
+    "birefnet.safetensors",
+}
 # What a workflow needs and the pack does not bring, by the workflow's name.
 BRINGS = {
     "1 Try it (tiny model, no GPU)": set(),
@@ -26,7 +36,7 @@ BRINGS = {
     "Clean background by inpainting": RELEASED | {"photograph.jpg", "512-inpainting-ema.safetensors"},
     "Face only": RELEASED,
     "Fine control (strength, timing, dual guidance)": set(),
-    "From one photograph (auto scene)": RELEASED | {"photograph.jpg"},
+    "From one photograph (auto scene)": set(),
     "LoRA and few-step LoRA": RELEASED | {FEW_STEPS},
     "Long video (context windows)": RELEASED,
     "Low memory (GGUF, fp8)": RELEASED,
@@ -34,6 +44,7 @@ BRINGS = {
     "Three people, objects, background": set(),
     "Two people, own outfits": RELEASED,
     "Who looks at what (attention map)": set(),
+    "With ComfyUI SAM3 and face detection": RELEASED | CORE_TOOLS | {"photograph.jpg"},
     "With core segmentation nodes": RELEASED | {"photograph.png"},
 }
 
@@ -80,13 +91,17 @@ def spec(node: dict, name: str) -> list:
     return kind
 
 
+def used_notes(name: str) -> list[dict]:
+    return [node for node in read(FOLDER / f"{name}.json")["nodes"] if node["type"] in NOTES]
+
+
 def read(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-@pytest.fixture(params=WORKFLOWS, ids=lambda path: path.stem)
+@pytest.fixture(params=template_params([path.stem for path in WORKFLOWS]))
 def path(request) -> Path:
-    return request.param
+    return FOLDER / f"{request.param}.json"
 
 
 @pytest.fixture
@@ -97,7 +112,9 @@ def workflow(path) -> dict:
 def test_every_workflow_says_here_what_it_needs_and_has_its_thumbnail_and_its_prompt():
     names = {path.stem for path in WORKFLOWS}
     assert names == set(BRINGS)
-    assert names == {path.stem for path in FOLDER.glob("*.jpg")} == {path.stem for path in PROMPTS.glob("*.json")}
+    assert names == {path.stem for path in FOLDER.glob("*.jpg")}
+    assert all(recorded_from(name).exists() for name in names)
+    assert {path.stem for path in PROMPTS.rglob("*.json")} == names
 
 
 def test_its_name_is_a_file_name_on_every_system(path):
@@ -125,7 +142,7 @@ def test_every_link_joins_an_output_to_an_input_of_its_type(server, workflow):
 
 def test_the_page_sends_what_was_recorded_from_it(server, path, workflow):
     """A recorded prompt was taken from the real page, tests/browser/test_templates.py compares it again."""
-    recorded = read(PROMPTS / path.name)
+    recorded = read(recorded_from(path.stem))
     for node in recorded.values():
         del node["_meta"]  # titles
         if node["class_type"] == "PreviewAny":  # where the page shows the text
@@ -149,6 +166,24 @@ def test_the_server_misses_only_the_files_that_the_user_brings(server, path):
         for error in found["errors"]
     }
     assert missing == BRINGS[path.stem], errors
+
+
+@pytest.mark.parametrize("name", list(NEEDS_HOST))
+@pytest.mark.host(before="0.23.0")
+def test_the_note_names_each_node_that_an_older_host_lacks_and_the_version_to_update_to(server, name):
+    used = {node["type"]: node for node in read(FOLDER / f"{name}.json")["nodes"]}
+    lacking = set(used) - set(server.get("/object_info")) - NOTES
+    assert lacking == set(NEWER_NODES)
+    [text] = [n["widgets_values"][0] for n in used_notes(name) if n["title"] == "What it needs"]
+    assert f"ComfyUI {NEEDS_HOST[name]} or newer" in text
+    assert all(f"*{title}*" in text for title in NEWER_NODES.values())
+
+
+@pytest.mark.parametrize("name", list(NEEDS_HOST))
+@pytest.mark.host(since="0.33.0")
+def test_nodes_that_older_hosts_lack_have_the_titles_that_the_note_says(server, name):
+    known = server.get("/object_info")
+    assert {node: known[node]["display_name"] for node in NEWER_NODES} == NEWER_NODES
 
 
 def test_models_that_the_page_offers_are_those_that_are_chosen(workflow):

@@ -243,6 +243,40 @@ def picture(value: float) -> torch.Tensor:
     return torch.full((20, 20, 3), value)
 
 
+def test_a_mask_of_the_foreground_empties_the_place_without_any_search():
+    desk = Desk()
+    mask = torch.zeros(200, 300)
+    mask[20:180, 40:220] = 1
+    given = Scene((Subject(Reference("man", picture(0.2)), (Reference("denim jacket", picture(0.3)),)),))
+    plan = ScenePlan((PersonPlan("man", ("denim jacket",)),), (), "plain wall")
+    found = build([two_people()], plan, desk, overrides=given, foreground=[mask])
+    assert desk.loaded == [] and torch.equal(found.removed, mask)
+    assert (found.scene.background.image - torch.tensor(WALL)).abs().max() < 0.1
+    assert [mark.label for mark in found.marks[0]] == ["foreground"]
+    emptied = build([two_people()], plan, desk, overrides=given, background="inpaint", foreground=[mask])
+    assert desk.loaded == [] and torch.equal(emptied.removed, mask)
+
+
+def test_what_is_found_besides_leaves_the_place_too():
+    mask = torch.zeros(200, 300)
+    mask[20:180, 40:220] = 1
+    photo = two_people().paint("lamp", (10, 150, 25, 190), 3)
+    removed = build([photo], ScenePlan(PLAN.people, ("lamp",), "plain wall"), foreground=[mask]).removed
+    assert removed[100, 210] == 1 and removed[160, 15] == 1 and removed[5, 5] == 0
+
+
+@pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        ([torch.zeros(200, 300)] * 2, "foreground has 2 masks, but there are 1 photographs"),
+        ([torch.zeros(300, 200)], "The mask of photograph 1 in foreground is 200x300, the photograph is 300x200"),
+    ],
+)
+def test_masks_of_the_foreground_have_to_fit_the_photographs(masks, message):
+    with pytest.raises(LumosXError, match=message):
+        build([two_people()], PLAN, foreground=masks)
+
+
 def test_pictures_that_are_given_are_used_and_not_looked_for():
     desk = Desk()
     given = Scene(
