@@ -96,6 +96,15 @@ def test_try_it_shows_the_same_people_with_and_without_their_shirts_swapped(serv
     assert blue(swapped, left) > blue(swapped, right) + 20
 
 
+def test_the_women_of_one_photograph_keep_their_own_clothes(server):
+    [video] = videos(server, recorded_prompt("From one photograph (auto scene)", server.version))
+    assert video.shape == (9, 6 * 64, 6 * 80, 3)
+    red, green, blue = np.moveaxis(video[4].astype(int), -1, 0)
+    left, right = (slice(170, 300), slice(90, 220)), (slice(170, 230), slice(290, 420))
+    assert red[left].mean() > blue[left].mean() + 50  # a shirt of lime and orange
+    assert red[right].mean() > green[right].mean() + 50  # the upper half of a shirt: purple
+
+
 def test_the_attention_map_scores_both_people(server):
     prompt = recorded_prompt("Who looks at what (attention map)", server.version)
     [sampling] = of_type(prompt, "RandomNoise")

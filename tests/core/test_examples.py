@@ -9,7 +9,8 @@ from lumosx_core.examples import EXAMPLES, example_pictures, read_example
 
 def test_every_picture_of_the_example_cases_is_there():
     cases = [path.parent for path in EXAMPLES.glob("*/caption.txt")]
-    assert cases and len(example_pictures()) == sum(len(read_case(case).scene.references) for case in cases)
+    of_cases = [name for name in example_pictures() if not name.startswith("photographs/")]
+    assert cases and len(of_cases) == sum(len(read_case(case).scene.references) for case in cases)
 
 
 def test_an_example_is_a_picture():
