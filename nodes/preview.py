@@ -16,7 +16,7 @@ from .notices import HIDDEN, named, notice
 from .photograph_models import face_finder_if_present
 from .scene import SceneType
 from .scene_titles import titled
-from .schema import found_by
+from .schema import FOLDED, found_by
 
 
 class LumosXPreviewScene(io.ComfyNode):
@@ -34,7 +34,11 @@ class LumosXPreviewScene(io.ComfyNode):
             inputs=[
                 SceneType.Input("scene", tooltip="A scene, or a single LumosX Subject."),
                 io.String.Input(
-                    "prompt", multiline=True, default="", tooltip="The positive prompt, to see which words are bound."
+                    "prompt",
+                    multiline=True,
+                    default="",
+                    tooltip="The positive prompt, to see which words are bound.",
+                    extra_dict=FOLDED,  # else the page makes room for the sheet below the box, over what stands there
                 ),
                 io.Clip.Input(
                     "clip",
