@@ -100,12 +100,11 @@ class Desk:
         Front ends up to 1.35 say it in dialogs, later ones in a message that opens a panel.
         """
         said = []
-        while (dialog := self.page.get_by_role("dialog")).count():
+        dialog = self.page.get_by_role("dialog")
+        while open_ones := dialog.count():
             said.append(dialog.last.inner_text())
             self.page.keyboard.press("Escape")
-            self.page.wait_for_function(
-                "n => document.querySelectorAll('[role=dialog]').length < n", arg=dialog.count()
-            )
+            self.page.wait_for_function("n => document.querySelectorAll('[role=dialog]').length < n", arg=open_ones)
         if self.page.get_by_test_id("error-overlay-see-errors").count():
             self.page.get_by_test_id("error-overlay-see-errors").click()
             groups = self.page.locator("[data-testid^=error-group-missing]")

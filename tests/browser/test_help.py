@@ -1,6 +1,7 @@
 """Each node's help page opens beside it, in English and in Chinese."""
 
 import re
+import time
 
 import pytest
 from comfy_server import PACK, ROOT
@@ -18,6 +19,14 @@ def help_page(name, locale):
     return (DOCS / name / f"{locale}.md").read_text(encoding="utf-8")
 
 
+def headings_of(panel, expected):
+    """The headings of the panel, once they are as expected or after five seconds: help comes after its panel."""
+    deadline = time.monotonic() + 5
+    while (shown := panel.locator("h1").all_inner_texts()) != expected and time.monotonic() < deadline:
+        panel.page.wait_for_timeout(50)
+    return shown
+
+
 @pytest.mark.parametrize("locale", ["en", "zh"])
 def test_the_help_of_every_node_opens_with_its_heading_and_its_picture(desk, locale):
     if locale != "en":
@@ -28,10 +37,10 @@ def test_the_help_of_every_node_opens_with_its_heading_and_its_picture(desk, loc
     for name in names:
         desk.clear()
         panel = desk.open_help(desk.add(name))
-        desk.page.wait_for_function("() => !document.querySelector('.node-help-content .p-progressspinner')")
-        shown = panel.locator("h1").all_inner_texts()
         source = help_page(name, locale) if (DOCS / name / f"{locale}.md").exists() else ""
-        if shown != re.findall(r"^# (.+)$", source, re.MULTILINE) or not shown:
+        headings = re.findall(r"^# (.+)$", source, re.MULTILINE)
+        shown = headings_of(panel, headings)
+        if shown != headings or not shown:
             wrong[name] = f"the heading is {shown}"
             continue
         pictures = panel.locator("img")
