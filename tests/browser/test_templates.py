@@ -34,7 +34,31 @@ def test_templates_shows_every_workflow_with_its_thumbnail(desk):
         picture.wait_for()
         desk.page.wait_for_function("image => image.complete", arg=picture.element_handle())
         assert picture.evaluate("image => image.naturalWidth") >= 400, name
+    cards = dialog.locator("[data-testid^='template-workflow-']")
+    assert [
+        card.removeprefix("template-workflow-")
+        for card in cards.evaluate_all("all => all.map(each => each.dataset.testid)")
+    ] == WORKFLOWS
+    cards.first.scroll_into_view_if_needed()
     desk.screenshot("templates")
+
+
+@pytest.mark.parametrize("size", [(WIDTH, HEIGHT), (1920, 950)], ids=["1600x1000", "1920x950"])
+def test_templates_open_whole_and_near_enough_for_their_text_to_be_drawn(desk, comfyui, size):
+    """Below a zoom of 8/14 the canvas leaves out all text, and later front ends choose the zoom by the graph's size."""
+    desk.page.set_viewport_size({"width": size[0], "height": size[1]})
+    far = {}
+    for name in [name for name in WORKFLOWS if comfyui.is_at_least(NEEDS_HOST.get(name, "0"))]:
+        desk.load_template(name)
+        desk.page.wait_for_function("() => app.graph.nodes.length > 5")
+        desk.page.wait_for_timeout(300)
+        zoom, unreadable = desk.page.evaluate("() => [app.canvas.ds.scale, app.canvas.low_quality]")
+        if unreadable:
+            far[name] = zoom
+        if models_to_fetch(name):
+            desk.wait_until_something_is_missing()
+            desk.close_dialogs()
+    assert far == {}
 
 
 @pytest.mark.parametrize("name", template_params(WORKFLOWS))
@@ -101,11 +125,7 @@ def test_nodes_of_templates_do_not_overlap(desk, comfyui, nodes_2):
             desk.page.wait_for_timeout(700)  # the page lays its nodes out after it has drawn them
             boxes = desk.page.evaluate(NODE_BOXES)
             assert all(box[5] == nodes_2 for box in boxes), name
-            for one, other in itertools.combinations(boxes, 2):
-                apart = (
-                    one[3] <= other[1] + 1 or other[3] <= one[1] + 1 or one[4] <= other[2] + 1 or other[4] <= one[2] + 1
-                )
-                assert apart, (name, one, other)
+            assert overlaps(boxes) == [], name
             desk.screenshot(f"{name}, {'nodes 2.0' if nodes_2 else 'canvas'}")
     finally:
         desk.set("Comfy.VueNodes.Enabled", False)
@@ -124,3 +144,25 @@ def test_try_it_becomes_a_playable_video_with_one_click(desk):
         assert video.evaluate("video => [video.videoWidth, video.videoHeight]") == [6 * 80, 6 * 64]
         assert video.evaluate("video => video.duration") == pytest.approx(9 / 8, abs=0.01)
     desk.screenshot("try it, run")
+
+
+@pytest.mark.parametrize("renderer", ["classic", "Nodes 2.0"])
+@pytest.mark.parametrize("name", [TRY_IT, "Three people, objects, background"])
+def test_pictures_that_come_with_a_run_lie_over_no_other_node(desk, name, renderer):
+    desk.draw_by(renderer)
+    desk.load_template(name)
+    desk.run()
+    desk.page.wait_for_timeout(2000)  # the page makes room for what it shows
+    boxes = desk.page.evaluate(NODE_BOXES)
+    desk.screenshot(f"{name}, {renderer}, run")
+    desk.draw_by("classic")
+    assert overlaps(boxes) == []
+
+
+def overlaps(boxes: list) -> list[tuple[str, str]]:
+    """Titles of nodes of which one lies over the other."""
+    return [
+        (one[0], other[0])
+        for one, other in itertools.combinations(boxes, 2)
+        if not (one[3] <= other[1] + 1 or other[3] <= one[1] + 1 or one[4] <= other[2] + 1 or other[4] <= one[2] + 1)
+    ]

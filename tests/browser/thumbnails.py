@@ -65,7 +65,7 @@ CARDS = {
         (LEFT + RIGHT,), "no GPU, some seconds", "SaveVideo", ("as given", "swapped")
     ),
     "Batch of seeds": Card((PHOTOS[:2] + PHOTOS[2:], (PLACE, CUP)), "4 seeds, 4 videos"),
-    "Clean background by inpainting": Card(((PLACE,),), "the background without people"),
+    "Clean background by inpainting": Card(((PLACE,),), "a place without people"),
     "Face only": Card((PHOTOS[:1],), "a face and a prompt"),
     "Fine control (strength, timing, dual guidance)": Card((LEFT + RIGHT,), "strength and timing", "SaveVideo"),
     "From one photograph (auto scene)": Card(
