@@ -19,8 +19,10 @@ from .prompt_route import case_phrases
 
 def titled(cls: type[io.ComfyNode], scene: Scene) -> Scene:
     """The scene that is connected to the input `scene` of a running node, with titles for messages."""
+    if cls.hidden is None or not cls.hidden.prompt:  # called outside of a run
+        return scene
     try:
-        outline = scene_outline(Graph(cls.hidden.prompt or {}), str(cls.hidden.unique_id), case=case_phrases).scene
+        outline = scene_outline(Graph(cls.hidden.prompt), str(cls.hidden.unique_id), case=case_phrases).scene
     except LumosXError:  # a prompt that is odd elsewhere
         return scene
     if len(outline.subjects) != len(scene.subjects):  # it comes from a node that decides who is in it as it runs

@@ -2,7 +2,7 @@
 // Earlier pages show an error in a dialog, later ones only that there is one, and its message within a report.
 //
 // A node that ComfyUI takes from its cache does not warn again, so a warning stays until its node runs anew, is gone,
-// or the artist closes the list.
+// or the artist closes the list, and comes back where another file with the same nodes takes them from the cache.
 
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
@@ -35,6 +35,8 @@ const OURS = /(^|\.)(LumosXError|MissingPackageError)$/;
 const notices = new Map();
 let panel = null;
 let shownFor = null; // the workflow whose notices the panel has: nodes of another one have the same ids
+
+const lately = new Map(); // node -> [title, texts] that it said when it last ran, in whatever workflow
 
 const workflowNow = () => app.extensionManager.workflow?.activeWorkflow?.path ?? "";
 
@@ -113,7 +115,17 @@ function element(tag, className = "") {
 app.registerExtension({
     name: "lumosx.Notices",
     setup() {
-        api.addEventListener("lumosx.notice", ({ detail: { node, title, text } }) => tell("run", String(node), title, text));
+        api.addEventListener("lumosx.notice", ({ detail: { node, title, text } }) => {
+            const [, texts] = lately.get(String(node)) ?? [title, []];
+            lately.set(String(node), [title, [...texts, text]]);
+            tell("run", String(node), title, text);
+        });
+        api.addEventListener("execution_cached", ({ detail: { nodes } }) => {
+            for (const node of nodes.map(String)) {
+                const [title, texts] = lately.get(node) ?? ["", []];
+                for (const text of texts) tell("run", node, title, text, false);
+            }
+        });
         api.addEventListener("execution_error", ({ detail: { node_id, node_type, exception_type, exception_message } }) => {
             if (!OURS.test(exception_type)) return;
             const title = find(node_id).node?.title ?? node_type;
@@ -122,6 +134,7 @@ app.registerExtension({
         });
         // The detail is the id of the node that begins to run; null at the end.
         api.addEventListener("executing", ({ detail }) => {
+            lately.delete(String(detail));
             forget(({ source, node }) => source === "run" && node === String(detail));
         });
         setInterval(() => notices.size && workflowNow() !== shownFor && draw(), 500); // no event says that it changed

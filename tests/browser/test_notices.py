@@ -107,6 +107,7 @@ def test_a_notice_leads_to_its_node_and_can_be_closed(desk, scene):
 
 
 def test_a_notice_stays_with_its_workflow(desk, scene):
+    desk.set_widget(scene["Anna"], "strength", 0.55)  # so that nothing comes from the cache of another test's run
     set_mode(desk, scene["Anna's photo"], MUTED)
     workflow = desk.workflow()
     desk.load(workflow)  # as a file of its own, which the page keeps while it shows another one
@@ -120,6 +121,20 @@ def test_a_notice_stays_with_its_workflow(desk, scene):
     desk.page.locator(".lumosx-notices").wait_for(state="detached")
     desk.page.evaluate("() => app.extensionManager.command.execute('Workspace.PreviousOpenedWorkflow')")
     desk.page.wait_for_function("path => app.extensionManager.workflow.activeWorkflow.path === path", arg=first)
+    desk.page.locator(".lumosx-notices").wait_for()
+    assert 'The face has the phrase "woman#1" but no image' in said(desk)
+
+
+def test_another_file_whose_nodes_come_from_the_cache_has_the_notice_too(desk, scene):
+    desk.set_widget(scene["Anna"], "strength", 0.65)
+    set_mode(desk, scene["Anna's photo"], MUTED)
+    workflow = desk.workflow()
+    desk.load(workflow)
+    desk.run()
+    desk.page.locator(".lumosx-notices").wait_for()
+    desk.load(workflow)
+    desk.page.locator(".lumosx-notices").wait_for(state="detached")
+    desk.run()
     desk.page.locator(".lumosx-notices").wait_for()
     assert 'The face has the phrase "woman#1" but no image' in said(desk)
 
