@@ -272,7 +272,7 @@ def test_what_a_person_sees_in_a_text_without_spaces_is_found_exactly_where_it_s
         phrase = phrase[1:]  # a mark is no beginning of a word
     if not phrase:
         return
-    if after and is_mark(after[0]):
+    if (written := after.lstrip()) and is_mark(written[0]):  # also behind a space, which does not count here
         after = "的" + after
     prompt = clean_prompt(before + phrase + after)
     wanted = unicodedata.normalize("NFKC", phrase)

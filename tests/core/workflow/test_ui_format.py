@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from recorded_prompts import recorded_from
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.workflow.file import read_workflow
@@ -18,7 +19,7 @@ SHOWN = {"preview", "previewMode"}  # what PreviewAny displays, which the page s
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_an_example_becomes_what_the_page_sends(path):
-    sent = json.loads((ROOT / "tests" / "comfy" / "api_prompts" / path.name).read_text(encoding="utf-8"))
+    sent = json.loads(recorded_from(path.stem).read_text(encoding="utf-8"))
     prompt, unreadable = api_prompt(json.loads(path.read_text(encoding="utf-8")))
     assert prompt.keys() == sent.keys()
     for id, expected in sent.items():
