@@ -1,7 +1,6 @@
-"""Pictures of nodes and graphs, taken from ComfyUI's real page: those of the node help and thumbnails of workflows.
+"""Pictures of nodes for their help, taken from ComfyUI's real page.
 
-    python tests/browser/render_pictures.py nodes [NODE_ID ...]      web/docs/NODE_ID/node.png, of all nodes
-    python tests/browser/render_pictures.py thumbnails [NAME ...]    example_workflows/NAME.jpg, where there is none yet
+    python tests/browser/render_pictures.py [NODE_ID ...]    web/docs/NODE_ID/node.png, of all nodes
 
 Needs a ComfyUI (the first of COMFYUI_PATH) and chromium (LUMOSX_CHROMIUM), as the tests do.
 """
@@ -10,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import shutil
 import sys
@@ -29,11 +27,9 @@ from node_pictures import PICTURES, Graph
 from PIL import Image
 
 DOCS = ROOT / "web" / "docs"
-WORKFLOWS = ROOT / "example_workflows"
 VIEW = (2000, 1700)  # of the browser's window, pixels
 MARGIN = 16  # around what is shown, pixels
 LARGEST_FILE = 60_000  # bytes of a picture of the help
-THUMBNAIL = (960, 540)
 # Menus, side bar and dialogs lie over the canvas; text widgets do, too, but belong to the nodes.
 ONLY_NODES = """
 body * { visibility: hidden !important }
@@ -145,14 +141,6 @@ def save_png(image: Image.Image, path: Path) -> None:
     raise ValueError(f"{path} has {path.stat().st_size} bytes with 16 colours, expected {LARGEST_FILE}. Show less.")
 
 
-def save_thumbnail(image: Image.Image, path: Path) -> None:
-    """Write a picture on a canvas of the page's colour, in the proportions of a card of Templates."""
-    card = Image.new("RGB", THUMBNAIL, image.getpixel((1, 1)))
-    image.thumbnail(THUMBNAIL, Image.Resampling.LANCZOS)
-    card.paste(image, ((THUMBNAIL[0] - image.width) // 2, (THUMBNAIL[1] - image.height) // 2))
-    card.save(path, quality=88)
-
-
 def render_nodes(names: Sequence[str]) -> None:
     with open_desk() as desk:
         for name in names or PICTURES:
@@ -165,19 +153,7 @@ def render_nodes(names: Sequence[str]) -> None:
             print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1000:.0f} kB")
 
 
-def render_thumbnails(names: Sequence[str]) -> None:
-    names = names or [path.stem for path in sorted(WORKFLOWS.glob("*.json")) if not path.with_suffix(".jpg").exists()]
-    with open_desk() as desk:
-        for name in names:
-            desk.load(json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8")))
-            path = WORKFLOWS / f"{name}.jpg"
-            save_thumbnail(picture_of_graph(desk), path)
-            print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1000:.0f} kB")
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["nodes", "thumbnails"])
-    parser.add_argument("names", nargs="*")
-    arguments = parser.parse_args()
-    {"nodes": render_nodes, "thumbnails": render_thumbnails}[arguments.what](arguments.names)
+    parser.add_argument("names", nargs="*", metavar="NODE_ID")
+    render_nodes(parser.parse_args().names)
