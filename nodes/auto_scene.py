@@ -118,8 +118,8 @@ class LumosXAutoScene(io.ComfyNode):
                 io.Mask.Input(
                     "foreground",
                     optional=True,
-                    tooltip="White where people and things stand in front of the place, a mask for each photograph: "
-                    "from Remove Background, or painted. They leave the background; nobody is looked for to that end.",
+                    tooltip="White where people and things hide the place, one mask for each photograph: from "
+                    "Remove Background, or painted. They are removed from the background without a search for people.",
                 ),
                 earlier(io.Image, "photographs", "photograph", PHOTOGRAPH_HELP),
                 *growing(io.Image, "photograph", PHOTOGRAPH_HELP),
@@ -194,7 +194,7 @@ class LumosXAutoScene(io.ComfyNode):
             AutoSettings(background=background, missing=if_missing, feather=feather),
             faces=faces,
             overrides=overrides,
-            foreground=None if foreground is None else masks_of(foreground),
+            foreground=None if foreground is None else list(masks_of(foreground)),
             progress=progress,
         )
         text = format_plan(chosen)

@@ -18,6 +18,7 @@ from .photographs import (
     drawing,
     face_of,
     given_of,
+    masks_of,
     one_photograph,
 )
 from .schema import FOLDED, found_by
@@ -80,7 +81,7 @@ class LumosXFaces(io.ComfyNode):
         if boxes is not None:
             found = [face_of(box, photograph) for box in boxes_of_one(boxes, "boxes")]
         elif masks is not None:
-            masks = masks.reshape(-1, *masks.shape[-2:])
+            masks = masks_of(masks)
             if masks.shape[1:] != (height, width):
                 raise LumosXError(
                     f"The masks are {masks.shape[2]}x{masks.shape[1]}, the photograph is {width}x{height}. Give masks "

@@ -38,9 +38,9 @@ def photographs_of(pictures: torch.Tensor) -> list[torch.Tensor]:
     return list(pictures[..., :3])
 
 
-def masks_of(masks: torch.Tensor) -> list[torch.Tensor]:
-    """A MASK of a graph -> (H, W) each."""
-    return list(masks.to("cpu", torch.float32).reshape(-1, *masks.shape[-2:]))
+def masks_of(masks: torch.Tensor) -> torch.Tensor:
+    """A MASK of a graph, of any number of dimensions -> (N, H, W)."""
+    return masks.to("cpu", torch.float32).reshape(-1, *masks.shape[-2:])
 
 
 def one_photograph(pictures: torch.Tensor) -> torch.Tensor:

@@ -42,8 +42,8 @@ const workflowNow = () => app.extensionManager.workflow?.activeWorkflow?.path ??
 
 // source: who says it, "run" or a part of the page; each takes back its own alone.
 export function tell(source, node, title, text, toast = true) {
-    const key = `${workflowNow()} ${source} ${node}`;
     const workflow = workflowNow();
+    const key = `${workflow} ${source} ${node}`;
     const notice = notices.get(key) ?? { source, node, title, texts: [], workflow };
     if (notice.texts.includes(text)) return;
     const said = [...notices.values()].some((each) => isHere(each) && each.texts.includes(text)); // by another node

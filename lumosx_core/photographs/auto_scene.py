@@ -37,8 +37,8 @@ def build_scene(
             left to right.
         faces: for each photograph the faces in it, instead of those the face finder finds.
         overrides: pictures that take the place of what would be found for the same phrase; they are not looked for.
-        foreground: for each photograph an (H, W) mask of what stands in front of its place: nothing is looked for only
-            to empty the place.
+        foreground: for each photograph an (H, W) mask of what hides its place; nothing is then searched for just to
+            empty the place.
 
     Raises:
         PartsMissing: people, faces or things that are not found; all of them are named.

@@ -16,6 +16,11 @@ WORKFLOWS = sorted(path.stem for path in FOLDER.glob("*.json"))
 TRY_IT = "1 Try it (tiny model, no GPU)"
 
 
+def workflows_for(comfyui) -> list[str]:
+    """The templates whose nodes this host has."""
+    return [name for name in WORKFLOWS if comfyui.is_at_least(NEEDS_HOST.get(name, "0"))]
+
+
 def models_to_fetch(name: str) -> set[str]:
     """The files that a workflow's loaders name together with an address."""
     nodes = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))["nodes"]
@@ -48,7 +53,7 @@ def test_templates_open_whole_and_near_enough_for_their_text_to_be_drawn(desk, c
     """Below a zoom of 8/14 the canvas leaves out all text, and later front ends choose the zoom by the graph's size."""
     desk.page.set_viewport_size({"width": size[0], "height": size[1]})
     far = {}
-    for name in [name for name in WORKFLOWS if comfyui.is_at_least(NEEDS_HOST.get(name, "0"))]:
+    for name in workflows_for(comfyui):
         desk.load_template(name)
         desk.page.wait_for_function("() => app.graph.nodes.length > 5")
         desk.page.wait_for_timeout(300)
@@ -135,7 +140,7 @@ def test_nodes_of_templates_do_not_overlap(desk, comfyui, nodes_2):
     desk.set("Comfy.VueNodes.Enabled", nodes_2)
     try:
         desk.open()
-        for name in [name for name in WORKFLOWS if comfyui.is_at_least(NEEDS_HOST.get(name, "0"))]:
+        for name in workflows_for(comfyui):
             desk.load(json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")))
             desk.page.evaluate(WHOLE)
             desk.page.wait_for_timeout(700)  # the page lays its nodes out after it has drawn them
