@@ -34,8 +34,8 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from lumosx_core import ReferenceLayout
-from lumosx_core.csam import grouped_self_attention
-from lumosx_core.mcam import CELL, biased_cross_attention, cell_bias, word_weights
+from lumosx_core.models.lumosx.csam import grouped_self_attention
+from lumosx_core.models.lumosx.mcam import CELL, biased_cross_attention, cell_bias, word_weights
 
 MIB = 2**20
 RATIO = 0.5

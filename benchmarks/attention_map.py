@@ -35,11 +35,11 @@ import torch
 from torch import Tensor
 
 from lumosx_core import LumosXModel
-from lumosx_core.attention_record import AttentionPass, AttentionRecord, AttentionRecording, picture_content
-from lumosx_core.attention_regions import measure_binding, subject_groups, subject_regions
-from lumosx_core.checkpoint import load_model
-from lumosx_core.tiny import tiny_files
-from lumosx_core.vae import WanVae
+from lumosx_core.attention_map.binding import measure_binding, subject_groups, subject_regions
+from lumosx_core.attention_map.record import AttentionPass, AttentionRecord, AttentionRecording, picture_content
+from lumosx_core.models.lumosx.tiny import tiny_files
+from lumosx_core.models.lumosx.weights import load_model
+from lumosx_core.models.wan.vae import WanVae
 from training.data.items import TrainingBatch, collate
 from training.glyph_world import CASTINGS
 from training.glyph_world.clip import BODY, HEAD_AT, film

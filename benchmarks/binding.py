@@ -40,11 +40,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 from torch import Tensor
 
-from lumosx_core.checkpoint import load_model
-from lumosx_core.model_files import ModelFiles
-from lumosx_core.text_encoder import TextEncoder
-from lumosx_core.tiny import tiny_files
-from lumosx_core.vae import WanVae
+from lumosx_core.files.model_files import ModelFiles
+from lumosx_core.models.lumosx.tiny import tiny_files
+from lumosx_core.models.lumosx.weights import load_model
+from lumosx_core.models.wan.umt5 import TextEncoder
+from lumosx_core.models.wan.vae import WanVae
 from training.glyph_world import CASTINGS
 from training.glyph_world.exam import Answer, Question, Sampling, examine, make_questions, rebuild
 from training.glyph_world.source import WORLD_VERSION

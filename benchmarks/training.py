@@ -38,7 +38,7 @@ from attention import PeakMemory, layout_of
 from torch import Tensor
 
 from lumosx_core import LumosXConfig, LumosXModel
-from lumosx_core.tiny import TINY_CONFIG
+from lumosx_core.models.lumosx.tiny import TINY_CONFIG
 from training.flops import forward_flops, step_flops
 from training.lora import LoraSettings, add_lora
 from training.memory.gradient_checkpointing import checkpoint_blocks

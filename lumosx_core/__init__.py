@@ -5,9 +5,9 @@ mcam, block, model.
 """
 
 from .errors import LumosXError, MissingPackageError
-from .layout import ReferenceLayout
-from .model import LumosXConfig, LumosXModel
-from .scene import Reference, Scene, Subject
+from .models.lumosx.model import LumosXConfig, LumosXModel
+from .scene.layout import ReferenceLayout
+from .scene.scene import Reference, Scene, Subject
 
 __all__ = [
     "LumosXConfig",

@@ -8,6 +8,6 @@ if not __package__:  # run by its path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     __package__ = "lumosx_core"
 
-from .cli import main
+from .commands.main import main
 
 sys.exit(main())

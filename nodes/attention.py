@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from comfy_api.latest import io, ui
 
-from ..lumosx_core.attention_drawing import draw_attention_map, shown_frames
-from ..lumosx_core.attention_regions import measure_binding, regions_from_masks
-from ..lumosx_core.attention_report import describe_binding
+from ..lumosx_core.attention_map.binding import measure_binding, regions_from_masks
+from ..lumosx_core.attention_map.heat_maps import draw_attention_map, shown_frames
+from ..lumosx_core.attention_map.number_choice import NumberChoice
+from ..lumosx_core.attention_map.report import describe_binding
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.number_choice import NumberChoice
 from .attention_bridge import latent_preview, record_attention
 from .schema import FOLDED, found_by
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io, ui
 
+from ..lumosx_core.auto_scene.assemble import build_scene
+from ..lumosx_core.auto_scene.plan.english_rules import read_prompt
+from ..lumosx_core.auto_scene.plan.language_model import plan_from_model
+from ..lumosx_core.auto_scene.plan.plan import ScenePlan, check_plan, format_plan, parse_plan
+from ..lumosx_core.auto_scene.settings import BACKGROUNDS, MISSING, AutoSettings
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.photographs.auto_scene import build_scene
-from ..lumosx_core.photographs.auto_settings import BACKGROUNDS, MISSING, AutoSettings
-from ..lumosx_core.photographs.language_model import plan_from_model
-from ..lumosx_core.photographs.plan import ScenePlan, check_plan, format_plan, parse_plan
-from ..lumosx_core.photographs.prompt_reader import read_prompt
-from ..lumosx_core.phrases import clean_prompt
+from ..lumosx_core.prompt.phrase_mask import clean_prompt
 from .core_tools import CoreTools
 from .growing import connected, earlier, growing
 from .photograph_models import Progress, finders, language_model, model_input

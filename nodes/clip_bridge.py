@@ -10,7 +10,7 @@ import folder_paths
 import torch
 
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.token_text import UNKNOWN
+from ..lumosx_core.prompt.token_text import UNKNOWN
 
 _ENCODER = "umt5xxl"  # ComfyUI's name for it, whatever its size
 _MARKER = "encoder.block.23.layer.1.DenseReluDense.wi_1.weight"

@@ -20,12 +20,12 @@ import torch.nn.functional as F
 from comfy.ldm.modules.attention import optimized_attention
 from comfy.patcher_extension import WrappersMP
 
-from ..lumosx_core.block import Relations, relational_block
-from ..lumosx_core.csam import scaled_dot_product_attention
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.influence import Influence, SeenPictures
-from ..lumosx_core.layout import ReferenceLayout
-from ..lumosx_core.schedule import sigma_at
+from ..lumosx_core.models.lumosx.block import Relations, relational_block
+from ..lumosx_core.models.lumosx.csam import scaled_dot_product_attention
+from ..lumosx_core.sampling.schedule import sigma_at
+from ..lumosx_core.scene.layout import ReferenceLayout
+from ..lumosx_core.scene.strength import Influence, SeenPictures
 from .attention_bridge import Watch, watch_pass
 from .schema import ATTENTION_PATCHES
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from comfy_api.latest import io
 
+from ..lumosx_core.auto_scene.settings import Finders
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.photographs.auto_settings import Finders
 from .core_tools_bridge import MediaPipeFaces, Sam3, check_host, check_sam3, check_sam3_words
 from .photographs import CATEGORY
 from .schema import found_by

@@ -15,9 +15,9 @@ import torch
 from comfyui_version import __version__
 from torch import Tensor
 
+from ..lumosx_core.auto_scene.instances import MOST_INSTANCES
+from ..lumosx_core.auto_scene.regions import Box, Detection, Face, Region
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.photographs.instances import MOST_INSTANCES
-from ..lumosx_core.photographs.regions import Box, Detection, Face, Region
 
 NEEDED = (0, 23, 0)  # the first ComfyUI that has both tools
 _SAM3_REFINES = 2  # passes of the mask decoder, as SAM3 Detect has by default

@@ -9,7 +9,7 @@ from __future__ import annotations
 import folder_paths
 from server import PromptServer
 
-from ..lumosx_core.tiny import tiny_files
+from ..lumosx_core.models.lumosx.tiny import tiny_files
 
 # Loader of ComfyUI -> its input, the folder, our loader and its input.
 _LOADERS = {

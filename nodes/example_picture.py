@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..lumosx_core.examples import example_pictures, read_example
+from ..lumosx_core.media.example_images import example_pictures, read_example
 from .schema import found_by
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from server import PromptServer
 
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.examples import SUFFIX, example_path
+from ..lumosx_core.media.example_images import SUFFIX, example_path
 
 ROUTES = ("/view", "/api/view")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from ..lumosx_core.contact_sheet import COLOURS, FAINT
+from ..lumosx_core.auto_scene.annotations import Mark, note_of
+from ..lumosx_core.auto_scene.faces import ORDERS, crop_face, face_crop_box, faces_of_masks, order_faces, pick
+from ..lumosx_core.auto_scene.quality import face_warnings
+from ..lumosx_core.drawing.contact_sheet import COLOURS, FAINT
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.photographs.drawing import Mark, note_of
-from ..lumosx_core.photographs.faces import ORDERS, crop_face, face_crop_box, faces_of_masks, order_faces, pick
-from ..lumosx_core.photographs.quality import face_warnings
 from .photograph_models import face_finder, model_input
 from .photographs import (
     CATEGORY,

@@ -12,9 +12,10 @@ import torch
 from comfy_api.latest import io
 from safetensors import safe_open
 
-from ..lumosx_core.checkpoint import open_checkpoint, open_network
-from ..lumosx_core.detect import QUANTISATION, native_names
 from ..lumosx_core.errors import LumosXError
+from ..lumosx_core.files.read_weights import QUANTISATION
+from ..lumosx_core.models.lumosx.weights import open_network
+from ..lumosx_core.models.wan.names import native_names, open_checkpoint
 from ..lumosx_core.own_command import own_command
 from .clip_bridge import load_umt5
 from .comfy_bridge import RelationalOptions, patch_model

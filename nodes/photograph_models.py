@@ -17,14 +17,14 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 
+from ..lumosx_core.auto_scene.networks.face_detector import FaceDetector
+from ..lumosx_core.auto_scene.networks.find import choose_model, find_models, usual_folders
+from ..lumosx_core.auto_scene.networks.grounding_dino import GroundingDino
+from ..lumosx_core.auto_scene.networks.known import INSIGHTFACE
+from ..lumosx_core.auto_scene.networks.sam import load_segmenter
+from ..lumosx_core.auto_scene.plan.language_model import NEW_TOKENS, VisionLanguageModel
+from ..lumosx_core.auto_scene.settings import Finders
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.photographs.auto_settings import Finders
-from ..lumosx_core.photographs.face_detector import FaceDetector
-from ..lumosx_core.photographs.grounding_dino import GroundingDino
-from ..lumosx_core.photographs.known_models import INSIGHTFACE
-from ..lumosx_core.photographs.language_model import NEW_TOKENS, VisionLanguageModel
-from ..lumosx_core.photographs.models import choose_model, find_models, usual_folders
-from ..lumosx_core.photographs.sam import load_segmenter
 from .schema import FOLDED
 
 AUTO = "auto"

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
+from ..lumosx_core.auto_scene.annotations import Mark, draw_findings
+from ..lumosx_core.auto_scene.regions import Box, Face
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.photographs.drawing import Mark, draw_findings
-from ..lumosx_core.photographs.regions import Box, Face
 
 BoundingBox = io.Custom("BOUNDING_BOX")  # ComfyUI's own type; 0.8.0 has no class for it yet
 CATEGORY = "LumosX/photographs"

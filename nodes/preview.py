@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from comfy_api.latest import io, ui
 
-from ..lumosx_core.contact_sheet import draw_contact_sheet
+from ..lumosx_core.drawing.contact_sheet import draw_contact_sheet
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.phrases import clean_prompt, match_phrases_in_text, phrase_mask, prompt_spans
-from ..lumosx_core.scene import Scene
-from ..lumosx_core.scene_warnings import EMPTY_PROMPT, scene_warnings
+from ..lumosx_core.prompt.phrase_mask import clean_prompt, match_phrases_in_text, phrase_mask, prompt_spans
+from ..lumosx_core.prompt.scene_warnings import EMPTY_PROMPT, scene_warnings
+from ..lumosx_core.scene.scene import Scene
 from .clip_bridge import PromptTokenizer
 from .notices import HIDDEN, named, notice
 from .photograph_models import face_finder_if_present

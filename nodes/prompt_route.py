@@ -11,10 +11,10 @@ from typing import Any
 import folder_paths
 from server import PromptServer
 
-from ..lumosx_core.case_folder import Case, read_case
-from ..lumosx_core.contact_sheet import group_colour
+from ..lumosx_core.drawing.contact_sheet import group_colour
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.prompt_marks import mark_prompt, phrases_only
+from ..lumosx_core.prompt.highlight import mark_prompt, phrases_only
+from ..lumosx_core.scene.case_folder import Case, read_case
 from ..lumosx_core.workflow.graph import Graph
 from ..lumosx_core.workflow.outline import scene_outline
 from ..lumosx_core.workflow.places import place_in

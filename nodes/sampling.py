@@ -6,8 +6,8 @@ import comfy.samplers
 from comfy_api.latest import io
 from tqdm.auto import tqdm
 
-from ..lumosx_core.schedule import flow_sigmas, timesteps_at
-from ..lumosx_core.solver import sample_dpmpp_2m
+from ..lumosx_core.sampling.schedule import flow_sigmas, timesteps_at
+from ..lumosx_core.sampling.solver import sample_dpmpp_2m
 from .comfy_bridge import TIMESTEP_KEY
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import io
 
-from ..lumosx_core.case_folder import read_case
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.influence import STRONGEST
-from ..lumosx_core.scene_parts import ATTRIBUTES, MASK_HELP, OBJECTS, subject_scene, whole_scene
+from ..lumosx_core.scene.build import ATTRIBUTES, MASK_HELP, OBJECTS, subject_scene, whole_scene
+from ..lumosx_core.scene.case_folder import read_case
+from ..lumosx_core.scene.strength import STRONGEST
 from .growing import connected, earlier, growing
 from .notices import HIDDEN, named, notice
 from .schema import FOLDED, found_by

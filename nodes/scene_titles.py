@@ -11,7 +11,7 @@ from dataclasses import replace
 from comfy_api.latest import io
 
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.scene import Scene
+from ..lumosx_core.scene.scene import Scene
 from ..lumosx_core.workflow.graph import Graph
 from ..lumosx_core.workflow.outline import scene_outline
 from .prompt_route import case_phrases

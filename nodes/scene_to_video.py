@@ -8,12 +8,12 @@ import torch
 from comfy_api.latest import io
 
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.influence import NEGATIVE_REFERENCES
-from ..lumosx_core.latent_cache import LatentCache
-from ..lumosx_core.phrases import check_prompt_length, clean_prompt, phrase_mask
-from ..lumosx_core.pictures import fit_on_canvas
-from ..lumosx_core.scene_warnings import EMPTY_PROMPT, scene_warnings
-from ..lumosx_core.sizes import check_video_size
+from ..lumosx_core.media.images import fit_on_canvas
+from ..lumosx_core.media.video_size import check_video_size
+from ..lumosx_core.models.latent_cache import LatentCache
+from ..lumosx_core.prompt.phrase_mask import check_prompt_length, clean_prompt, phrase_mask
+from ..lumosx_core.prompt.scene_warnings import EMPTY_PROMPT, scene_warnings
+from ..lumosx_core.scene.strength import NEGATIVE_REFERENCES
 from .clip_bridge import PromptTokenizer
 from .comfy_bridge import SceneConditioning, attach_scene
 from .notices import HIDDEN, named, notice

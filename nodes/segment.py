@@ -7,13 +7,13 @@ import re
 import torch
 from comfy_api.latest import io, ui
 
-from ..lumosx_core.contact_sheet import COLOURS
+from ..lumosx_core.auto_scene.annotations import Mark, note_of
+from ..lumosx_core.auto_scene.faces import pick
+from ..lumosx_core.auto_scene.instances import MOST_INSTANCES, Instance, View, find_instances
+from ..lumosx_core.auto_scene.mask_cleaning import clean
+from ..lumosx_core.auto_scene.quality import cut_out_warnings
+from ..lumosx_core.drawing.contact_sheet import COLOURS
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.photographs.drawing import Mark, note_of
-from ..lumosx_core.photographs.faces import pick
-from ..lumosx_core.photographs.instances import MOST_INSTANCES, Instance, View, find_instances
-from ..lumosx_core.photographs.mask_cleaning import clean
-from ..lumosx_core.photographs.quality import cut_out_warnings
 from .photograph_models import Progress, model_input, phrase_finder, segmenter
 from .photographs import CATEGORY, BoundingBox, box_of, boxes_input, boxes_of_one, drawing, given_of, one_photograph
 from .schema import FOLDED, found_by

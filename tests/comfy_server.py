@@ -126,7 +126,7 @@ def serving(comfyui: ComfyUI, cases: Path, directory: Path) -> Iterator[Server]:
     """
     for folder in ("diffusion_models", "vae", "text_encoders"):
         (directory / "models" / folder).mkdir(parents=True)
-    tiny = ROOT / "lumosx_core" / "lumosx_tiny" / "diffusion_models" / "lumosx-tiny.safetensors"
+    tiny = ROOT / "lumosx_core" / "models" / "lumosx" / "lumosx_tiny" / "diffusion_models" / "lumosx-tiny.safetensors"
     shutil.copy(tiny, directory / "models" / "diffusion_models" / STOCK_TINY)
     shutil.copytree(cases, directory / "input")
     with running(comfyui, directory) as server:

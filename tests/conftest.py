@@ -109,7 +109,7 @@ def shared_cases() -> Path:
 def tiny_models(tmp_path_factory) -> Path:
     """A models folder in ComfyUI's layout with the tiny preset. Do not change it."""
     pytest.importorskip("sentencepiece")
-    from lumosx_core.tiny import write_tiny
+    from lumosx_core.models.lumosx.tiny import write_tiny
 
     directory = tmp_path_factory.mktemp("models")
     write_tiny(directory)

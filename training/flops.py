@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lumosx_core import LumosXConfig, ReferenceLayout
-from lumosx_core.mcam import CELL
+from lumosx_core.models.lumosx.mcam import CELL
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
+from ..auto_scene.plan.english_rules import read_prompt
+from ..auto_scene.plan.plan import ScenePlan, parse_plan
 from ..errors import LumosXError
-from ..photographs.plan import ScenePlan, parse_plan
-from ..photographs.prompt_reader import read_prompt
-from ..prompt_marks import phrases_only
-from ..scene import Reference, Scene, Subject
+from ..prompt.highlight import phrases_only
+from ..scene.scene import Reference, Scene, Subject
 from .graph import Graph, Link, Node
-from .scenes import SceneReader
+from .scene_nodes import SceneReader
 from .values import CaseReader, Values
 
 _PIXEL = torch.ones(1, 1, 3)  # stands for a picture that nobody has looked at

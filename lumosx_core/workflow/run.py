@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..case_folder import Case, read_case
 from ..errors import LumosXError
+from ..models.lumosx.pipeline import Settings
 from ..own_command import own_command
-from ..phrases import shortened
-from ..pipeline import Settings
-from ..scene import Scene
+from ..prompt.phrase_mask import shortened
+from ..scene.case_folder import Case, read_case
+from ..scene.scene import Scene
 from .graph import Graph, Node
-from .pictures import Pictures
+from .image_nodes import Pictures
+from .loader_nodes import Weights, read_weights
 from .places import place_in
-from .sampling import Sampling, find_sampling
-from .scenes import SceneReader
+from .sampler_nodes import Sampling, find_sampling
+from .scene_nodes import SceneReader
 from .values import Values
-from .weights import Weights, read_weights
 
 log = logging.getLogger(__name__)
 

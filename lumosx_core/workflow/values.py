@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..case_folder import Case
 from ..errors import LumosXError
-from ..phrases import clean_prompt
+from ..prompt.phrase_mask import clean_prompt
+from ..scene.case_folder import Case
 from .graph import Graph, Link, Node
 
 CaseReader = Callable[[str], Case]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lumosx_core.tiny import tiny_files
-from lumosx_core.vae import WanVae
+from lumosx_core.models.lumosx.tiny import tiny_files
+from lumosx_core.models.wan.vae import WanVae
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENES, SIGMAS = 5, (0.6, 0.4)

@@ -17,7 +17,7 @@ from playwright.sync_api import TimeoutError
 from safetensors.torch import load_file, save_file
 
 from lumosx_core import LumosXConfig, LumosXModel
-from lumosx_core.tiny import tiny_files
+from lumosx_core.models.lumosx.tiny import tiny_files
 
 Graph = dict[str, dict]
 PLAIN, LARGE = "wan2.1_t2v_1.3B_fp16.safetensors", "lumosx_14B.safetensors"

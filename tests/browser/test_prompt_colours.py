@@ -2,7 +2,7 @@
 
 import pytest
 
-from lumosx_core.contact_sheet import COLOURS
+from lumosx_core.drawing.contact_sheet import COLOURS
 
 MAN, WOMAN, LAMP = COLOURS[:3]  # subjects come first, then objects
 NODES = ("LoadImage", "LumosXSubject", "LumosXSubject", "LumosXScene", "LumosXSceneToVideo")

@@ -22,8 +22,8 @@ from comfy_hosts import pages
 from comfy_server import ROOT, Server, running
 from PIL import Image, ImageChops, ImageDraw
 
-from lumosx_core.contact_sheet import COLOURS, PAGE, TEXT
-from lumosx_core.fonts import font
+from lumosx_core.drawing.contact_sheet import COLOURS, PAGE, TEXT
+from lumosx_core.drawing.fonts import font
 
 SIDE, GAP = 640, 14
 FOLDER = ROOT / "example_workflows"

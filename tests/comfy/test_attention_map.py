@@ -249,8 +249,8 @@ def test_frames_of_another_video_are_an_error(server):
 INTERRUPTED = """
 import comfy.model_management, comfy.sd, nodes
 from pack.lumosx_core import ReferenceLayout
-from pack.lumosx_core.influence import Influence
-from pack.lumosx_core.number_choice import NumberChoice
+from pack.lumosx_core.scene.strength import Influence
+from pack.lumosx_core.attention_map.number_choice import NumberChoice
 from pack.nodes.attention_bridge import record_attention
 from pack.nodes.comfy_bridge import RelationalOptions, SceneConditioning, attach_scene, patch_model
 

@@ -2,7 +2,7 @@
 
 SCRIPT = """
 import pack.nodes.scene as scenes, pack.nodes.load as load, pack.nodes.scene_to_video as step, gc
-from pack.lumosx_core.scene import Reference, Scene, Subject
+from pack.lumosx_core.scene.scene import Reference, Scene, Subject
 
 vae = load.LumosXLoadVAE.execute("lumosx-tiny-vae.safetensors").result[0]
 clip = load.LumosXLoadTextEncoder.execute("lumosx-tiny-umt5.safetensors").result[0]

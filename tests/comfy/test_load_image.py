@@ -14,8 +14,8 @@ from comfy_server import Failure
 from graphs import CASE, node
 from PIL import Image
 
-from lumosx_core.examples import example_path, example_pictures
-from lumosx_core.loaded_image import load_image
+from lumosx_core.media.example_images import example_path, example_pictures
+from lumosx_core.media.loaded_image import load_image
 
 
 def seen(server, **inputs) -> tuple[np.ndarray, np.ndarray]:

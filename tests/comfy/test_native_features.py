@@ -187,7 +187,7 @@ PREVIEW = """
 import comfy.sd, comfy.utils, latent_preview, nodes
 from comfy.cli_args import args
 from pack.lumosx_core import ReferenceLayout
-from pack.lumosx_core.influence import Influence
+from pack.lumosx_core.scene.strength import Influence
 from pack.nodes.comfy_bridge import RelationalOptions, SceneConditioning, attach_scene, patch_model
 
 args.preview_method = latent_preview.LatentPreviewMethod.Latent2RGB

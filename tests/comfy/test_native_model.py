@@ -6,7 +6,7 @@ FORWARDS = """
 import comfy.sd
 from comfy.patcher_extension import WrappersMP, get_all_wrappers
 from pack.lumosx_core import LumosXConfig, LumosXModel, ReferenceLayout
-from pack.lumosx_core.influence import Influence
+from pack.lumosx_core.scene.strength import Influence
 from pack.nodes.comfy_bridge import KEY, RelationalOptions, SceneConditioning, patch_model
 torch.set_grad_enabled(False)
 
@@ -92,7 +92,7 @@ def test_bfloat16_in_the_host_stays_close(run_in_comfyui):
 UNTOUCHED = """
 import comfy.sd, comfy.samplers, nodes
 from pack.lumosx_core import LumosXModel, ReferenceLayout
-from pack.lumosx_core.influence import Influence
+from pack.lumosx_core.scene.strength import Influence
 from pack.nodes.comfy_bridge import RelationalOptions, SceneConditioning, attach_scene, patch_model
 
 generator = torch.Generator().manual_seed(0)
@@ -191,7 +191,7 @@ MISUSE = """
 import comfy.sd
 from pack.lumosx_core import LumosXConfig, LumosXModel, ReferenceLayout
 from pack.lumosx_core.errors import LumosXError
-from pack.lumosx_core.influence import Influence
+from pack.lumosx_core.scene.strength import Influence
 from pack.nodes.comfy_bridge import KEY, RelationalOptions, SceneConditioning, patch_model
 
 def message(function, *args, **kwargs):
@@ -237,7 +237,7 @@ def test_misuse_is_explained(run_in_comfyui):
 PATCHED = """
 import comfy.sd
 from pack.lumosx_core import LumosXConfig, LumosXModel, ReferenceLayout
-from pack.lumosx_core.influence import Influence
+from pack.lumosx_core.scene.strength import Influence
 from pack.nodes.comfy_bridge import KEY, RelationalOptions, SceneConditioning, patch_model
 from pack.nodes.schema import ATTENTION_PATCHES
 torch.set_grad_enabled(False)

@@ -52,7 +52,7 @@ def test_a_model_is_loaded_once_and_held_by_comfyuis_memory_management(run_in_co
         SETUP
         + """
 loads = []
-dino = sys.modules["pack.lumosx_core.photographs.grounding_dino"].GroundingDino
+dino = sys.modules["pack.lumosx_core.auto_scene.networks.grounding_dino"].GroundingDino
 load = dino.load.__func__
 dino.load = classmethod(lambda cls, *rest, **more: loads.append(rest[0].name) or load(cls, *rest, **more))
 first = cut()[1]
@@ -171,7 +171,7 @@ def test_a_language_model_that_talks_nonsense_is_told(run_in_comfyui, models):
     result = run_in_comfyui(
         SETUP
         + """
-sys.modules["pack.lumosx_core.photographs.language_model"].NEW_TOKENS = 8
+sys.modules["pack.lumosx_core.auto_scene.plan.language_model"].NEW_TOKENS = 8
 auto = sys.modules["pack.nodes.auto_scene"].LumosXAutoScene
 result = message(lambda: auto.execute(
     "A man in a red hat.", "", "language model", "det_tiny.onnx", "one", "sam_vit_test.pth", "qwen", 0.5, 0.3, 1.0,

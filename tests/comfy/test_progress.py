@@ -218,7 +218,7 @@ def test_each_word_of_a_language_models_answer_is_shown(run_in_comfyui, comfyui,
 import comfy.utils, folder_paths
 folder_paths.models_dir = arguments["models"]
 models = sys.modules["pack.nodes.photograph_models"]
-sys.modules["pack.lumosx_core.photographs.language_model"].NEW_TOKENS = models.NEW_TOKENS = 4
+sys.modules["pack.lumosx_core.auto_scene.plan.language_model"].NEW_TOKENS = models.NEW_TOKENS = 4
 bar = []
 comfy.utils.set_progress_bar_global_hook(lambda value, total, preview, node_id=None: bar.append((value, total)))
 model = models.language_model("qwen", models.Progress(5))

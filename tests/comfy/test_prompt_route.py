@@ -8,7 +8,7 @@ import urllib.request
 import pytest
 from graphs import CASE, node
 
-from lumosx_core.contact_sheet import COLOURS
+from lumosx_core.drawing.contact_sheet import COLOURS
 
 SCENE = {
     "1": node("LoadImage", image="x.png"),

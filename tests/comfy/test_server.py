@@ -26,9 +26,9 @@ from graphs import (
 from PIL import Image
 from safetensors.torch import save_file
 
-from lumosx_core.case_folder import read_case
-from lumosx_core.pipeline import LumosXPipeline, Settings
-from lumosx_core.vae import WanVae
+from lumosx_core.models.lumosx.pipeline import LumosXPipeline, Settings
+from lumosx_core.models.wan.vae import WanVae
+from lumosx_core.scene.case_folder import read_case
 
 
 def test_two_people_become_a_playable_video_with_the_stock_sampler(server):

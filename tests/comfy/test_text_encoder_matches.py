@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lumosx_core.text_encoder import TextEncoder
-from lumosx_core.tiny import tiny_files
+from lumosx_core.models.lumosx.tiny import tiny_files
+from lumosx_core.models.wan.umt5 import TextEncoder
 
 PROMPTS = [
     "A man in a denim jacket and a woman in a light brown sweater sit in a cozy, warmly lit room.",

@@ -7,7 +7,7 @@ from graphs import node, relative, sample, sampled, scene_graph
 from safetensors.torch import load_file, save_file
 
 from lumosx_core import ReferenceLayout
-from lumosx_core.checkpoint import load_model
+from lumosx_core.models.lumosx.weights import load_model
 from training.lora import LoraSettings, add_lora, load_lora, save_lora
 from training.lora.extract import extract_lora
 

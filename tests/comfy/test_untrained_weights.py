@@ -7,7 +7,7 @@ from graphs import node
 from safetensors.torch import load_file, save_file
 from test_left_out import notices
 
-from lumosx_core.tiny import tiny_files
+from lumosx_core.models.lumosx.tiny import tiny_files
 
 PLAIN, UNKNOWN, NAMED = "wan2.1_t2v_1.3B_fp16.safetensors", "my model.safetensors", "lumosx copy.safetensors"
 LORA = "hat.safetensors"

@@ -5,8 +5,8 @@ import subprocess
 import torch
 from safetensors.torch import load_file, save_file
 
-from lumosx_core.tiny import tiny_files
-from lumosx_core.vae import WanVae
+from lumosx_core.models.lumosx.tiny import tiny_files
+from lumosx_core.models.wan.vae import WanVae
 
 IN_COMFYUI = """
 import sys

@@ -17,7 +17,7 @@ ENGLISH = ["A man in a denim jacket hands a red hat to a woman.", "Two shirts an
 
 
 class Tokenizer:
-    """Ids and pieces, as `lumosx_core.text_encoder.TextEncoder` gives them."""
+    """Ids and pieces, as `lumosx_core.models.wan.umt5.TextEncoder` gives them."""
 
     def __init__(self, model: bytes):
         self.processor = sentencepiece.SentencePieceProcessor(model_proto=model, add_eos=True)

@@ -13,8 +13,8 @@ from PIL import Image
 from safetensors.torch import load_file
 from weight_files import Code, write
 
-from lumosx_core.cli import main
-from lumosx_core.tiny import tiny_files
+from lumosx_core.commands.main import main
+from lumosx_core.models.lumosx.tiny import tiny_files
 
 for package in ("av", "diffusers", "sentencepiece", "tqdm", "transformers"):
     pytest.importorskip(package)

@@ -106,14 +106,15 @@ def test_the_nodes_load_optional_packages_only_where_they_are_needed():
     assert [found for found in loaded if found.package not in EVERYWHERE | COMFYUI | {"tqdm"}] == []
 
 
+DOWNLOADERS = (r"models\.lumosx\.download", r"files\.hub", r"auto_scene\.networks\.fetch")
+
+
 def test_the_nodes_download_nothing_and_start_no_program():
     """The registry flags packs that do."""
     forbidden = {"huggingface_hub", "pip", "requests", "socket", "subprocess", "urllib"}
     found = all_imports("nodes", "__init__.py")
     assert [
-        f
-        for f in found
-        if f.package in forbidden or re.match(r"lumosx_core\.(download|hub|photographs\.download)\b", f.module)
+        f for f in found if f.package in forbidden or re.match(rf"lumosx_core\.({'|'.join(DOWNLOADERS)})\b", f.module)
     ] == []
 
 

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from lumosx_core.tiny import tiny_files
+from lumosx_core.models.lumosx.tiny import tiny_files
 
 
 @pytest.fixture(scope="session")

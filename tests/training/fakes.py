@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from lumosx_core.layout import ReferenceLayout
+from lumosx_core.scene.layout import ReferenceLayout
 from training.data.items import TrainingItem
 from training.data.samples import BadSample
 from training.loop.config import TrainConfig, parse_config

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from lumosx_core import Reference, Scene, Subject
-from lumosx_core.case_folder import Case
-from lumosx_core.video import write_video
+from lumosx_core.media.video import write_video
+from lumosx_core.scene.case_folder import Case
 from training.data.clips import ClipSettings
 from training.data.samples import RawSample, SampleSettings, write_sample
 

@@ -12,8 +12,8 @@ import torch
 from fakes import FakeCache, tiny_config
 from safetensors.torch import save_file
 
-from lumosx_core import cli
-from lumosx_core.layout import ReferenceLayout
+from lumosx_core.commands import main as cli
+from lumosx_core.scene.layout import ReferenceLayout
 from training.loop import train as command
 from training.loop import trainer as trainer_module
 from training.loop.sharding import whole

@@ -16,10 +16,10 @@ from safetensors.torch import load_file, save_file
 from toy_source import FRAMES, HEIGHT, PLAIN, WIDTH, DeadlySource, ToySource, clip_pack, picture
 
 from lumosx_core import LumosXError, ReferenceLayout
-from lumosx_core.phrases import phrase_mask
-from lumosx_core.pictures import fit_on_canvas
-from lumosx_core.text_encoder import TextEncoder
-from lumosx_core.vae import WanVae
+from lumosx_core.media.images import fit_on_canvas
+from lumosx_core.models.wan.umt5 import TextEncoder
+from lumosx_core.models.wan.vae import WanVae
+from lumosx_core.prompt.phrase_mask import phrase_mask
 from training.cache import LatentCache, build_cache
 from training.cache.files import packs_of, read_pack, read_tensors, write_pack
 from training.data.buckets import Bucket, BucketPlan
@@ -160,7 +160,7 @@ import signal
 import sys
 from pathlib import Path
 from toy_source import ToySource
-from lumosx_core.tiny import tiny_files
+from lumosx_core.models.lumosx.tiny import tiny_files
 from training.cache import CacheSettings, build_cache
 
 if __name__ == "__main__":
@@ -310,7 +310,7 @@ def test_a_pack_gives_back_tensors_of_every_kind_bit_for_bit(tmp_path):
 
 
 def run(*arguments):
-    from lumosx_core.cli import main
+    from lumosx_core.commands.main import main
 
     return main(["cache", *map(str, arguments)])
 
@@ -318,7 +318,7 @@ def run(*arguments):
 def test_the_command_caches_a_folder_and_reports_what_is_bad(files, tmp_path, capsys):
     av = pytest.importorskip("av")
     del av
-    from lumosx_core.video import write_video
+    from lumosx_core.media.video import write_video
 
     for name in ("good", "bad"):
         sample = tmp_path / "data" / name

@@ -171,7 +171,7 @@ def test_a_full_disk_is_said_and_leaves_a_good_cache(copied, files, monkeypatch)
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lumosx_core.atomic_file.os.fsync", full)
+    monkeypatch.setattr("lumosx_core.files.atomic_file.os.fsync", full)
     with pytest.raises(LumosXError, match="No space left on device.*Free some space"):
         build_cache(ToySource(6), copied, files, PLAIN)
     assert len(LatentCache(copied)) == 4

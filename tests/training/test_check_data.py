@@ -9,8 +9,8 @@ import pytest
 import torch
 from sample_files import CAPTION, make_picture, make_sample, make_video, noise, ramp, scene, truncate
 
-from lumosx_core.case_folder import Case, read_case, write_case
-from lumosx_core.cli import main
+from lumosx_core.commands.main import main
+from lumosx_core.scene.case_folder import Case, read_case, write_case
 from training.data.check_data import DataReport, check_data
 from training.data.samples import RawSample
 
@@ -94,7 +94,7 @@ def test_damage_behind_the_first_frame_is_found(tmp_path):
 
 
 def test_the_text_encoders_tokens_decide_about_phrases(tmp_path, tiny_models, capsys):
-    from lumosx_core.model_files import find_model_files
+    from lumosx_core.files.model_files import find_model_files
 
     encoder = str(find_model_files(tiny_models).text_encoder)
     make_sample(tmp_path / "data" / "good")

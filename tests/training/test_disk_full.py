@@ -14,7 +14,7 @@ from fakes import FakeCache, tiny_config
 from forked import fork_server
 
 from lumosx_core.errors import LumosXError
-from lumosx_core.layout import ReferenceLayout
+from lumosx_core.scene.layout import ReferenceLayout
 from training.loop import checkpoints as module
 from training.loop.checkpoints import Checkpoints
 from training.loop.trainer import Trainer

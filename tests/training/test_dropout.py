@@ -6,7 +6,7 @@ import pytest
 import torch
 from fakes import TEXT_DIM, FakeCache
 
-from lumosx_core.layout import ReferenceLayout
+from lumosx_core.scene.layout import ReferenceLayout
 from training.data.items import collate
 from training.loop.dropout import ungrouped, without_pictures, without_text
 

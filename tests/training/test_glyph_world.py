@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from lumosx_core import LumosXError
-from lumosx_core.phrases import phrase_mask
-from lumosx_core.scene import Reference, Scene, Subject
-from lumosx_core.text_encoder import TextEncoder
-from lumosx_core.tiny import tiny_files
+from lumosx_core.models.lumosx.tiny import tiny_files
+from lumosx_core.models.wan.umt5 import TextEncoder
+from lumosx_core.prompt.phrase_mask import phrase_mask
+from lumosx_core.scene.scene import Reference, Scene, Subject
 from training.cache import CacheSettings, build_cache
 from training.glyph_world import Casting, GlyphSource, casting
 from training.glyph_world.appearance import NEW_HUES, NEW_PATTERNS

@@ -10,9 +10,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from lumosx_core import LumosXConfig, LumosXError, LumosXModel
-from lumosx_core.checkpoint import load_model, read_state_dict
-from lumosx_core.cli import main
-from lumosx_core.convert import convert
+from lumosx_core.commands.main import main
+from lumosx_core.models.lumosx.convert import convert
+from lumosx_core.models.lumosx.weights import load_model
+from lumosx_core.models.wan.names import read_state_dict
 from training.file_hash import sha256_of
 from training.lora import LoraSettings, add_lora, load_lora, save_lora
 from training.lora.export import export_lora, read_any_lora

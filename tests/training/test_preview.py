@@ -9,8 +9,8 @@ import torch
 from fakes import SIZES, FakeCache, tiny_config
 
 from lumosx_core.errors import LumosXError
-from lumosx_core.layout import ReferenceLayout
-from lumosx_core.tiny import tiny_files
+from lumosx_core.models.lumosx.tiny import tiny_files
+from lumosx_core.scene.layout import ReferenceLayout
 from training.data.items import TrainingItem
 from training.loop.run_log import read_log
 from training.loop.trainer import Trainer

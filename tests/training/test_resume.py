@@ -13,7 +13,7 @@ from forked import fork_server, wait_for
 from safetensors.torch import load_file
 
 from lumosx_core.errors import LumosXError
-from lumosx_core.layout import ReferenceLayout
+from lumosx_core.scene.layout import ReferenceLayout
 from training.loop.run_log import RunLog, read_log
 from training.loop.trainer import Trainer
 

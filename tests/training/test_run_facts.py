@@ -10,7 +10,7 @@ from fakes import FakeCache, tiny_config
 from safetensors import safe_open
 
 from lumosx_core.errors import LumosXError
-from lumosx_core.layout import ReferenceLayout
+from lumosx_core.scene.layout import ReferenceLayout
 from training.file_hash import sha256_of
 from training.loop.run_facts import changes, run_facts
 from training.loop.trainer import Trainer

@@ -23,8 +23,8 @@ from sample_files import (
     truncate,
 )
 
-from lumosx_core.case_folder import Case, read_case, write_case
 from lumosx_core.errors import LumosXError, MissingPackageError
+from lumosx_core.scene.case_folder import Case, read_case, write_case
 from training.data.clips import ClipSettings
 from training.data.samples import BadSample, RawSample, SampleSettings, read_sample, write_sample
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from sample_files import CAPTION, SHORT, assert_same_case, make_picture, make_sample, numbers
 
 from lumosx_core import Scene
-from lumosx_core.case_folder import Case
 from lumosx_core.errors import LumosXError
-from lumosx_core.phrases import match_phrases_in_text
-from lumosx_core.scene import Reference
+from lumosx_core.prompt.phrase_mask import match_phrases_in_text
+from lumosx_core.scene.case_folder import Case
+from lumosx_core.scene.scene import Reference
 from training.data.phrase_check import check_phrases
 from training.data.samples import BadSample
 from training.data.sources import open_source
@@ -308,8 +308,8 @@ def test_without_a_text_encoder_a_phrase_is_found_where_the_preview_shows_it(pro
 
 
 def test_the_text_encoders_tokens_decide_when_it_is_given(tiny_models):
-    from lumosx_core.model_files import find_model_files
-    from lumosx_core.text_encoder import TextEncoder
+    from lumosx_core.files.model_files import find_model_files
+    from lumosx_core.models.wan.umt5 import TextEncoder
 
     encoder = TextEncoder(find_model_files(tiny_models).text_encoder)
     check_phrases(case(CAPTION, "man", "red cup"), encoder)

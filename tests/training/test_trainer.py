@@ -10,9 +10,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from lumosx_core import LumosXModel
-from lumosx_core.checkpoint import load_model
 from lumosx_core.errors import LumosXError
-from lumosx_core.layout import ReferenceLayout
+from lumosx_core.models.lumosx.weights import load_model
+from lumosx_core.scene.layout import ReferenceLayout
 from training.data.items import TrainingBatch
 from training.loop.loading import NoisyBatch
 from training.loop.run_log import read_log

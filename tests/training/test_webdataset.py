@@ -12,8 +12,8 @@ from PIL import Image
 from sample_files import SHORT, assert_same_case, make_sample, make_video, noise, picture, ramp, truncate
 
 from lumosx_core import Scene, Subject
-from lumosx_core.case_folder import Case
 from lumosx_core.errors import LumosXError
+from lumosx_core.scene.case_folder import Case
 from training.data import pack as pack_module
 from training.data.pack import pack
 from training.data.samples import BadSample, RawSample

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from lumosx_core.case_folder import Case
-from lumosx_core.scene import Reference, Scene, Subject
+from lumosx_core.scene.case_folder import Case
+from lumosx_core.scene.scene import Reference, Scene, Subject
 from training.cache import CacheSettings
 from training.cache.files import packs_of
 from training.data.samples import BadSample, RawSample

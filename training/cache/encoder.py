@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from lumosx_core.errors import LumosXError
-from lumosx_core.layout import ReferenceLayout
-from lumosx_core.model_files import ModelFiles
-from lumosx_core.phrases import clean_prompt, phrase_mask
-from lumosx_core.pictures import fit_on_canvas, to_pil
-from lumosx_core.scene import Scene
-from lumosx_core.text_encoder import TextEncoder
-from lumosx_core.vae import WanVae
+from lumosx_core.files.model_files import ModelFiles
+from lumosx_core.media.images import fit_on_canvas, to_pil
+from lumosx_core.models.wan.umt5 import TextEncoder
+from lumosx_core.models.wan.vae import WanVae
+from lumosx_core.prompt.phrase_mask import clean_prompt, phrase_mask
+from lumosx_core.scene.layout import ReferenceLayout
+from lumosx_core.scene.scene import Scene
 
 from ..data.augment import augment, chance_of
 from ..data.clips import fit_clip

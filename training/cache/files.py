@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lumosx_core.atomic_file import atomic_file
 from lumosx_core.errors import LumosXError
+from lumosx_core.files.atomic_file import atomic_file
 
 _DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "U8": torch.uint8}
 _HEAD_LIMIT = 2**28

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lumosx_core.errors import LumosXError
-from lumosx_core.layout import ReferenceLayout
+from lumosx_core.scene.layout import ReferenceLayout
 
 from .files import Pack, StoredSpan, packs_of, read_pack
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from lumosx_core.atomic_file import atomic_file
 from lumosx_core.errors import LumosXError
-from lumosx_core.model_files import ModelFiles
+from lumosx_core.files.atomic_file import atomic_file
+from lumosx_core.files.model_files import ModelFiles
 from lumosx_core.own_command import own_command
 
 from ..data.clips import ClipSettings

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lumosx_core.errors import LumosXError, MissingPackageError
-from lumosx_core.model_files import ModelFiles
+from lumosx_core.files.model_files import ModelFiles
 
 from ..data.samples import BadSample, Source
 from .encoder import EncodedSample, PreparedSample, SampleEncoder, text_name

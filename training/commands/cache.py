@@ -91,8 +91,8 @@ def _encoders(options):
     from pathlib import Path
 
     from lumosx_core.errors import LumosXError
-    from lumosx_core.model_files import ModelFiles, find_model_files
-    from lumosx_core.tiny import TINY_DIRECTORY
+    from lumosx_core.files.model_files import ModelFiles, find_model_files
+    from lumosx_core.models.lumosx.tiny import TINY_DIRECTORY
 
     if options.models:
         models = TINY_DIRECTORY if options.models == "tiny" else options.models
@@ -105,7 +105,7 @@ def _encoders(options):
 def _sizes(texts) -> tuple[tuple[int, int], ...]:
     """(height, width) of each WIDTHxHEIGHT; none for "own"."""
     from lumosx_core.errors import LumosXError
-    from lumosx_core.sizes import parse_size
+    from lumosx_core.media.video_size import parse_size
 
     if "own" not in texts:
         return tuple(parse_size(text)[::-1] for text in texts)

@@ -31,7 +31,7 @@ def _check_data(options) -> None:
         raise LumosXError(f"The folder for the report {options.json!r} does not exist. Make it first: mkdir -p.")
     text_encoder = None
     if options.text_encoder:
-        from lumosx_core.text_encoder import TextEncoder
+        from lumosx_core.models.wan.umt5 import TextEncoder
 
         text_encoder = TextEncoder(options.text_encoder)
     source = open_to_check(options)

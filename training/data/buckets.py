@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lumosx_core.errors import LumosXError
-from lumosx_core.layout import ReferenceLayout
 from lumosx_core.own_command import own_command
+from lumosx_core.scene.layout import ReferenceLayout
 
 
 @dataclass(frozen=True)

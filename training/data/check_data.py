@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lumosx_core.atomic_file import atomic_file
 from lumosx_core.errors import LumosXError, MissingPackageError
-from lumosx_core.phrases import clean_prompt
-from lumosx_core.text_encoder import TextEncoder
+from lumosx_core.files.atomic_file import atomic_file
+from lumosx_core.models.wan.umt5 import TextEncoder
+from lumosx_core.prompt.phrase_mask import clean_prompt
 
 from .phrase_check import check_phrases
 from .samples import BadSample, RawSample, Source, printable, problems_of

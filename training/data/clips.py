@@ -20,8 +20,8 @@ from PIL import Image
 from torch import Tensor
 
 from lumosx_core.errors import LumosXError, MissingPackageError
-from lumosx_core.sizes import check_video_size
-from lumosx_core.video import FRAMES_PER_SECOND
+from lumosx_core.media.video import FRAMES_PER_SECOND
+from lumosx_core.media.video_size import check_video_size
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from lumosx_core.atomic_file import atomic_path
 from lumosx_core.errors import LumosXError, MissingPackageError
+from lumosx_core.files.atomic_file import atomic_path
+from lumosx_core.media.images import to_pil
 from lumosx_core.own_command import own_command
-from lumosx_core.pictures import to_pil
-from lumosx_core.scene import Reference
+from lumosx_core.scene.scene import Reference
 
 from .records import describe_record
 from .samples import BadSample, RawSample, Source, printable, write_sample_video

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lumosx_core.case_folder import Case
 from lumosx_core.errors import LumosXError
-from lumosx_core.phrases import clean_prompt, phrase_mask, phrase_mistake, shortened
-from lumosx_core.text_encoder import TextEncoder
+from lumosx_core.models.wan.umt5 import TextEncoder
+from lumosx_core.prompt.phrase_mask import clean_prompt, phrase_mask, phrase_mistake, shortened
+from lumosx_core.scene.case_folder import Case
 
 
 def check_phrases(case: Case, text_encoder: TextEncoder | None = None) -> None:

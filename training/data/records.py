@@ -19,10 +19,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from lumosx_core.case_folder import Case
 from lumosx_core.errors import LumosXError
-from lumosx_core.pictures import cut_out, read_picture
-from lumosx_core.scene import Reference, Scene, Subject
+from lumosx_core.media.images import cut_out, read_picture
+from lumosx_core.scene.case_folder import Case
+from lumosx_core.scene.scene import Reference, Scene, Subject
 
 from .clips import read_clip
 from .samples import (

@@ -26,8 +26,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from lumosx_core.case_folder import Case
 from lumosx_core.errors import LumosXError, MissingPackageError
+from lumosx_core.scene.case_folder import Case
 
 from .clips import read_clip
 from .fingerprints import files_below, fingerprint_of

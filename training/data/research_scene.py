@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from lumosx_core.errors import LumosXError
-from lumosx_core.pictures import cut_out, read_picture
-from lumosx_core.scene import Reference, Scene, Subject
+from lumosx_core.media.images import cut_out, read_picture
+from lumosx_core.scene.scene import Reference, Scene, Subject
 
 from .clips import read_frames
 from .samples import SampleSettings

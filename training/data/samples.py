@@ -17,12 +17,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from lumosx_core.atomic_file import atomic_path
-from lumosx_core.case_folder import Case, read_case, write_case
 from lumosx_core.errors import LumosXError, MissingPackageError
-from lumosx_core.phrases import clean_prompt
-from lumosx_core.scene import Scene
-from lumosx_core.video import FRAMES_PER_SECOND, write_video
+from lumosx_core.files.atomic_file import atomic_path
+from lumosx_core.media.video import FRAMES_PER_SECOND, write_video
+from lumosx_core.prompt.phrase_mask import clean_prompt
+from lumosx_core.scene.case_folder import Case, read_case, write_case
+from lumosx_core.scene.scene import Scene
 
 from .clips import ClipSettings, VideoInfo, read_clip
 

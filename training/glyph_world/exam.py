@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from lumosx_core import LumosXModel
-from lumosx_core.guidance import sample_guided
-from lumosx_core.model_files import ModelFiles
-from lumosx_core.vae import WanVae
+from lumosx_core.files.model_files import ModelFiles
+from lumosx_core.models.wan.vae import WanVae
+from lumosx_core.sampling.guidance import sample_guided
 
 from ..cache import CacheSettings, LatentCache, build_cache
 from ..data.items import TrainingBatch, TrainingItem, collate

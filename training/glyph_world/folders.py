@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lumosx_core.case_folder import write_case
 from lumosx_core.errors import LumosXError
-from lumosx_core.video import write_video
+from lumosx_core.media.video import write_video
+from lumosx_core.scene.case_folder import write_case
 
 from .source import GlyphSource
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from lumosx_core.case_folder import Case
 from lumosx_core.errors import LumosXError
-from lumosx_core.scene import Reference, Scene, Subject
+from lumosx_core.scene.case_folder import Case
+from lumosx_core.scene.scene import Reference, Scene, Subject
 
 from ..data.fingerprints import fingerprint_of
 from .caption import GlyphCaption, describe

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lumosx_core.errors import LumosXError
-from lumosx_core.schedule import flow_sigmas
-from lumosx_core.sizes import check_video_size
+from lumosx_core.media.video_size import check_video_size
+from lumosx_core.sampling.schedule import flow_sigmas
 
 from ..lora import LoraSettings
 from .toml_tables import read_tables, tables_to_dataclass

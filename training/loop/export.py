@@ -10,8 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lumosx_core.atomic_file import atomic_path
 from lumosx_core.errors import LumosXError
+from lumosx_core.files.atomic_file import atomic_path
 
 from ..lora.files import BASE_SHA256
 from .config import TrainConfig

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from lumosx_core.objective import noisy_latents, velocity_loss
+from lumosx_core.sampling.objective import noisy_latents, velocity_loss
 
 from .loading import NoisyBatch
 

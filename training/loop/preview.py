@@ -11,14 +11,14 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from lumosx_core import LumosXModel
-from lumosx_core.case_folder import read_case
-from lumosx_core.guidance import sample_guided
-from lumosx_core.phrases import check_prompt_length, clean_prompt, phrase_mask
-from lumosx_core.pictures import fit_on_canvas
-from lumosx_core.pipeline import NEGATIVE_PROMPT, Settings, start_noise
-from lumosx_core.text_encoder import TextEncoder
-from lumosx_core.vae import WanVae
-from lumosx_core.video import write_video
+from lumosx_core.media.images import fit_on_canvas
+from lumosx_core.media.video import write_video
+from lumosx_core.models.lumosx.pipeline import NEGATIVE_PROMPT, Settings, start_noise
+from lumosx_core.models.wan.umt5 import TextEncoder
+from lumosx_core.models.wan.vae import WanVae
+from lumosx_core.prompt.phrase_mask import check_prompt_length, clean_prompt, phrase_mask
+from lumosx_core.sampling.guidance import sample_guided
+from lumosx_core.scene.case_folder import read_case
 
 from ..data.items import TrainingBatch
 from .config import TrainConfig

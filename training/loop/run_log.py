@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from lumosx_core.atomic_file import atomic_file
 from lumosx_core.errors import LumosXError, MissingPackageError
+from lumosx_core.files.atomic_file import atomic_file
 
 LOG = "log.jsonl"
 

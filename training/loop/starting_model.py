@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 import torch
 
 from lumosx_core import LumosXConfig, LumosXModel
-from lumosx_core.checkpoint import load_model
+from lumosx_core.models.lumosx.weights import load_model
 
 from .config import TrainConfig
 from .noise import draw_seed

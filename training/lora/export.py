@@ -13,8 +13,8 @@ from pathlib import Path
 
 import torch
 
-from lumosx_core.atomic_file import atomic_file
 from lumosx_core.errors import LumosXError
+from lumosx_core.files.atomic_file import atomic_file
 
 from .files import BASE_SHA256, LoraFile, check_destination, read_lora
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lumosx_core.checkpoint import open_network
-from lumosx_core.detect import detect_config
 from lumosx_core.errors import LumosXError
+from lumosx_core.models.lumosx.detect import detect_config
+from lumosx_core.models.lumosx.weights import open_network
 
 from ..file_hash import sha256_of
 from .files import BASE_SHA256, LoraFile, LoraLayer, check_destination

@@ -22,8 +22,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lumosx_core.atomic_file import atomic_file
 from lumosx_core.errors import LumosXError
+from lumosx_core.files.atomic_file import atomic_file
 
 PREFIX = "diffusion_model."
 BASE_SHA256 = "lumosx_base_sha256"  # in the metadata: the hash of the model file that a LoRA was trained on

@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lumosx_core.atomic_file import atomic_file
-from lumosx_core.checkpoint import open_network
-from lumosx_core.detect import native_names
 from lumosx_core.errors import LumosXError
+from lumosx_core.files.atomic_file import atomic_file
+from lumosx_core.models.lumosx.origin import ORIGIN, noted_origin
+from lumosx_core.models.lumosx.weights import open_network
+from lumosx_core.models.wan.names import native_names
 from lumosx_core.own_command import own_command
-from lumosx_core.weights_origin import ORIGIN, noted_origin
 
 from ..file_hash import sha256_of
 from .files import BASE_SHA256, LoraFile, check_destination, read_lora

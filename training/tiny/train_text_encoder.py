@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lumosx_core.atomic_file import atomic_file
+from lumosx_core.files.atomic_file import atomic_file
 
 from ..glyph_world.caption import describe
 from ..glyph_world.casting import Casting

@@ -20,9 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lumosx_core.atomic_file import atomic_file
-from lumosx_core.pictures import fit_on_canvas
-from lumosx_core.vae import WanVae
+from lumosx_core.files.atomic_file import atomic_file
+from lumosx_core.media.images import fit_on_canvas
+from lumosx_core.models.wan.vae import WanVae
 
 from ..glyph_world import Casting, GlyphSource
 from .steps import take_steps

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 from workflow_graphs import node
 
-from lumosx_core.cli import main
+from lumosx_core.commands.main import main
 from lumosx_core.errors import LumosXError
 from lumosx_core.workflow.file import read_workflow
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from workflow_graphs import node, two_people
 
-from lumosx_core.case_folder import Case
 from lumosx_core.errors import LumosXError
-from lumosx_core.scene import Reference, Scene, Subject
+from lumosx_core.scene.case_folder import Case
+from lumosx_core.scene.scene import Reference, Scene, Subject
 from lumosx_core.workflow.graph import Graph
 from lumosx_core.workflow.outline import scene_outline
 

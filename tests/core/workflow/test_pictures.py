@@ -7,10 +7,10 @@ import torch
 from workflow_graphs import node, write_picture
 
 from lumosx_core.errors import LumosXError
-from lumosx_core.examples import read_example
-from lumosx_core.loaded_image import load_image
+from lumosx_core.media.example_images import read_example
+from lumosx_core.media.loaded_image import load_image
 from lumosx_core.workflow.graph import Graph
-from lumosx_core.workflow.pictures import Pictures
+from lumosx_core.workflow.image_nodes import Pictures
 from lumosx_core.workflow.values import Values
 
 

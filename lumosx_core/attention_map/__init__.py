@@ -1,0 +1,1 @@
+"""Who looks at what: recording attention, measuring it, drawing it."""

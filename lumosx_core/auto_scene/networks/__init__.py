@@ -1,0 +1,1 @@
+"""The networks that read photographs, and their files."""

@@ -1,0 +1,341 @@
+"""The search through photographs for everything a plan names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..drawing.contact_sheet import COLOURS, FAINT, TEXT
+from ..errors import LumosXError
+from ..prompt.phrase_mask import split_number
+from ..scene.scene import Reference, Scene, Subject
+from .annotations import Mark, note_of
+from .background import background_mask, fill
+from .faces import crop_face, face_crop_box
+from .finders import Progress
+from .instances import Instance, View, find_instances
+from .mask_cleaning import clean
+from .overrides import Overrides
+from .owners import Claim, Person, name_people, people_of, settle_claims
+from .plan.plan import ScenePlan, detector_word
+from .quality import cut_out_warnings, face_warnings
+from .regions import Box, Face, Region, region_of
+from .settings import AutoSettings, Finders
+
+ANYBODY = "person"  # looked for besides the words of the plan, so that bystanders, too, leave the background
+MOST_CLAIMS = 5  # of one phrase and one person: the right one is among the best few
+SAME_OBJECT = 0.8  # intersection over union of two boxes
+
+
+class PartsMissing(LumosXError):
+    """Parts of a plan were not found; `marks` has for each photograph what was."""
+
+    def __init__(self, message: str, marks: list[list[Mark]]):
+        super().__init__(message)
+        self.marks = marks
+
+
+@dataclass(frozen=True, eq=False)
+class AutoScene:
+    """What was made of photographs.
+
+    Args:
+        scene: may be used as it is, or joined with other scenes.
+        marks: for each photograph what was found in it, to be drawn.
+        warnings: sentences for the artist.
+        place: index of the photograph that shows most of its place.
+        removed: (H, W) of that photograph, 1 where people and objects are: what an inpainting has to fill. Nothing
+            where neither the built-in fill nor an inpainting was asked for.
+    """
+
+    scene: Scene
+    marks: list[list[Mark]]
+    warnings: list[str]
+    place: int
+    removed: Tensor
+
+
+class SceneSearch:
+    """One run: what was seen so far, and what could not be found."""
+
+    def __init__(
+        self,
+        photographs: Sequence[Tensor],
+        plan: ScenePlan,
+        finders: Finders,
+        settings: AutoSettings,
+        faces: Sequence[Sequence[Face]] | None,
+        overrides: Overrides,
+        progress: Progress | None,
+        foreground: Sequence[Tensor] | None = None,
+    ):
+        self.photographs = photographs
+        self.plan = plan
+        self.finders = finders
+        self.settings = settings
+        self.given_faces = faces
+        self.overrides = overrides
+        self.progress = progress or (lambda stage, done, total: None)
+        self.warnings: list[str] = []
+        self.missing: list[str] = []
+        self.marks: list[list[Mark]] = [[] for _ in photographs]
+        self.views: dict[int, View] = {}
+        fills = settings.background == "fill" and plan.background is not None and overrides.background is None
+        self.empties = fills or settings.background == "inpaint"
+        self.seeks_hiding = self.empties and foreground is None
+        # What hides the place in each photograph.
+        self.hiding: list[list[Region]] = [[] for _ in photographs]
+        for index, mask in enumerate(foreground or ()):
+            if bool((mask > 0).any()):
+                region = region_of(mask)
+                self.hiding[index].append(region)
+                self.marks[index].append(Mark("foreground", FAINT, region.box, region))
+
+    def scene(self) -> AutoScene:
+        people = self._people()
+        chosen = self._name(people)
+        people = self._masked(people, chosen)
+        garments = self._garments(people, chosen)
+        subjects = [
+            self._subject(number, people[chosen[number]] if number in chosen else None, garments)
+            for number in range(len(self.plan.people))
+        ]
+        objects = tuple(self._cut(thing, "") for thing in self._objects() if thing is not None)
+        place, removed = self._place()
+        if self.missing and self.settings.missing == "error":
+            raise PartsMissing(
+                " ".join(self.missing) + " Lower the threshold, use another photograph, give a picture or a mask of "
+                "your own for it, take it out of the plan, or choose to leave out what is missing and look at the "
+                "preview.",
+                self.marks,
+            )
+        self.warnings += self.missing
+        scene = Scene(tuple(s for s in subjects if s.references), objects, self._background(place, removed))
+        scene.check()
+        return AutoScene(scene, self.marks, self.warnings, place, removed)
+
+    # People
+
+    def _people(self) -> list[Person]:
+        """All people in all photographs, as far as somebody is looked for."""
+        if not self._sought_people() and not self.seeks_hiding:
+            return []
+        words = list(dict.fromkeys(detector_word(person.word) for person in self.plan.people))
+        words += [] if ANYBODY in words else [ANYBODY]
+        people = []
+        for index, image in enumerate(self.photographs):
+            self.progress("people", index, len(self.photographs))
+            detections = {}
+            if self._needs_boxes():
+                detections = dict(zip(words, self.finders.phrases().find(image, words), strict=True))
+            people += people_of(index, self._faces(index), detections, *image.shape[:2])
+        return people
+
+    def _sought_people(self) -> list[int]:
+        """The people of the plan of whom something has to be found in a photograph."""
+        people = range(len(self.plan.people))
+        return [number for number in people if self.overrides.face(number) is None or self._sought(number)]
+
+    def _sought(self, number: int) -> list[int]:
+        """The attributes of a person of the plan that have to be looked for."""
+        attributes = self.plan.people[number].attributes
+        return [i for i, phrase in enumerate(attributes) if self.overrides.attribute(number, phrase) is None]
+
+    def _needs_boxes(self) -> bool:
+        """Faces alone tell people of one word apart; figures are needed to tell a man from a woman, for what people
+        wear, and to empty the place of them."""
+        sought = self._sought_people()
+        words = {detector_word(self.plan.people[number].word) for number in sought}
+        return self.seeks_hiding or len(words) > 1 or any(self._sought(number) for number in sought)
+
+    def _faces(self, index: int) -> Sequence[Face]:
+        if self.given_faces is not None:
+            return self.given_faces[index]
+        if not self._sought_people():
+            return []
+        return self.finders.faces().find(self.photographs[index])
+
+    def _name(self, people: list[Person]) -> dict[int, int]:
+        """Person of the plan -> index into `people`."""
+        sought = self._sought_people()
+        words = [self.plan.people[number].word for number in sought]
+        chosen = {n: p for n, p in zip(sought, name_people(words, people), strict=True) if p is not None}
+        if absent := [number for number in sought if number not in chosen]:
+            names = ", ".join(self._called(number) for number in absent)
+            self.missing.append(
+                f"The plan has {len(sought)} people to be found, but {len(people)} can be seen in the photographs: "
+                f"there is nobody for {names}."
+            )
+        for number, p in chosen.items():
+            word = detector_word(self.plan.people[number].word)
+            if self._needs_boxes() and word != ANYBODY and word not in people[p].scores and len(people) > 1:
+                self.warnings.append(
+                    f'Nobody who is left in the photographs looks like "{word}": {self._called(number)} is somebody '
+                    f"in photograph {people[p].photograph + 1} by the order from left to right. Look at the preview."
+                )
+        return chosen
+
+    def _masked(self, people: list[Person], chosen: dict[int, int]) -> list[Person]:
+        """People with their regions, in the photographs where regions tell something."""
+        wanted = {people[p].photograph for number, p in chosen.items() if self._sought(number)}
+        wanted |= set(range(len(self.photographs))) if self.seeks_hiding else set()
+        masked = list(people)
+        for index in sorted(wanted):
+            here = [p for p, person in enumerate(people) if person.photograph == index]
+            regions = self._view(index).regions([people[p].box for p in here])
+            for p, region in zip(here, regions, strict=True):
+                masked[p] = replace(people[p], region=region if region.area else None)
+                self.hiding[index].append(region)
+        return masked
+
+    def _view(self, index: int) -> View:
+        if index not in self.views:
+            self.views[index] = View(self.photographs[index], self.finders.masks())
+        return self.views[index]
+
+    def _called(self, number: int) -> str:
+        word = self.plan.people[number].word
+        return f'person {number + 1} ("{word}")' if word else f"person {number + 1}"
+
+    # What they wear
+
+    def _garments(self, people: list[Person], chosen: dict[int, int]) -> dict[tuple[int, int], Instance]:
+        """(person of the plan, attribute) -> what was found."""
+        claims: dict[int, list[Claim]] = {}
+        places = {p: number for number, p in chosen.items()}
+        for done, (number, p) in enumerate(chosen.items()):
+            self.progress("clothes", done, len(chosen))
+            sought = self._sought(number)
+            if not sought:
+                continue
+            person = people[p]
+            phrases = [split_number(self.plan.people[number].attributes[i])[0] for i in sought]
+            view = self._view(person.photograph).part(person.box)
+            for i, found in zip(
+                sought,
+                find_instances(view, phrases, self.finders.phrases(), inside=person.box, most=MOST_CLAIMS),
+                strict=True,
+            ):
+                claims.setdefault(person.photograph, []).extend(Claim(p, i, instance) for instance in found)
+        settled = {}
+        for index, each in claims.items():
+            here = [p for p, person in enumerate(people) if person.photograph == index]
+            local = [Claim(here.index(claim.owner), claim.attribute, claim.instance) for claim in each]
+            for (owner, attribute), instance in settle_claims(local, [people[p] for p in here]).items():
+                settled[places[here[owner]], attribute] = instance
+                self.hiding[index].append(instance.region)
+        return settled
+
+    def _subject(self, number: int, person: Person | None, garments: dict[tuple[int, int], Instance]) -> Subject:
+        """
+        Args:
+            person: None for somebody of whom every picture was given, or who is not there.
+        """
+        plan, name = self.plan.people[number], self._called(number)
+        colour = COLOURS[number % len(COLOURS)]
+        face = self.overrides.face(number)
+        if person is not None:
+            self._mark(person.photograph, name, colour, person.box)
+        if face is None and person is not None and person.face is None:
+            self.missing.append(f"No face of {name} can be seen in photograph {person.photograph + 1}.")
+        elif face is None and person is not None:
+            image = self.photographs[person.photograph]
+            label = f"The face of {name}"
+            notes = face_warnings(label, person.face, tuple(image.shape[:2]))
+            self.warnings += notes
+            self._mark(person.photograph, f"face {number + 1}", colour, face_crop_box(person.face.box), notes)
+            face = Reference(plan.word, crop_face(image, person.face).clone())
+        attributes = []
+        for i, phrase in enumerate(plan.attributes):
+            if (given := self.overrides.attribute(number, phrase)) is not None:
+                attributes.append(given)
+            elif (number, i) in garments:
+                found = _Found(person.photograph, garments[number, i], phrase)
+                attributes.append(self._cut(found, f" of {name}", colour))
+            elif person is not None:
+                self.missing.append(
+                    f'Nothing was found for "{phrase}" of {name} in photograph {person.photograph + 1}.'
+                )
+        return Subject(face, tuple(attributes))
+
+    # What belongs to nobody
+
+    def _objects(self) -> list[_Found | Reference | None]:
+        """For each object of the plan its best instance in all photographs, or the picture that was given for it."""
+        given = {phrase: self.overrides.object(i) for i, phrase in enumerate(self.plan.objects)}
+        # To empty the place, objects whose picture was given have to be found in it as well.
+        sought = [phrase for phrase in given if self.seeks_hiding or given[phrase] is None]
+        best: dict[str, _Found] = {}
+        for index in range(len(self.photographs)) if sought else ():
+            self.progress("objects", index, len(self.photographs))
+            plain = [split_number(phrase)[0] for phrase in sought]
+            found = find_instances(self._view(index), plain, self.finders.phrases(), most=MOST_CLAIMS)
+            taken: list[Instance] = []
+            for phrase, each in zip(sought, found, strict=True):
+                thing = next((thing for thing in each if not any(_same(thing, other) for other in taken)), None)
+                if thing is None:
+                    continue
+                taken.append(thing)
+                self.hiding[index].append(thing.region)
+                if phrase not in best or thing.score > best[phrase].instance.score:
+                    best[phrase] = _Found(index, thing, phrase)
+        for phrase in sought:
+            if phrase not in best and given[phrase] is None:
+                self.missing.append(f'Nothing was found for the object "{phrase}".')
+        return [given[phrase] or best.get(phrase) for phrase in self.plan.objects]
+
+    def _cut(self, found: _Found | Reference, owner: str, colour: str = TEXT) -> Reference:
+        """The cut-out of something found, cleaned; a picture that was given stays as it is."""
+        if isinstance(found, Reference):
+            return found
+        image = self.photographs[found.photograph]
+        region = clean(found.instance.region, feather=self.settings.feather)
+        picture = region.cut_out(image)
+        notes = cut_out_warnings(f'"{found.phrase}"{owner}', picture, region, tuple(image.shape[:2]))
+        self.warnings += notes
+        mark = f"{found.phrase} {found.instance.score:.2f}"
+        self.marks[found.photograph].append(Mark(mark, colour, found.instance.box, region, note_of(notes)))
+        return Reference(found.phrase, picture)
+
+    def _place(self) -> tuple[int, Tensor]:
+        """The photograph that shows most of its place, and what hides the rest of it."""
+        if not self.empties:
+            return 0, torch.zeros(self.photographs[0].shape[:2])
+        masks = [
+            background_mask(*image.shape[:2], regions)
+            for image, regions in zip(self.photographs, self.hiding, strict=True)
+        ]
+        place = min(range(len(masks)), key=lambda index: float(masks[index].mean()))
+        return place, masks[place]
+
+    def _background(self, place: int, removed: Tensor) -> Reference | None:
+        if self.overrides.background is not None:
+            return self.overrides.background
+        if self.plan.background is None or self.settings.background != "fill":
+            return None
+        self.progress("background", 0, 1)
+        if float(removed.mean()) > 0.5:
+            self.warnings.append(
+                f"People and objects hide {100 * float(removed.mean()):.0f} % of the background: most of it is made "
+                f"up. Use a photograph of the empty place, or connect an inpainted one."
+            )
+        return Reference(self.plan.background, fill(self.photographs[place], removed))
+
+    def _mark(self, index: int, label: str, colour: str, box: Box, notes: Sequence[str] = ()) -> None:
+        box = box.within(*self.photographs[index].shape[:2])
+        self.marks[index].append(Mark(label, colour, box, None, note_of(notes)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    photograph: int
+    instance: Instance
+    phrase: str
+
+
+def _same(one: Instance, other: Instance) -> bool:
+    """Whether two objects are one thing ("lamp" and "white lamp" find the same)."""
+    return one.box.iou(other.box) > SAME_OBJECT

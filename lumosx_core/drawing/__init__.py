@@ -1,0 +1,1 @@
+"""What is drawn for people: fonts and the contact sheet."""

@@ -1,0 +1,83 @@
+"""The three weight files a video is made with, and where they lie."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import LumosXError
+from ..own_command import own_command
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """The weight files of one model family."""
+
+    diffusion_model: Path
+    vae: Path
+    text_encoder: Path
+
+    @property
+    def by_folder(self) -> dict[str, Path]:
+        """Each file under the name of the folder in which ComfyUI looks for its kind."""
+        return {"diffusion_models": self.diffusion_model, "vae": self.vae, "text_encoders": self.text_encoder}
+
+    def check(self) -> None:
+        """Raise LumosXError for a file that is not there."""
+        for folder, path in self.by_folder.items():
+            if not path.exists():
+                raise LumosXError(f"There is no {_KINDS[folder]} at {str(path)!r}. {_GET}")
+
+
+_KINDS = {"diffusion_models": "LumosX model", "vae": "VAE", "text_encoders": "text encoder"}
+_OPTIONS = {"diffusion_models": "--model", "vae": "--vae", "text_encoders": "--text-encoder"}
+_GET = f"Check the path, or download the released files: {own_command('download', 'DIRECTORY')}"
+_SUFFIXES = (".safetensors", ".pt", ".pth")
+
+
+def user_cache() -> Path:
+    """Folder of what can be made or fetched again: the tiny preset, unfinished downloads."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lumosx"
+
+
+def find_model_files(
+    model: str | os.PathLike, vae: str | os.PathLike | None = None, text_encoder: str | os.PathLike | None = None
+) -> ModelFiles:
+    """The files that a LumosX model goes with.
+
+    Args:
+        model: the diffusion model, or a directory laid out as ComfyUI's models folder (diffusion_models, vae and
+            text_encoders, with one file each).
+        vae, text_encoder: files that a directory need not have, or that are used instead of those in it.
+
+    Raises:
+        LumosXError: a file is missing, or a folder holds several.
+    """
+    model = Path(model)
+    given = {"vae": vae, "text_encoders": text_encoder}
+    if (model / "diffusion_models").is_dir():
+        given["diffusion_models"] = None
+        found = {folder: Path(path) if path else _only_file(model / folder) for folder, path in given.items()}
+    else:
+        for folder, path in given.items():
+            if path is None:
+                raise LumosXError(
+                    f"The model {str(model)!r} needs a {_KINDS[folder]} beside it. Add {_OPTIONS[folder]} FILE, or "
+                    f"give a directory with diffusion_models, vae and text_encoders."
+                )
+        found = {"diffusion_models": model} | {folder: Path(path) for folder, path in given.items()}
+    files = ModelFiles(found["diffusion_models"], found["vae"], found["text_encoders"])
+    files.check()
+    return files
+
+
+def _only_file(folder: Path) -> Path:
+    files = sorted(path for path in folder.glob("*") if path.suffix in _SUFFIXES and not path.name.startswith("."))
+    if len(files) == 1:
+        return files[0]
+    kind, option = _KINDS[folder.name], _OPTIONS[folder.name]
+    if not files:
+        raise LumosXError(f"There is no {kind} in {str(folder)!r}. {_GET}")
+    names = ", ".join(path.name for path in files)
+    raise LumosXError(f"{str(folder)!r} holds several files ({names}). Say which is meant: {option} FILE.")

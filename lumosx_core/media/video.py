@@ -1,0 +1,87 @@
+"""Write a video file that every player opens: H.264 in an mp4."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import LumosXError, MissingPackageError
+from ..files.atomic_file import atomic_path
+
+FRAMES_PER_SECOND = 16  # what Wan2.1 and LumosX were trained at
+
+
+def check_video_path(path: str | os.PathLike) -> Path:
+    """The path, if a video can be written there; before hours of work, not after.
+
+    Raises:
+        LumosXError: another ending than .mp4, a missing folder, a folder of that name, or no right to write.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".mp4":
+        raise LumosXError(
+            f"The video would be {str(path)!r}, but only mp4 is written. Name it {path.stem or 'video'}.mp4."
+        )
+    if not path.parent.is_dir():
+        raise LumosXError(f"The folder {str(path.parent)!r} for the video does not exist. Make it first: mkdir -p.")
+    if path.is_dir():
+        raise LumosXError(f"{str(path)!r} is a folder. Give the video another name.")
+    if not os.access(path.parent, os.W_OK):
+        raise LumosXError(f"The folder {str(path.parent)!r} may not be written to. Choose another one.")
+    return path
+
+
+def write_video(path: str | os.PathLike, frames: Tensor, fps: float = FRAMES_PER_SECOND) -> Path:
+    """Write frames as an mp4 that appears whole or not at all.
+
+    H.264 stores colour for pairs of pixels: a picture of odd height or width gets its last row or column twice.
+
+    Args:
+        path: ends in .mp4; an existing file is replaced.
+        frames: (T, H, W, 3), uint8, or float in 0..1 (values outside are clipped).
+        fps: frames per second.
+
+    Raises:
+        LumosXError: the path is not possible (see `check_video_path`), the frames have another shape, or the disk is
+            full.
+        MissingPackageError: av (PyAV) is not installed.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise MissingPackageError("av", "Writing a video", error) from error
+    path = check_video_path(path)
+    if frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape:
+        raise LumosXError(f"The frames have shape {tuple(frames.shape)}, expected (frames, height, width, 3).")
+
+    _, height, width, _ = frames.shape
+    # faststart puts the index first, so that a browser plays before it has loaded everything.
+    with (
+        atomic_path(path) as partial,
+        av.open(str(partial), "w", options={"movflags": "+faststart"}) as container,
+    ):
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
+        stream.width, stream.height = width + width % 2, height + height % 2
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"crf": "18"}
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(_even(_bytes(frame)).numpy(), format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def _bytes(frame: Tensor) -> Tensor:
+    if frame.dtype == torch.uint8:
+        return frame.cpu()
+    return (frame.float().clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+
+
+def _even(frame: Tensor) -> Tensor:
+    height, width, _ = frame.shape
+    rows = torch.arange(height + height % 2).clamp(max=height - 1)
+    columns = torch.arange(width + width % 2).clamp(max=width - 1)
+    return frame[rows][:, columns].contiguous()

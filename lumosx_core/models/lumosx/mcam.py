@@ -1,0 +1,129 @@
+"""MCAM: cross-attention in which each group of pictures leans towards its own words (LumosX, section 3.3).
+
+A picture's queries get an additive bias on their logits: positive on the words of their own group, negative on the
+words of other subjects, in proportion to how much an 8x8 cell of queries already attends to the word. Video queries
+have no bias, so they take the plain path.
+
+Shapes: B videos, N heads, R pictures of P = h*w tokens, J text tokens, d channels a head, C cells of 8x8 tokens.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, reduce
+from torch import Tensor
+
+from ...scene.layout import ReferenceLayout
+from .csam import AttentionFunction, scaled_dot_product_attention
+
+CELL = 8  # tokens along each side of a cell
+
+
+def word_weights(phrase_mask: Tensor, layout: ReferenceLayout) -> Tensor:
+    """How strongly each picture is drawn to (positive) or kept from (negative) each text token.
+
+    A standalone picture: 1 on its own phrase. A picture of a subject: 1 on the words of any picture of the subject,
+    minus the mean of that over all other subjects.
+
+    Args:
+        phrase_mask: (..., R, J) bool, the tokens of each picture's phrase.
+
+    Returns:
+        (..., R, J) float32.
+    """
+    weights = phrase_mask.float()
+    subjects = layout.groups[layout.standalone :]
+    if not subjects:
+        return weights
+    words = torch.stack([phrase_mask[..., group.start : group.stop, :].any(dim=-2) for group in subjects], dim=-2)
+    words = words.float()
+    if len(subjects) > 1:
+        words = words - (words.sum(dim=-2, keepdim=True) - words) / (len(subjects) - 1)
+    sizes = torch.tensor(layout.subjects, device=words.device)
+    return torch.cat([weights[..., : layout.standalone, :], words.repeat_interleave(sizes, dim=-2)], dim=-2)
+
+
+def cell_bias(q: Tensor, k: Tensor, weights: Tensor, grid: tuple[int, int], ratio: float) -> Tensor:
+    """The bias of every cell of every picture.
+
+    Args:
+        q: (B, N, R*P, d), the pictures' queries.
+        k: (B, N, J, d), the text's keys.
+        weights: (R, J) or (B, R, J), from word_weights.
+        grid: (h, w), the size of a picture in tokens.
+        ratio: strength; 0.5 in the released model.
+
+    Returns:
+        (B, R, C, N, J) in the dtype of q; C counts cells row by row.
+    """
+    height, width = grid
+    maps = rearrange(q, "b n (r h w) d -> b r h w n d", h=height, w=width)
+    # Outside the picture queries count as zero and still divide the mean: each cell is a sum over 64, as released.
+    maps = F.pad(maps, (0, 0, 0, 0, 0, -width % CELL, 0, -height % CELL))
+    pooled = reduce(maps, "b r (y cy) (x cx) n d -> b n (r y x) d", "mean", cy=CELL, cx=CELL)
+    scores = (pooled @ k.transpose(-1, -2)).float() / math.sqrt(q.shape[-1])
+    scores = rearrange(scores, "b n (r c) j -> b r c n j", r=weights.shape[-2])
+    return (ratio * scores.abs() * weights[..., None, None, :]).to(q.dtype)
+
+
+def biased_cross_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    weights: Tensor,
+    grid: tuple[int, int],
+    ratio: float,
+    attention: AttentionFunction = scaled_dot_product_attention,
+    text_bias: Tensor | None = None,
+) -> Tensor:
+    """Cross-attention of video and picture tokens over the text, with the bias of MCAM on the pictures' part.
+
+    The bias is constant in a cell, so cells stand in the batch dimension and, unless a picture is a single cell,
+    nothing is expanded per token. The released code looks the cell of token p up on the padded grid as if p counted
+    padded columns, too; that puts a token into another cell than the one it was pooled into wherever w is not a
+    multiple of 8. Padding the row of tokens at its end, and not each line, reproduces it.
+
+    Args:
+        q: (B, N, V + R*P, d).
+        k, v: (B, N, J, d).
+        weights, grid, ratio: as in cell_bias.
+        text_bias: (J,), added to the logits of each text token for all queries; None: nothing is added.
+
+    Returns:
+        (B, N, V + R*P, d).
+    """
+    pictures, picture_tokens = weights.shape[-2], grid[0] * grid[1]
+    video_tokens = q.shape[2] - pictures * picture_tokens
+    if text_bias is not None:
+        text_bias = text_bias.to(q.dtype).view(1, 1, 1, -1)
+    if not pictures or ratio == 0:
+        return attention(q, k, v, attn_mask=text_bias)
+    video = attention(q[:, :, :video_tokens], k, v, attn_mask=text_bias)
+
+    q = q[:, :, video_tokens:]
+    bias = cell_bias(q, k, weights, grid, ratio)
+    if text_bias is not None:
+        bias = bias + text_bias
+    columns = -(-grid[1] // CELL)
+    rows = -(-picture_tokens // (columns * CELL * CELL))
+    bias = bias[:, :, : rows * columns]
+    if rows * columns == 1:  # pictures of one cell: a mask row for each query is small, and filling up cells is not
+        bias = rearrange(bias, "b r 1 n j -> b n r 1 j").expand(-1, -1, -1, picture_tokens, -1).flatten(2, 3)
+        return torch.cat([video, attention(q, k, v, attn_mask=bias)], dim=2)
+    q = rearrange(q, "b n (r p) d -> b r n p d", p=picture_tokens)
+    q = F.pad(q, (0, 0, 0, rows * columns * CELL * CELL - picture_tokens))
+    q = rearrange(q, "b r n (y cy x cx) d -> b (r y x) n (cy cx) d", cy=CELL, cx=CELL, x=columns)
+    cells = q.shape[1]
+    references = torch.stack(
+        [  # one video at a time: keys shared by all cells stay a view only while the batch is nothing but cells
+            attention(q_, k_.expand(cells, -1, -1, -1), v_.expand(cells, -1, -1, -1), attn_mask=bias_)
+            for q_, k_, v_, bias_ in zip(q, k, v, rearrange(bias, "b r c n j -> b (r c) n 1 j"), strict=True)
+        ]
+    )
+    references = rearrange(
+        references, "b (r y x) n (cy cx) d -> b n r (y cy x cx) d", r=pictures, x=columns, cy=CELL, cx=CELL
+    )
+    return torch.cat([video, references[:, :, :, :picture_tokens].flatten(2, 3)], dim=2)

@@ -1,0 +1,49 @@
+"""Wan2.1's own names of tensors, whatever saving, training or another program put in front of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from torch import Tensor
+
+from ...files.read_weights import open_weights
+from ...files.stored_tensor import StoredTensor
+
+# Outermost first: what saving, training, compiling and ComfyUI put in front of a network's own names.
+_WRAPPERS = ("ema.", "model.diffusion_model.", "diffusion_model.", "state_dict.", "model.", "module.", "_orig_mod.")
+
+
+def native_names(names: Iterable[str]) -> dict[str, str]:
+    """Wan2.1's own names of a network's tensors -> the names they have in a file.
+
+    Wrappers such as `ema.`, `model.` and ComfyUI's `model.diffusion_model.` are taken off; where a file holds several
+    sets, the averaged one (`ema.`) wins. Rotary tables (`freqs`), which the network computes itself, are left out.
+    """
+    found = {name: name for name in names if "freqs" not in name}
+    while not any(name.startswith(("blocks.", "patch_embedding.")) for name in found):
+        for wrapper in _WRAPPERS:
+            inner = {name.removeprefix(wrapper): file for name, file in found.items() if name.startswith(wrapper)}
+            if inner:
+                found = inner
+                break
+        else:
+            break
+    return found
+
+
+def open_checkpoint(path: str | Path) -> dict[str, StoredTensor]:
+    """Name -> tensor as `read_state_dict` gives them, still in the file."""
+    return open_weights(path, native_names)
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """Read a checkpoint's tensors, on the CPU, under Wan2.1's native names.
+
+    Nested sets are opened (averaged weights, `ema`, before `model`), ComfyUI's prefixes taken off, rotary tables left
+    out, and scaled fp8 weights given as float32. Which model it is, is not judged here: see `detect_config`.
+
+    Raises:
+        LumosXError: the file is missing, damaged, of another format, holds code, or holds no tensor.
+    """
+    return {name: tensor.load() for name, tensor in open_checkpoint(path).items()}

@@ -1,0 +1,1 @@
+"""Prompts and phrases: where a phrase occurs, which tokens it covers, what is said about it."""

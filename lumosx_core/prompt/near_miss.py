@@ -1,0 +1,91 @@
+"""Words of a prompt that a phrase was probably meant to be: "Did you mean ...?"."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterator
+from difflib import SequenceMatcher
+
+from .match import find_phrase, fold, is_unspaced
+
+_NEAR = 0.72  # of 1; "shrit" and "shirt" are 0.8 alike, "hat" and "cat" 0.67
+_MOST_WORDS = 600  # of the prompt; it has room for 512 tokens
+
+
+def near_miss(phrase: str, prompt: str) -> str | None:
+    """The words of the prompt that are most like a phrase which does not occur in it; None if none are like it.
+
+    Args:
+        phrase, prompt: cleaned; the phrase without its number.
+
+    Returns: words as the prompt writes them, so that they are found when they take the place of the phrase.
+    """
+    wanted = _core(phrase)
+    if not wanted:
+        return None
+    best, least = None, (math.inf,)
+    for candidate in _candidates(phrase, prompt):
+        core = _core(candidate)
+        if _is_near(wanted, core):
+            # Of equally many changes: the longer one, which keeps more of the phrase, then one that begins alike.
+            effort = _edits(wanted, core), -len(core), wanted[:1] != core[:1]
+            if effort < least and find_phrase(candidate, prompt):
+                best, least = candidate, effort
+    return best
+
+
+def _is_near(wanted: str, candidate: str) -> bool:
+    if wanted == candidate:
+        return True
+    # A word within a longer one: "Jacke" in "Jeansjacke", "man" in "woman".
+    if len(wanted) > 2 and wanted in candidate:
+        return True
+    # A word of few characters, one of which is another one.
+    if is_unspaced(wanted[0]) and len(wanted) == len(candidate) and 3 * _edits(wanted, candidate) <= len(wanted):
+        return True
+    matcher = SequenceMatcher(None, wanted, candidate, autojunk=False)
+    return matcher.quick_ratio() >= _NEAR and matcher.ratio() >= _NEAR
+
+
+def _edits(one: str, other: str) -> int:
+    """How many letters have to be changed, added or left out to turn a text into another one."""
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        previous, row[0] = row[0], i
+        for j, another in enumerate(other, 1):
+            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (letter != another))
+    return row[-1]
+
+
+def _core(text: str) -> str:
+    """What is left of a text without case, accents, spaces, hyphens and apostrophes."""
+    text = unicodedata.normalize("NFKD", fold(text).text.casefold())
+    kept = [letter for letter in text if not 0x300 <= ord(letter) <= 0x36F]
+    return unicodedata.normalize("NFKC", re.sub(r"[\s'_-]", "", "".join(kept)))
+
+
+def _candidates(phrase: str, prompt: str) -> Iterator[str]:
+    """Runs of words about as many as the phrase has; stretches about as long in scripts without spaces."""
+    units = _units(prompt)[:_MOST_WORDS]
+    count = len(_units(phrase))
+    for length in range(max(1, count - 2), count + 3):
+        for i in range(len(units) - length + 1):
+            yield prompt[units[i][0] : units[i + length - 1][1]]
+
+
+def _units(text: str) -> list[tuple[int, int]]:
+    """Words, and in scripts without spaces letters with their marks."""
+    units: list[tuple[int, int]] = []
+    for match in re.finditer(r"\S", text):
+        at, letter = match.start(), match[0]
+        category = unicodedata.category(letter)[0]
+        if category not in "LNM" and letter not in "_#":
+            continue
+        joined = bool(units) and units[-1][1] == at
+        if joined and (category == "M" or not (is_unspaced(letter) or is_unspaced(text[at - 1]))):
+            units[-1] = (units[-1][0], at + 1)
+        else:
+            units.append((at, at + 1))
+    return units

@@ -1,0 +1,1 @@
+"""Noise schedule, solver and guidance: what every family samples with."""

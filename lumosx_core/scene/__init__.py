@@ -1,0 +1,1 @@
+"""Who wears what: scenes, their layout, and the folders that hold them."""

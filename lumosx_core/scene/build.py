@@ -1,0 +1,205 @@
+"""Parts of a scene as they come from a graph: pictures with masks become references, references a person or a scene."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import LumosXError
+from ..media.images import cut_out
+from ..media.inverted_mask import looks_inverted
+from .scene import Reference, Scene, Subject
+
+MASK_HELP = (
+    "White where the subject is: everything else becomes white. A painted mask fits as it is; the mask that Load Image "
+    "gives of a transparent picture is the opposite, put Invert Mask between."
+)
+
+INVERTED = (
+    "The mask looks inverted: it keeps what surrounds the subject and cuts the subject out. Load Image gives such a "
+    "mask for a transparent image: use LumosX Load Image instead, or put Invert Mask between. If the subject really is "
+    "a frame around a hole, connect the image without the mask."
+)
+
+PICTURES = 3  # attributes of a subject, objects of a scene, on one node; the most that were trained
+ATTRIBUTES = tuple(f"attribute_{i}" for i in range(1, PICTURES + 1))
+OBJECTS = tuple(f"object_{i}" for i in range(1, PICTURES + 1))
+
+
+Say = Callable[[str], None]
+"""Takes a sentence about what is left out."""
+
+
+def subject_scene(inputs: Mapping[str, Any], further: Iterable[Scene] = (), *, title: str = "", say: Say) -> Scene:
+    """The scene of one person, from the inputs of a LumosX Subject.
+
+    Args:
+        inputs: `face` and `attribute_1` ... are pictures (N, H, W, 3 or 4), with _phrase, _mask and _strength; and
+            `strength`, `start_percent`, `end_percent`. Any of them may be absent.
+        further: scenes of nothing but attributes, which belong to this person, too.
+        title: what messages call the person, see `Subject`.
+        say: called with a sentence for each slot that has a phrase or a mask but no image, and for a subject without
+            any image. They are left out, as when the artist mutes the node of a garment or a face.
+
+    Returns: an empty scene for a subject without any image.
+
+    Raises:
+        LumosXError: see `references_of` and `person`.
+    """
+    scene = person(
+        _references("The face", "face", inputs, say, several=True),
+        [each for name in ATTRIBUTES for each in _references(_label(name), name, inputs, say, several=True)],
+        further,
+        strength=inputs.get("strength", 1.0),
+        start=inputs.get("start_percent", 0.0),
+        end=inputs.get("end_percent", 1.0),
+        title=title,
+    )
+    if not scene.references:
+        say("This subject has no image, so it is left out. Connect a face or an attribute to bring it back.")
+        return Scene()
+    return scene
+
+
+def whole_scene(inputs: Mapping[str, Any], parts: Sequence[Scene] = (), *, say: Say) -> Scene:
+    """Several scenes with objects and a background, from the inputs of a LumosX Scene.
+
+    Args:
+        inputs: `background` and `object_1` ... are pictures (1, H, W, 3 or 4), with _phrase, _mask and _strength. Any
+            of them may be absent.
+        say: as in `subject_scene`.
+
+    Raises:
+        LumosXError: see `references_of` and `joined`.
+    """
+    objects = [each for name in OBJECTS for each in _references(_label(name), name, inputs, say)]
+    return joined(parts, objects, _references("The background", "background", inputs, say, surroundings=True))
+
+
+def _label(name: str) -> str:
+    return name.capitalize().replace("_", " ")
+
+
+def _references(label: str, name: str, inputs: Mapping[str, Any], say: Say, **kind: bool) -> tuple[Reference, ...]:
+    phrase, mask = inputs.get(f"{name}_phrase", ""), inputs.get(f"{name}_mask")
+    if inputs.get(name) is None:
+        if phrase.strip() or mask is not None:
+            what = f'the phrase "{phrase}"' if phrase.strip() else "a mask"
+            say(
+                f"{label} has {what} but no image, so it is left out. Its image is not connected, or the node that "
+                f"gives it is muted or bypassed."
+            )
+        return ()
+    return references_of(label, inputs.get(name), phrase, mask, inputs.get(f"{name}_strength", 1.0), **kind)
+
+
+def references_of(
+    label: str,
+    pictures: Tensor,
+    phrase: str,
+    masks: Tensor | None = None,
+    strength: float = 1.0,
+    *,
+    several: bool = False,
+    surroundings: bool = False,
+) -> tuple[Reference, ...]:
+    """The references that one slot of a graph holds: one, or several pictures of the same thing.
+
+    Args:
+        label: what a message calls the slot: "The face", "Attribute 2".
+        pictures: (N, H, W, 3 or 4) float, 0..1; the fourth channel is opacity and counts where there is no mask.
+        masks: (N, H, W) or (H, W), 1 where the thing is; the rest becomes white.
+        several: whether N may be more than 1.
+        surroundings: whether it is a background, of which a mask may keep the border and cut out people.
+
+    Raises:
+        LumosXError: too many pictures, masks that do not belong to them or look inverted.
+    """
+    label = f'{label} ("{phrase}")' if phrase.strip() else label
+    if len(pictures) != 1 and not several:
+        raise LumosXError(f"{label} has {len(pictures)} pictures, expected one. Choose one with Image From Batch.")
+    if masks is not None:
+        if not masks.any():
+            raise LumosXError(
+                f"{label} has an empty mask, as Load Image gives for a picture without transparency. Disconnect it, "
+                f"or paint one. {MASK_HELP}"
+            )
+        masks = masks.reshape(-1, *masks.shape[-2:])
+        if len(masks) != len(pictures):
+            raise LumosXError(
+                f"{label} has {len(masks)} masks, expected {len(pictures)}, one for each picture. Choose them with "
+                f"Image From Batch, or make a subject of each."
+            )
+    elif pictures.shape[-1] == 4:
+        masks = pictures[..., 3]
+    references = []
+    for i, picture in enumerate(pictures[..., :3]):
+        try:
+            image = picture if masks is None else cut_out(picture, masks[i])
+        except LumosXError as error:
+            raise LumosXError(f"{label}: {error} {MASK_HELP}") from error
+        if masks is not None and not surroundings and looks_inverted(picture, masks[i]):
+            raise LumosXError(f"{label}: {INVERTED}")
+        references.append(Reference(phrase, image, strength))
+    return tuple(references)
+
+
+def person(
+    faces: Sequence[Reference],
+    attributes: Sequence[Reference],
+    further: Iterable[Scene] = (),
+    *,
+    strength: float = 1.0,
+    start: float = 0.0,
+    end: float = 1.0,
+    title: str = "",
+) -> Scene:
+    """A scene of one person.
+
+    Args:
+        faces: pictures of the face; those after the first stand among the attributes: pictures of a subject share
+            their words anyway.
+        further: scenes of nothing but attributes, which belong to this person, too.
+
+    Raises:
+        LumosXError: a further scene that holds more than attributes.
+    """
+    attributes = [*faces[1:], *attributes]
+    for part in further:
+        if part.background or part.objects or any(subject.face for subject in part.subjects):
+            raise LumosXError(
+                "The scene connected to more_attributes has a face, an object or a background, expected attributes "
+                "only. Connect a LumosX Subject without a face, or join whole scenes with LumosX Scene."
+            )
+        for subject in part.subjects:
+            if (subject.start, subject.end) != (0, 1):
+                raise LumosXError(
+                    f"The attributes connected to more_attributes are seen from {subject.start:g} to {subject.end:g} "
+                    f"of the sampling, but a person's pictures come and go together. Set start_percent and "
+                    f"end_percent on the person's own LumosX Subject."
+                )
+            attributes += [
+                replace(reference, strength=subject.strength_of(reference)) for reference in subject.attributes
+            ]
+    return Scene((Subject(faces[0] if faces else None, attributes, strength, start, end, title),))
+
+
+def joined(parts: Sequence[Scene], objects: Sequence[Reference], backgrounds: Sequence[Reference]) -> Scene:
+    """One scene of several, with further objects and a background.
+
+    Raises:
+        LumosXError: more than one background, or nothing at all.
+    """
+    backgrounds = [part.background for part in parts if part.background is not None] + list(backgrounds)
+    if len(backgrounds) > 1:
+        raise LumosXError(f"{len(backgrounds)} backgrounds reach LumosX Scene, expected one. Disconnect the others.")
+    scene = Scene(
+        [subject for part in parts for subject in part.subjects],
+        [item for part in parts for item in part.objects] + list(objects),
+        backgrounds[0] if backgrounds else None,
+    )
+    scene.check()
+    return scene

@@ -1,0 +1,179 @@
+"""Pictures and masks that reach an input of a graph, made by ComfyUI's simple nodes for them.
+
+Each node computes what ComfyUI's own does: IMAGE is (N, H, W, 3) float32 in 0..1, MASK (N, H, W). Files are read by
+Pillow, as ComfyUI did until it took PyAV for them: PNG and TIFF are the same to the bit, JPEG, WebP, GIF, BMP and grey
+differ by rounding. Where the two differ by more, this takes what the file means:
+
+- 16-bit grey keeps its range (Pillow in ComfyUI turned all of it white);
+- a photo that its EXIF data mirrors is mirrored (PyAV only turns photos);
+- all pages of a TIFF are read (PyAV reads the first one), and of an animation's channel the first frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps, ImageSequence
+from torch import Tensor
+
+from ..errors import LumosXError
+from ..media.example_images import SUFFIX, example_path, read_example
+from ..media.images import FORMATS, MAX_PIXELS, eight_bit
+from ..media.loaded_image import LoadedImage, is_painted, load_image
+from .graph import Link, Node
+from .places import place_in
+from .values import Values
+
+CHANNELS = {"alpha": "A", "red": "R", "green": "G", "blue": "B"}
+NO_MASK = torch.zeros(1, 64, 64)  # what Load Image gives for a picture without transparency
+
+Makers = Mapping[tuple[str, int], Callable[[Node], Tensor]]
+
+
+class Pictures:
+    """Reads the pictures of a graph.
+
+    Args:
+        folder: takes the place of ComfyUI's input folder.
+    """
+
+    def __init__(self, values: Values, folder: Path):
+        self._values = values
+        self._folder = folder
+        self._images: Makers = {
+            ("LoadImage", 0): lambda node: torch.cat([_rgb(frame) for frame in self._frames(node)]),
+            ("LumosXLoadImage", 0): lambda node: self._loaded(node).image[None],
+            ("LumosXExamplePicture", 0): lambda node: read_example(values.text(node, "picture"))[None],
+            ("ImageBatch", 0): lambda node: _batch([self.image(node, "image1"), self.image(node, "image2")]),
+            ("BatchImagesNode", 0): lambda node: _batch([self._image_of(node, link) for link in node.grown("images")]),
+            ("ImageFromBatch", 0): self._from_batch,
+        }
+        self._masks: Makers = {
+            ("LoadImage", 1): lambda node: torch.cat([_transparency(frame) for frame in self._frames(node)]),
+            ("LumosXLoadImage", 1): lambda node: self._loaded(node).mask[None],
+            ("LoadImageMask", 0): self._channel,
+            ("InvertMask", 0): lambda node: 1 - self.mask(node, "mask"),
+        }
+
+    def image(self, node: Node, name: str) -> Tensor:
+        """The IMAGE that is connected to an input.
+
+        Raises:
+            LumosXError: nothing is connected, or a node that only ComfyUI can run; a picture cannot be read.
+        """
+        return self._image_of(node, _connected(node, name), name)
+
+    def mask(self, node: Node, name: str) -> Tensor:
+        """The MASK that is connected to an input; raises as `image` does."""
+        return self._made(node, _connected(node, name), name, self._masks, "Save Image (Convert Mask to Image before)")
+
+    def _image_of(self, node: Node, link: Link, name: str = "images") -> Tensor:
+        return self._made(node, link, name, self._images, "Save Image")
+
+    def _made(self, node: Node, link: Link, name: str, makers: Makers, saver: str) -> Tensor:
+        source = self._values.graph.end(link, f"{name} of {node}")
+        if (source.type, link.slot) not in makers:
+            raise LumosXError(
+                source.unreadable
+                or f"{name} of {node} comes from {source}, which only ComfyUI can run. Save what it gives with {saver} "
+                f"into the input folder, and load it in its place."
+            )
+        return makers[source.type, link.slot](source)
+
+    def _path(self, node: Node) -> Path:
+        name = self._values.text(node, "image")
+        path = place_in(self._folder, name, f"image of {node}")
+        if not path.is_file():
+            raise LumosXError(
+                f"There is no picture {path}, which {node} names. Copy it there, or give --input DIR, the folder that "
+                f"takes the place of ComfyUI's input folder."
+            )
+        return path
+
+    def _loaded(self, node: Node) -> LoadedImage:
+        name = self._values.text(node, "image")
+        path = example_path(name) if name.endswith(SUFFIX) else self._path(node)
+        crop = bool(self._values.get(node, "crop_to_content", False))
+        background = self._values.text(node, "background", "white")
+        return load_image(path, background, crop, painted=is_painted(path))
+
+    def _frames(self, node: Node) -> list[Image.Image]:
+        """The frames of a picture file that have the size of the first; of a phone's MPO only the first."""
+        with _opened(self._path(node)) as image:
+            count = 1 if image.format == "MPO" else None
+            frames = [_upright(frame) for frame in islice(ImageSequence.Iterator(image), count)]
+        return [frame for frame in frames if frame.size == frames[0].size]
+
+    def _channel(self, node: Node) -> Tensor:
+        with _opened(self._path(node)) as image:
+            picture = _upright(image).convert("RGBA")
+        channel = CHANNELS[self._values.text(node, "channel", "alpha")]
+        values = _tensor(picture.getchannel(channel))
+        return 1 - values if channel == "A" else values
+
+    def _from_batch(self, node: Node) -> Tensor:
+        pictures = self.image(node, "image")
+        first = min(len(pictures) - 1, self._values.whole(node, "batch_index", 0))
+        return pictures[first : first + self._values.whole(node, "length", 1)]
+
+
+def _connected(node: Node, name: str) -> Link:
+    link = node.link(name)
+    if link is None:
+        raise LumosXError(f"{name} of {node} is not connected. Connect it.")
+    return link
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """An opened picture; LumosXError with its path for whatever goes wrong while it is read."""
+    try:
+        Image.init()
+        with Image.open(path, formats=sorted(FORMATS & set(Image.OPEN))) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"{image.width} x {image.height} pixels are too many")
+            yield image
+    except Exception as error:  # on damaged bytes a decoder raises almost anything
+        raise LumosXError(f"Cannot read the picture {path} ({error}). Save it again as PNG or JPEG.") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    image = ImageOps.exif_transpose(image)
+    return eight_bit(image, "of the workflow") if image.mode.startswith("I") else image
+
+
+def _rgb(frame: Image.Image) -> Tensor:
+    return _tensor(frame.convert("RGB"))
+
+
+def _transparency(frame: Image.Image) -> Tensor:
+    if frame.mode == "P" and "transparency" in frame.info:
+        frame = frame.convert("RGBA")
+    return 1 - _tensor(frame.getchannel("A")) if "A" in frame.getbands() else NO_MASK
+
+
+def _tensor(image: Image.Image) -> Tensor:
+    return torch.from_numpy(np.array(image).astype(np.float32) / 255)[None]
+
+
+def _batch(images: list[Tensor]) -> Tensor:
+    """Pictures in one batch: cut in their middle to the proportions of the first, and scaled to its size."""
+    height, width = images[0].shape[1:3]
+    return torch.cat(
+        [image if image.shape[1:3] == (height, width) else _fitted(image, height, width) for image in images]
+    )
+
+
+def _fitted(image: Tensor, height: int, width: int) -> Tensor:
+    old_height, old_width = image.shape[1:3]
+    old, new = old_width / old_height, width / height
+    x = round((old_width - old_width * (new / old)) / 2) if old > new else 0
+    y = round((old_height - old_height * (old / new)) / 2) if old < new else 0
+    cut = image[:, y : old_height - y, x : old_width - x]
+    return F.interpolate(cut.movedim(-1, 1), (height, width), mode="bilinear").movedim(1, -1)

@@ -1,0 +1,148 @@
+"""The weight files that a workflow's loaders name, and where they lie."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import LumosXError
+from ..files.model_files import ModelFiles, find_model_files
+from ..models.lumosx.tiny import TINY_DIRECTORY, tiny_files
+from ..own_command import own_command
+from .graph import Graph, Node
+from .places import place_in
+from .values import Values
+
+# The input of each loader that names its file.
+_MODELS = {"LumosXLoadModel": "model_name", "UNETLoader": "unet_name"}
+_VAES = {"VAELoader": "vae_name", "LumosXLoadVAE": "vae_name"}
+_TEXT_ENCODERS = {"LumosXLoadTextEncoder": "text_encoder_name", "CLIPLoader": "clip_name"}
+_LORAS = {"LoraLoaderModelOnly": "strength_model", "LoraLoader": "strength_model"}
+_TEXT_LORAS = {"LoraLoader": "strength_clip"}
+_WATCHERS = {"LumosXRecordAttention"}  # they leave the model as it is
+APPLY = "LumosXApply"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The names of a workflow's files, as its loaders write them.
+
+    Args:
+        applied: the LumosX Apply with the settings of the model's relational parts; None: they are the released ones.
+        notes: sentences about nodes that change nothing and are left out.
+    """
+
+    diffusion_model: str
+    vae: str
+    text_encoder: str
+    applied: Node | None = None
+    notes: tuple[str, ...] = ()
+
+    def find(
+        self,
+        model: str | os.PathLike | None = None,
+        vae: str | os.PathLike | None = None,
+        text_encoder: str | os.PathLike | None = None,
+    ) -> ModelFiles:
+        """Where the files lie. Those of lumosx-tiny are built in.
+
+        Args:
+            model: a directory with diffusion_models, vae and text_encoders, as in ComfyUI; or the diffusion model to
+                use instead; or "tiny" for lumosx-tiny instead of everything.
+            vae, text_encoder: files to use instead.
+
+        Raises:
+            LumosXError: a file is not there.
+        """
+        if model == "tiny":
+            return find_model_files(TINY_DIRECTORY, vae, text_encoder)
+        directory = Path(model) if model is not None and (Path(model) / "diffusion_models").is_dir() else None
+        given = {"diffusion_models": None if directory else model, "vae": vae, "text_encoders": text_encoder}
+        names = {"diffusion_models": self.diffusion_model, "vae": self.vae, "text_encoders": self.text_encoder}
+        found = [Path(given[kind] or _place(directory, kind, name)) for kind, name in names.items()]
+        files = ModelFiles(*found)
+        files.check()
+        return files
+
+
+def _place(directory: Path | None, kind: str, name: str) -> Path:
+    built_in = tiny_files().by_folder[kind]
+    if name == built_in.name:
+        return built_in
+    if directory is None:
+        raise LumosXError(
+            f"The workflow uses {name}. Say where it is: --model DIR, a folder with diffusion_models, vae and "
+            f"text_encoders, such as ComfyUI's models."
+        )
+    return place_in(directory / kind, name, "The workflow")
+
+
+def read_weights(graph: Graph, values: Values, guided: Node, video: Node) -> Weights:
+    """Which files the loaders before a sampler and its LumosX Scene To Video name.
+
+    Args:
+        guided: the node whose input is the MODEL.
+        video: the LumosX Scene To Video, whose inputs are the CLIP and the VAE.
+
+    Raises:
+        LumosXError: a loader, or a node behind it, that only ComfyUI can run.
+    """
+    notes: list[str] = []
+    model, applied = _model(graph, values, guided, notes)
+    text_encoder = _source(graph, video, "clip")
+    while text_encoder.type in _TEXT_LORAS:
+        _check_no_effect(values, text_encoder, _TEXT_LORAS[text_encoder.type], notes)
+        text_encoder = _source(graph, text_encoder, "clip")
+    return Weights(
+        model,
+        _file(values, _source(graph, video, "vae"), _VAES, "vae", video),
+        _file(values, text_encoder, _TEXT_ENCODERS, "clip", video),
+        applied,
+        tuple(dict.fromkeys(notes)),
+    )
+
+
+def _model(graph: Graph, values: Values, guided: Node, notes: list[str]) -> tuple[str, Node | None]:
+    node, applied = _source(graph, guided, "model"), None
+    while node.type in (APPLY, *_WATCHERS, *_LORAS):
+        if node.type in _LORAS:
+            _check_no_effect(values, node, _LORAS[node.type], notes)
+        if node.type == APPLY and applied is None:  # of several the last one counts
+            applied = node
+        node = _source(graph, node, "model")
+    if node.type == "UNETLoader" and applied is None:
+        raise LumosXError(
+            f"The model of {node} has not gone through LumosX Apply, so it would not know who wears what. Put LumosX "
+            f"Apply behind it, or use LumosX Load Model."
+        )
+    return _file(values, node, _MODELS, "model", guided), applied
+
+
+def _check_no_effect(values: Values, node: Node, strength: str, notes: list[str]) -> None:
+    """Note a LoRA of strength 0, which ComfyUI leaves out, too; raise LumosXError for any other."""
+    name = values.text(node, "lora_name")
+    if values.number(node, strength, 1.0) != 0:
+        raise LumosXError(
+            f"{node} adds the LoRA {name!r}, which only ComfyUI does on the way. Merge it into the model with the "
+            f"command below, choose the new file in the loader, and bypass {node}.\n"
+            f"{own_command('lora', 'merge', 'MODEL', 'LORA', 'NEW.safetensors')}"
+        )
+    notes.append(f"The LoRA {name!r} of {node} has strength 0 and is left out.")
+
+
+def _file(values: Values, node: Node, loaders: Mapping[str, str], kind: str, of: Node) -> str:
+    if node.type not in loaders:
+        raise LumosXError(
+            node.unreadable
+            or f"{kind} of {of} comes from {node}, which only ComfyUI can run. Use {' or '.join(loaders)} in its place."
+        )
+    return values.text(node, loaders[node.type])
+
+
+def _source(graph: Graph, node: Node, name: str) -> Node:
+    found = graph.source(node, name)
+    if found is None:
+        raise LumosXError(f"{name} of {node} is not connected. Connect a loader.")
+    return found[0]

@@ -1,0 +1,91 @@
+"""Scenes that nodes of a graph make, with whatever stands for the pictures."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from ..errors import LumosXError
+from ..scene.build import ATTRIBUTES, OBJECTS, subject_scene, whole_scene
+from ..scene.scene import Scene
+from .graph import Graph, Link, Node
+from .values import Values
+
+
+class SceneReader(ABC):
+    """Follows a scene's link back through LumosX Subject, LumosX Scene and the nodes that read folders and photographs.
+
+    What a picture is, and what happens with the nodes that know theirs only when they run, is the reader's to say.
+    """
+
+    def __init__(self, values: Values):
+        self.values = values
+        self._makers: dict[tuple[str, int], Callable[[Node], Scene]] = {
+            ("LumosXSubject", 0): self._subject,
+            ("LumosXScene", 0): self._whole,
+            ("LumosXSceneFromFolder", 0): self._folder,
+            ("LumosXAutoScene", 0): self.auto_scene,
+        }
+
+    @property
+    def graph(self) -> Graph:
+        return self.values.graph
+
+    def scene(self, link: Link, what: str) -> Scene:
+        """The scene at the end of a link.
+
+        Args:
+            what: whose link it is, for messages: "scene of node 3 (LumosXSceneToVideo)".
+
+        Raises:
+            LumosXError: it comes from another kind of node, or that node cannot make it.
+        """
+        node = self.graph.end(link, what)
+        if (node.type, link.slot) not in self._makers:
+            raise LumosXError(
+                node.unreadable or f"{what} comes from {node}: what scene that makes is known only when ComfyUI runs."
+            )
+        return self._makers[node.type, link.slot](node)
+
+    @abstractmethod
+    def picture(self, node: Node, name: str) -> dict[str, Any]:
+        """What the slots of one picture hold, as `scene_parts.subject_scene` takes it: picture, phrase, mask, strength;
+        nothing if there is no picture."""
+
+    @abstractmethod
+    def auto_scene(self, node: Node) -> Scene:
+        """The scene of a LumosX Auto Scene."""
+
+    @abstractmethod
+    def say(self, node: Node, text: str) -> None:
+        """Report something that is left out."""
+
+    def number(self, node: Node, name: str, default: float) -> float:
+        """A strength, or a share of the schedule."""
+        return self.values.number(node, name, default)
+
+    def _parts(self, node: Node, slot: str, earlier: str) -> Sequence[Scene]:
+        # Files of earlier versions have the same inputs in a list: "subjects.subject_1".
+        return [self.scene(link, f"{slot} of {node}") for link in [*node.numbered(slot), *node.grown(earlier)]]
+
+    def _subject(self, node: Node) -> Scene:
+        inputs = {
+            "strength": self.number(node, "strength", 1.0),
+            "start_percent": self.number(node, "start_percent", 0.0),
+            "end_percent": self.number(node, "end_percent", 1.0),
+        }
+        for name in ("face", *ATTRIBUTES):
+            inputs |= self.picture(node, name)
+        further = self._parts(node, "more_attributes", "more")
+        return subject_scene(inputs, further, title=node.title, say=partial(self.say, node))
+
+    def _whole(self, node: Node) -> Scene:
+        inputs: dict[str, Any] = {}
+        for name in ("background", *OBJECTS):
+            inputs |= self.picture(node, name)
+        return whole_scene(inputs, self._parts(node, "subject", "subjects"), say=partial(self.say, node))
+
+    def _folder(self, node: Node) -> Scene:
+        return self.values.case(self.values.text(node, "folder")).scene

@@ -1,0 +1,73 @@
+"""Phrases found and masked in a photograph, or in a part of one."""
+
+import pytest
+import torch
+
+pytest.importorskip("scipy", reason="scipy is not installed")
+
+from drawn_world import ColourPhrases, OwnersMasks, Photograph  # noqa: E402
+
+from lumosx_core.auto_scene.instances import View, find_instances  # noqa: E402
+from lumosx_core.auto_scene.regions import Box  # noqa: E402
+
+
+def test_phrases_share_one_look_at_the_photograph():
+    photo = Photograph().paint("lamp", (10, 10, 40, 60), 1).paint("table", (100, 50, 200, 90), 2)
+    masks = OwnersMasks()
+    view = View(photo.image, masks)
+    lamps, tables, hats = find_instances(view, ["lamp", "table", "red hat"], ColourPhrases())
+    find_instances(view, ["table"], ColourPhrases())
+    assert masks.looks == [(200, 300)]
+    assert [lamps[0].box, tables[0].box, hats] == [Box(10, 10, 40, 60), Box(100, 50, 200, 90), []]
+    assert lamps[0].region.area == 30 * 50
+
+
+def test_a_search_inside_a_box_finds_nothing_outside_and_answers_in_pixels_of_the_photograph():
+    photo = Photograph().paint("lamp", (10, 10, 40, 60), 1).paint("lamp", (210, 20, 240, 70), 2)
+    finder = ColourPhrases()
+    [[lamp]] = find_instances(View(photo.image, OwnersMasks()), ["lamp"], finder, inside=Box(200, 0, 300, 200))
+    assert lamp.box == Box(210, 20, 240, 70) and lamp.region.box == lamp.box
+    assert finder.asked == [((200, 100), ("lamp",))]
+
+
+def test_a_small_part_is_looked_at_on_its_own_and_a_large_one_is_not():
+    photo = Photograph().paint("lamp", (10, 10, 40, 60), 1)
+    masks = OwnersMasks()
+    view = View(photo.image, masks)
+    assert view.part(Box(0, 0, 160, 100)) is view
+    part = view.part(Box(5, 5, 105, 105))
+    [[lamp]] = find_instances(part, ["lamp"], ColourPhrases(), inside=Box(5, 5, 105, 105))
+    assert masks.looks == [(100, 100)] and lamp.region.box == Box(10, 10, 40, 60)
+
+
+def test_instances_are_limited_and_empty_ones_left_out():
+    photo = Photograph()
+    for i in range(6):
+        photo.paint("lamp", (10 + 30 * i, 10, 20 + 30 * i, 40 + i), 1)
+    [lamps] = find_instances(View(photo.image, OwnersMasks()), ["lamp"], ColourPhrases(), most=4)
+    assert len(lamps) == 4
+
+    class Nothing(OwnersMasks):
+        def look_at(self, image):
+            regions = super().look_at(image)
+            return lambda boxes: [
+                type(region)(region.left, region.top, torch.zeros_like(region.opacity)) for region in regions(boxes)
+            ]
+
+    assert find_instances(View(photo.image, Nothing()), ["lamp"], ColourPhrases()) == [[]]
+    assert find_instances(View(photo.image, OwnersMasks()), [], ColourPhrases()) == []
+
+
+def test_a_box_with_an_empty_mask_makes_room_for_the_next():
+    photo = Photograph().paint("lamp", (10, 10, 60, 90), 1).paint("lamp", (200, 20, 220, 60), 2)
+
+    class SmallThings(OwnersMasks):
+        def look_at(self, image):
+            regions = super().look_at(image)
+            return lambda boxes: [
+                type(region)(region.left, region.top, region.opacity * (region.area < 1000))
+                for region in regions(boxes)
+            ]
+
+    [[lamp]] = find_instances(View(photo.image, SmallThings()), ["lamp"], ColourPhrases(), most=1)
+    assert lamp.box == Box(200, 20, 220, 60)

@@ -1,0 +1,238 @@
+"""The command line: a case folder becomes an mp4, a mistake becomes one line, and Ctrl-C leaves nothing."""
+
+import signal
+import subprocess
+import sys
+import time
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lumosx_core.commands.main import RELEASED, TINY, main
+from lumosx_core.media.video_size import check_video_size
+from lumosx_core.models.lumosx.pipeline import Settings
+from lumosx_core.models.lumosx.tiny import tiny_files
+
+for package in ("av", "diffusers", "sentencepiece", "tqdm", "transformers"):
+    pytest.importorskip(package)
+
+import av  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[3]
+CASE = ROOT / "examples" / "two_people"
+SMALL = ["--size", "64x48", "--frames", "5", "--steps", "2"]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """A user's cache directory of these tests' own."""
+    cache = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_CACHE_HOME", str(cache))
+        yield cache
+
+
+@pytest.fixture(scope="module")
+def plain_video(cache, tmp_path_factory):
+    """The video of the example case without any option but a small size."""
+    path = tmp_path_factory.mktemp("plain") / "video.mp4"
+    assert run("generate", CASE, "--out", path, *SMALL) == 0
+    return path
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+def frames(path):
+    with av.open(str(path)) as container:
+        return torch.stack([torch.from_numpy(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)])
+
+
+def test_the_example_case_becomes_a_playable_mp4(cache, tmp_path, capsys):
+    path = tmp_path / "video.mp4"
+    assert run("generate", CASE, "--out", path, "--model", "tiny", *SMALL) == 0
+    video = frames(path)
+    assert video.shape == (5, 48, 64, 3)
+    assert video.float().std() > 10
+    output = capsys.readouterr()
+    assert f"The video is {path}" in output.out
+    assert "2/2" in output.err  # the progress bar counts steps
+
+
+def test_the_tiny_model_leaves_nothing_in_the_users_cache(cache, plain_video, tmp_path):
+    assert run("generate", CASE, "--out", tmp_path / "again.mp4", *SMALL) == 0
+    assert not list(cache.rglob("*.safetensors"))
+    assert (tmp_path / "again.mp4").read_bytes() == plain_video.read_bytes()
+
+
+def test_files_a_directory_and_the_preset_give_the_same_video(plain_video, tiny_models, tmp_path):
+    files = tiny_files(tiny_models)
+    single = ("--model", files.diffusion_model, "--vae", files.vae, "--text-encoder", files.text_encoder)
+    for choice in (("--model", tiny_models), single):
+        as_tiny = (*SMALL, "--shift", 3, "--cfg", 1)  # what tiny means, too
+        assert run("generate", CASE, "--out", tmp_path / "video.mp4", *choice, *as_tiny) == 0
+        assert (tmp_path / "video.mp4").read_bytes() == plain_video.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--seed", 3),
+        ("--cfg", 2),
+        ("--shift", 8),
+        ("--steps", 3),
+        ("--dtype", "bfloat16"),
+    ],
+    ids=lambda options: options[0],
+)
+def test_each_option_reaches_the_video(cache, plain_video, tmp_path, options):
+    assert run("generate", CASE, "--out", tmp_path / "changed.mp4", *SMALL, *options, "--device", "cpu") == 0
+    assert (tmp_path / "changed.mp4").read_bytes() != plain_video.read_bytes()
+
+
+def test_the_negative_prompt_reaches_the_video_with_guidance(cache, tmp_path):
+    for name, negative in (("one", "dark"), ("other", "a man on the left")):
+        assert run("generate", CASE, "--out", tmp_path / f"{name}.mp4", *SMALL, "--cfg", 4, "--negative", negative) == 0
+    assert (tmp_path / "one.mp4").read_bytes() != (tmp_path / "other.mp4").read_bytes()
+
+
+def test_several_videos_get_numbered_names(cache, tmp_path):
+    assert run("generate", CASE, "--out", tmp_path / "out.mp4", "--batch", 2, *SMALL) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out_0.mp4", "out_1.mp4"]
+    assert not torch.equal(frames(tmp_path / "out_0.mp4"), frames(tmp_path / "out_1.mp4"))
+
+
+def test_the_defaults_fit_the_network():
+    for defaults in (RELEASED, TINY):
+        check_video_size(*defaults["size"], defaults["frames"])
+    settings = Settings()
+    assert (RELEASED["size"], RELEASED["frames"], RELEASED["steps"]) == (
+        (settings.width, settings.height),
+        settings.frames,
+        settings.steps,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((CASE, "--out", "OUT/video.avi"), "only mp4"),
+        ((CASE, "--out", "OUT/missing/video.mp4"), "does not exist"),
+        (("OUT/nothing", "--out", "OUT/video.mp4"), "nothing"),
+        ((CASE, "--out", "OUT/video.mp4", "--size", "830x480"), "width 830"),
+        ((CASE, "--out", "OUT/video.mp4", "--frames", "80"), "80 frames"),
+        ((CASE, "--out", "OUT/video.mp4", "--batch", "0"), "batch is 0"),
+        ((CASE, "--out", "OUT/video.mp4", "--device", "tpu"), "no device 'tpu'"),
+        ((CASE, "--out", "OUT/video.mp4", "--model", "OUT/absent.safetensors"), "--vae FILE"),
+        ((CASE, "--out", "OUT/video.mp4", "--vae", "OUT/absent.safetensors"), "no VAE"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(cache, tmp_path, capsys, arguments, message):
+    given = [str(argument).replace("OUT", str(tmp_path)) for argument in arguments]
+    assert run("generate", *given) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.startswith("lumosx: ") and error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("size", ["832", "832x", "x480", "832x480x2", "-832x480", "axb"])
+def test_a_size_that_is_none_is_refused_with_the_way_to_write_it(size, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run("generate", CASE, "--out", "video.mp4", f"--size={size}")
+    assert stopped.value.code == 2
+    assert "WIDTHxHEIGHT" in capsys.readouterr().err
+
+
+def test_ctrl_c_while_sampling_leaves_no_file_and_no_traceback(cache, tmp_path):
+    # A test run in a shell's background has Ctrl-C switched off, and hands that on.
+    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import sys; "
+    program += "from lumosx_core.commands.main import main; sys.exit(main())"
+    command = [sys.executable, "-c", program, "generate", CASE, "--out", tmp_path / "video.mp4"]
+    options = ["--size", "64x48", "--frames", "5", "--steps", "100000"]
+    process = subprocess.Popen(
+        [*map(str, command), *options], cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    seen = ""
+    deadline = time.monotonic() + 120
+    while "/100000" not in seen and time.monotonic() < deadline:
+        seen += process.stderr.read(1)
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert "no unfinished file was left" in rest and "Traceback" not in seen + rest
+    assert not list(tmp_path.iterdir())
+
+
+def test_convert_writes_the_file_it_names(tiny_models, tmp_path, capsys):
+    path = tmp_path / "converted.safetensors"
+    assert run("convert", tiny_files(tiny_models).diffusion_model, path, "--dtype", "fp16") == 0
+    assert str(path) in capsys.readouterr().out
+    assert load_file(path)["patch_embedding.weight"].dtype == torch.float16
+    assert run("convert", tiny_files(tiny_models).vae, tmp_path / "other.safetensors") == 2
+    assert "lumosx-tiny-vae.safetensors" in capsys.readouterr().err
+
+
+def test_tiny_writes_the_preset_and_says_where(tmp_path, capsys):
+    assert run("tiny", tmp_path) == 0
+    output = capsys.readouterr().out
+    for folder, path in tiny_files(tmp_path).by_folder.items():
+        assert path.is_file() and f"{path}  (ComfyUI: models/{folder})" in output
+
+
+@pytest.fixture
+def announce(tmp_path, monkeypatch):
+    """Announces the command `greet` of a room; the room `toy_room` is there, with commands.py as given."""
+
+    def announce(address, source="def add(commands):\n    commands.add_parser('greet').set_defaults(run=print)\n"):
+        room = tmp_path / "rooms" / "toy_room"
+        room.mkdir(parents=True)
+        (room / "__init__.py").touch()
+        (room / "commands.py").write_text(source)
+        monkeypatch.syspath_prepend(room.parent)
+        entry = EntryPoint("greet", address, "lumosx.commands")
+        target = "lumosx_core.commands.main.entry_points"
+        monkeypatch.setattr(target, lambda group: [entry] if group == entry.group else [])
+
+    yield announce
+    for module in ("toy_room", "toy_room.commands"):
+        sys.modules.pop(module, None)
+
+
+def test_another_room_adds_its_command(announce, capsys):
+    announce("toy_room.commands:add")
+    assert run("greet") == 0
+    assert "greet" not in capsys.readouterr().err
+
+
+def test_the_command_of_a_room_that_is_not_there_is_left_out(announce, capsys):
+    announce("absent_room.commands:add")
+    with pytest.raises(SystemExit) as left:
+        run("--help")
+    output = capsys.readouterr()
+    assert (left.value.code, output.err) == (0, "")
+    assert "generate" in output.out and "greet" not in output.out
+
+
+@pytest.mark.parametrize(
+    ("address", "source", "expected"),
+    [
+        ("toy_room.absent:add", "", ModuleNotFoundError),
+        ("toy_room.commands:add", "", AttributeError),
+        ("toy_room.commands:add", "import a_package_that_is_absent", ModuleNotFoundError),
+    ],
+    ids=["no module", "no function", "no package"],
+)
+def test_a_room_that_is_there_but_broken_says_so(announce, address, source, expected):
+    announce(address, source)
+    with pytest.raises(expected):
+        run("--help")
+
+
+def test_download_needs_a_place(capsys, tmp_path):
+    assert run("download", "--cache", str(tmp_path)) == 2
+    assert "where the files should go" in capsys.readouterr().err
