@@ -40,11 +40,11 @@ from lumosx_core.attention_map.record import AttentionPass, AttentionRecord, Att
 from lumosx_core.models.lumosx.tiny import tiny_files
 from lumosx_core.models.lumosx.weights import load_model
 from lumosx_core.models.wan.vae import WanVae
-from training.data.items import TrainingBatch, collate
-from training.glyph_world import CASTINGS
-from training.glyph_world.clip import BODY, HEAD_AT, film
-from training.glyph_world.exam import Question, Sampling, answer, generate, make_questions
-from training.loop.noise import draw_noise
+from lumosx_training.data.items import TrainingBatch, collate
+from lumosx_training.glyph_world import CASTINGS
+from lumosx_training.glyph_world.clip import BODY, HEAD_AT, film
+from lumosx_training.glyph_world.exam import Question, Sampling, answer, generate, make_questions
+from lumosx_training.loop.noise import draw_noise
 
 PATCH = 16  # pixels of a token's side
 SIGMAS = (0.95, 0.85, 0.7, 0.5, 0.3, 0.15)

@@ -45,11 +45,11 @@ from lumosx_core.models.lumosx.tiny import tiny_files
 from lumosx_core.models.lumosx.weights import load_model
 from lumosx_core.models.wan.umt5 import TextEncoder
 from lumosx_core.models.wan.vae import WanVae
-from training.glyph_world import CASTINGS
-from training.glyph_world.exam import Answer, Question, Sampling, examine, make_questions, rebuild
-from training.glyph_world.source import WORLD_VERSION
-from training.loop.config import TrainConfig, read_config
-from training.loop.trainer import Trainer
+from lumosx_training.glyph_world import CASTINGS
+from lumosx_training.glyph_world.exam import Answer, Question, Sampling, examine, make_questions, rebuild
+from lumosx_training.glyph_world.source import WORLD_VERSION
+from lumosx_training.loop.config import TrainConfig, read_config
+from lumosx_training.loop.trainer import Trainer
 
 RECIPE = Path(__file__).resolve().parent.parent / "training" / "tiny" / "phase1.toml"
 VARIANTS = {

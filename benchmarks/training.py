@@ -39,10 +39,10 @@ from torch import Tensor
 
 from lumosx_core import LumosXConfig, LumosXModel
 from lumosx_core.models.lumosx.tiny import TINY_CONFIG
-from training.flops import forward_flops, step_flops
-from training.lora import LoraSettings, add_lora
-from training.memory.gradient_checkpointing import checkpoint_blocks
-from training.memory.offload import offload_blocks
+from lumosx_training.flops import forward_flops, step_flops
+from lumosx_training.lora import LoraSettings, add_lora
+from lumosx_training.memory.gradient_checkpointing import checkpoint_blocks
+from lumosx_training.memory.offload import offload_blocks
 
 GIB = 2**30
 WAYS = ("plain", "recompute", "recompute, host", "offload", "offload, host")

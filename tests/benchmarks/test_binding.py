@@ -35,8 +35,8 @@ def test_the_true_clips_are_bound_and_every_model_gets_a_line(tmp_path):
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     from lumosx_core.models.lumosx.tiny import tiny_files
-    from training.cache import CacheSettings, build_cache
-    from training.glyph_world import Casting, GlyphSource
+    from lumosx_training.cache import CacheSettings, build_cache
+    from lumosx_training.glyph_world import Casting, GlyphSource
 
     directory = tmp_path_factory.mktemp("glyphs") / "cache"
     settings = CacheSettings(frames=(9,), sizes=((64, 80),), augment="none")

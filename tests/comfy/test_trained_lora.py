@@ -8,8 +8,8 @@ from safetensors.torch import load_file, save_file
 
 from lumosx_core import ReferenceLayout
 from lumosx_core.models.lumosx.weights import load_model
-from training.lora import LoraSettings, add_lora, load_lora, save_lora
-from training.lora.extract import extract_lora
+from lumosx_training.lora import LoraSettings, add_lora, load_lora, save_lora
+from lumosx_training.lora.extract import extract_lora
 
 pytest.importorskip("peft")
 TINY = "lumosx-tiny.safetensors"

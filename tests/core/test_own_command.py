@@ -77,6 +77,19 @@ def test_commands_of_training_are_there_in_a_folder_that_is_not_installed(monkey
     assert "BASE LORA [LORA ...] OUT" in capsys.readouterr().out
 
 
+def test_training_has_its_installed_name_in_a_checkout_that_is_not_installed():
+    program = """
+import sys
+sys.meta_path[:] = [each for each in sys.meta_path if "editable" not in str(each)]  # as if it were not installed
+from lumosx_training import file_hash
+print(file_hash.__name__, file_hash.__file__)
+"""
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert result.stdout.split() == ["lumosx_training.file_hash", str(ROOT / "training" / "file_hash.py")], (
+        result.stderr
+    )
+
+
 MENTION = re.compile(r"\blumosx (scene|generate|convert|download|tiny|lora|glyphs|train|cache|check-data|pack)\b")
 
 

@@ -14,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ROOMS = ("lumosx_core", "nodes", "training", "evaluation", "benchmarks")
+INSTALLED_AS = {"lumosx_core", "lumosx_training"}  # training/ is installed as lumosx_training
 SHIPPED = ("lumosx_core", "nodes", "__init__.py")  # what runs inside somebody's ComfyUI
 
 EVERYWHERE = {"torch", "einops", "safetensors", "PIL", "numpy"}
@@ -81,19 +82,26 @@ def third_party(found: Import) -> bool:
 
 
 def test_the_core_imports_no_other_room_and_nothing_of_comfyui():
-    forbidden = (COMFYUI | set(ROOMS)) - {"lumosx_core"}
+    forbidden = (COMFYUI | set(ROOMS) | INSTALLED_AS) - {"lumosx_core"}
     assert [found for found in all_imports("lumosx_core") if found.package in forbidden] == []
 
 
 def test_the_nodes_import_the_core_and_no_other_room():
-    others = set(ROOMS) - {"lumosx_core", "nodes"}
+    others = (set(ROOMS) | INSTALLED_AS) - {"lumosx_core", "nodes"}
     assert [found for found in all_imports("nodes", "__init__.py") if found.package in others] == []
 
 
 def test_imports_inside_the_pack_are_relative():
     """ComfyUI loads the folder under any name, so an absolute import finds nothing, or another copy."""
-    own = {"lumosx_core", "training", "evaluation", "benchmarks"}
+    own = INSTALLED_AS | {"training", "evaluation", "benchmarks"}
     assert [found for found in all_imports(*SHIPPED) if found.package in own and not found.relative] == []
+
+
+def test_training_imports_itself_relatively_and_the_core_by_name():
+    """It has another name when it is installed than its folder has."""
+    own = INSTALLED_AS | set(ROOMS)
+    found = [each for each in all_imports("training") if each.package in own]
+    assert [each for each in found if each.relative != (each.package == "training")] == []
 
 
 def test_the_core_loads_optional_packages_only_where_they_are_needed():

@@ -20,7 +20,7 @@ def built(files, tmp_path_factory):
     pytest.importorskip("transformers")
     from toy_source import PLAIN, ToySource
 
-    from training.cache import build_cache
+    from lumosx_training.cache import build_cache
 
     directory = tmp_path_factory.mktemp("cache")
     build_cache(ToySource(), directory, files, PLAIN)

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from lumosx_core.scene.layout import ReferenceLayout
-from training.data.items import TrainingItem
-from training.data.samples import BadSample
-from training.loop.config import TrainConfig, parse_config
+from lumosx_training.data.items import TrainingItem
+from lumosx_training.data.samples import BadSample
+from lumosx_training.loop.config import TrainConfig, parse_config
 
 TEXT_DIM, TEXT_LEN = 16, 12
 SIZES = {"dim": 128, "ffn_dim": 64, "num_heads": 1, "num_layers": 1, "text_dim": TEXT_DIM, "freq_dim": 16}

@@ -79,8 +79,8 @@ def _serve() -> None:
     import torch
     import torch.distributed.fsdp  # noqa: F401
 
-    import training.data.buckets  # noqa: F401
-    import training.loop.trainer  # noqa: F401
+    import lumosx_training.data.buckets  # noqa: F401
+    import lumosx_training.loop.trainer  # noqa: F401
 
     torch.set_num_threads(1)
     for line in sys.stdin:

@@ -10,8 +10,8 @@ from PIL import Image
 from lumosx_core import Reference, Scene, Subject
 from lumosx_core.media.video import write_video
 from lumosx_core.scene.case_folder import Case
-from training.data.clips import ClipSettings
-from training.data.samples import RawSample, SampleSettings, write_sample
+from lumosx_training.data.clips import ClipSettings
+from lumosx_training.data.samples import RawSample, SampleSettings, write_sample
 
 STEP = 4  # of brightness from frame to frame, so that a frame tells which one it is
 SHORT = SampleSettings(ClipSettings(frames=(5,)))

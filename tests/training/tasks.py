@@ -14,10 +14,10 @@ from safetensors.torch import save_file
 
 from lumosx_core.commands import main as cli
 from lumosx_core.scene.layout import ReferenceLayout
-from training.loop import train as command
-from training.loop import trainer as trainer_module
-from training.loop.sharding import whole
-from training.loop.trainer import Trainer
+from lumosx_training.loop import train as command
+from lumosx_training.loop import trainer as trainer_module
+from lumosx_training.loop.sharding import whole
+from lumosx_training.loop.trainer import Trainer
 
 
 def cache() -> FakeCache:

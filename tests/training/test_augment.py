@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from lumosx_core import LumosXError
-from training.data.augment import augment, chance_of
+from lumosx_training.data.augment import augment, chance_of
 
 
 def picture(width=90, height=120):

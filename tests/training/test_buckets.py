@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lumosx_core import LumosXError, ReferenceLayout
-from training.data.buckets import Bucket, BucketPlan
+from lumosx_training.data.buckets import Bucket, BucketPlan
 
 
 def bucket(number):

@@ -20,10 +20,10 @@ from lumosx_core.media.images import fit_on_canvas
 from lumosx_core.models.wan.umt5 import TextEncoder
 from lumosx_core.models.wan.vae import WanVae
 from lumosx_core.prompt.phrase_mask import phrase_mask
-from training.cache import LatentCache, build_cache
-from training.cache.files import packs_of, read_pack, read_tensors, write_pack
-from training.data.buckets import Bucket, BucketPlan
-from training.data.items import collate
+from lumosx_training.cache import LatentCache, build_cache
+from lumosx_training.cache.files import packs_of, read_pack, read_tensors, write_pack
+from lumosx_training.data.buckets import Bucket, BucketPlan
+from lumosx_training.data.items import collate
 
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
@@ -161,7 +161,7 @@ import sys
 from pathlib import Path
 from toy_source import ToySource
 from lumosx_core.models.lumosx.tiny import tiny_files
-from training.cache import CacheSettings, build_cache
+from lumosx_training.cache import CacheSettings, build_cache
 
 if __name__ == "__main__":
     directory, models, clips = sys.argv[1:]

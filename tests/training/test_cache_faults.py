@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 from toy_source import PLAIN, ToySource, clip_pack
 
 from lumosx_core import LumosXError
-from training.cache import LatentCache, build_cache
-from training.cache.files import packs_of, read_pack, write_pack
-from training.data.samples import BadSample
+from lumosx_training.cache import LatentCache, build_cache
+from lumosx_training.cache.files import packs_of, read_pack, write_pack
+from lumosx_training.data.samples import BadSample
 
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")

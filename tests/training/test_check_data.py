@@ -11,8 +11,8 @@ from sample_files import CAPTION, make_picture, make_sample, make_video, noise, 
 
 from lumosx_core.commands.main import main
 from lumosx_core.scene.case_folder import Case, read_case, write_case
-from training.data.check_data import DataReport, check_data
-from training.data.samples import RawSample
+from lumosx_training.data.check_data import DataReport, check_data
+from lumosx_training.data.samples import RawSample
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "two_people"
 

@@ -12,7 +12,7 @@ import torch
 from sample_files import make_video, noise, numbers, ramp, truncate
 
 from lumosx_core.errors import LumosXError, MissingPackageError
-from training.data.clips import ClipSettings, cover, fit_clip, read_clip, read_frames
+from lumosx_training.data.clips import ClipSettings, cover, fit_clip, read_clip, read_frames
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from fakes import tiny_config
 
 from lumosx_core.errors import LumosXError
-from training.loop.config import read_config
+from lumosx_training.loop.config import read_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
 

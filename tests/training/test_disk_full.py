@@ -15,9 +15,9 @@ from forked import fork_server
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.scene.layout import ReferenceLayout
-from training.loop import checkpoints as module
-from training.loop.checkpoints import Checkpoints
-from training.loop.trainer import Trainer
+from lumosx_training.loop import checkpoints as module
+from lumosx_training.loop.checkpoints import Checkpoints
+from lumosx_training.loop.trainer import Trainer
 
 pytest.importorskip("accelerate")
 

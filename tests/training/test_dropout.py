@@ -7,8 +7,8 @@ import torch
 from fakes import TEXT_DIM, FakeCache
 
 from lumosx_core.scene.layout import ReferenceLayout
-from training.data.items import collate
-from training.loop.dropout import ungrouped, without_pictures, without_text
+from lumosx_training.data.items import collate
+from lumosx_training.loop.dropout import ungrouped, without_pictures, without_text
 
 LAYOUT = ReferenceLayout(2, (1, 3))
 

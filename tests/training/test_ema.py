@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.loop.config import EmaSettings
-from training.loop.ema import Ema
+from lumosx_training.loop.config import EmaSettings
+from lumosx_training.loop.ema import Ema
 
 
 def test_the_average_is_the_one_of_the_formula():

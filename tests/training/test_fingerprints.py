@@ -6,8 +6,8 @@ import os
 import pytest
 from PIL import Image
 
-from training.data.manifest import ManifestSource
-from training.data.sources import FolderSource
+from lumosx_training.data.manifest import ManifestSource
+from lumosx_training.data.sources import FolderSource
 
 
 def touch(path):

@@ -7,8 +7,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from lumosx_core import LumosXConfig, LumosXModel, ReferenceLayout
-from training.flops import forward_flops, step_flops
-from training.lora import LoraSettings, add_lora
+from lumosx_training.flops import forward_flops, step_flops
+from lumosx_training.lora import LoraSettings, add_lora
 
 CONFIG = LumosXConfig(dim=256, ffn_dim=128, num_heads=2, num_layers=2, text_dim=32, text_len=16)
 LAYOUT, FRAMES, GRID = ReferenceLayout(1, (3, 2)), 2, (8, 8)

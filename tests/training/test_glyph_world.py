@@ -14,13 +14,13 @@ from lumosx_core.models.lumosx.tiny import tiny_files
 from lumosx_core.models.wan.umt5 import TextEncoder
 from lumosx_core.prompt.phrase_mask import phrase_mask
 from lumosx_core.scene.scene import Reference, Scene, Subject
-from training.cache import CacheSettings, build_cache
-from training.glyph_world import Casting, GlyphSource, casting
-from training.glyph_world.appearance import NEW_HUES, NEW_PATTERNS
-from training.glyph_world.caption import describe
-from training.glyph_world.drawing import draw_garment
-from training.glyph_world.scoring import judge, placed_right
-from training.glyph_world.source import WORLD_VERSION
+from lumosx_training.cache import CacheSettings, build_cache
+from lumosx_training.glyph_world import Casting, GlyphSource, casting
+from lumosx_training.glyph_world.appearance import NEW_HUES, NEW_PATTERNS
+from lumosx_training.glyph_world.caption import describe
+from lumosx_training.glyph_world.drawing import draw_garment
+from lumosx_training.glyph_world.scoring import judge, placed_right
+from lumosx_training.glyph_world.source import WORLD_VERSION
 
 
 def only(people: int, **options) -> Casting:
@@ -198,7 +198,7 @@ def test_a_garment_on_the_wrong_person_is_seen(kind):
 
 
 def test_the_same_face_twice_is_seen():
-    from training.glyph_world.clip import film
+    from lumosx_training.glyph_world.clip import film
 
     both = []
     for sample in samples(20, only(2, hat=0)):

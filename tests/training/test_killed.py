@@ -10,8 +10,8 @@ import torch
 from forked import fork_server, wait_for
 from safetensors.torch import load_file
 
-from training.loop.checkpoints import Checkpoints
-from training.loop.run_log import read_log
+from lumosx_training.loop.checkpoints import Checkpoints
+from lumosx_training.loop.run_log import read_log
 
 pytest.importorskip("accelerate")
 

@@ -11,7 +11,7 @@ from fakes import FakeCache, tiny_config
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.scene.layout import ReferenceLayout
-from training.loop.loading import Loader
+from lumosx_training.loop.loading import Loader
 
 ALONE, PAIR = ReferenceLayout(1, (2,)), ReferenceLayout(0, (2, 1))
 

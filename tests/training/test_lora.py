@@ -8,8 +8,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from lumosx_core import LumosXConfig, LumosXError, LumosXModel, ReferenceLayout
-from training.lora import LoraSettings, add_lora, load_lora, lora_state_dict, save_lora
-from training.lora.layers import lora_layers
+from lumosx_training.lora import LoraSettings, add_lora, load_lora, lora_state_dict, save_lora
+from lumosx_training.lora.layers import lora_layers
 
 pytest.importorskip("peft")
 CONFIG = LumosXConfig(dim=256, ffn_dim=128, num_heads=2, num_layers=2, text_dim=32, text_len=16)

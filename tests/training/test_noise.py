@@ -6,8 +6,8 @@ import math
 
 import torch
 
-from training.loop.config import TimestepSettings
-from training.loop.noise import draw_noise, draw_seed, draw_share, draw_timestep, draw_timesteps
+from lumosx_training.loop.config import TimestepSettings
+from lumosx_training.loop.noise import draw_noise, draw_seed, draw_share, draw_timestep, draw_timesteps
 
 UNIFORM = TimestepSettings()
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from lumosx_core import LumosXConfig, LumosXError, LumosXModel, ReferenceLayout
-from training.lora import LoraSettings, add_lora, lora_state_dict
-from training.memory.gradient_checkpointing import checkpoint_blocks
-from training.memory.offload import offload_blocks
+from lumosx_training.lora import LoraSettings, add_lora, lora_state_dict
+from lumosx_training.memory.gradient_checkpointing import checkpoint_blocks
+from lumosx_training.memory.offload import offload_blocks
 
 pytest.importorskip("peft")
 CONFIG = LumosXConfig(dim=256, ffn_dim=128, num_heads=2, num_layers=4, text_dim=32, text_len=16)

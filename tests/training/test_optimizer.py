@@ -7,8 +7,8 @@ import torch
 
 from lumosx_core import LumosXConfig, LumosXModel
 from lumosx_core.errors import LumosXError, MissingPackageError
-from training.loop.config import OptimizerSettings
-from training.loop.optimizer import learning_rate, make_optimizer
+from lumosx_training.loop.config import OptimizerSettings
+from lumosx_training.loop.optimizer import learning_rate, make_optimizer
 
 MODEL = LumosXConfig(dim=32, ffn_dim=32, num_heads=2, num_layers=1, text_dim=8, text_len=8, freq_dim=8)
 

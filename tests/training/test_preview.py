@@ -11,9 +11,9 @@ from fakes import SIZES, FakeCache, tiny_config
 from lumosx_core.errors import LumosXError
 from lumosx_core.models.lumosx.tiny import tiny_files
 from lumosx_core.scene.layout import ReferenceLayout
-from training.data.items import TrainingItem
-from training.loop.run_log import read_log
-from training.loop.trainer import Trainer
+from lumosx_training.data.items import TrainingItem
+from lumosx_training.loop.run_log import read_log
+from lumosx_training.loop.trainer import Trainer
 
 for package in ("accelerate", "av", "diffusers", "sentencepiece", "transformers"):
     pytest.importorskip(package)

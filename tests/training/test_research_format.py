@@ -11,10 +11,10 @@ from PIL import Image
 from sample_files import make_picture, make_video
 
 from lumosx_core.errors import LumosXError
-from training.data.clips import ClipSettings
-from training.data.research_scene import SceneReader
-from training.data.samples import BadSample, SampleSettings
-from training.data.sources import open_source
+from lumosx_training.data.clips import ClipSettings
+from lumosx_training.data.research_scene import SceneReader
+from lumosx_training.data.samples import BadSample, SampleSettings
+from lumosx_training.data.sources import open_source
 
 TEXT = "A man in a denim jacket lifts a red cup in a bright kitchen."
 SELECTED = [1, 4, 7]

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.scene.layout import ReferenceLayout
-from training.loop.run_log import RunLog, read_log
-from training.loop.trainer import Trainer
+from lumosx_training.loop.run_log import RunLog, read_log
+from lumosx_training.loop.trainer import Trainer
 
 pytest.importorskip("accelerate")
 

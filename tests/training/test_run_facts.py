@@ -11,10 +11,10 @@ from safetensors import safe_open
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.scene.layout import ReferenceLayout
-from training.file_hash import sha256_of
-from training.loop.run_facts import changes, run_facts
-from training.loop.trainer import Trainer
-from training.lora.export import export_lora
+from lumosx_training.file_hash import sha256_of
+from lumosx_training.loop.run_facts import changes, run_facts
+from lumosx_training.loop.trainer import Trainer
+from lumosx_training.lora.export import export_lora
 
 pytest.importorskip("accelerate")
 

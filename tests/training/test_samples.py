@@ -25,8 +25,8 @@ from sample_files import (
 
 from lumosx_core.errors import LumosXError, MissingPackageError
 from lumosx_core.scene.case_folder import Case, read_case, write_case
-from training.data.clips import ClipSettings
-from training.data.samples import BadSample, RawSample, SampleSettings, read_sample, write_sample
+from lumosx_training.data.clips import ClipSettings
+from lumosx_training.data.samples import BadSample, RawSample, SampleSettings, read_sample, write_sample
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "two_people"
 

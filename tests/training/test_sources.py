@@ -15,9 +15,9 @@ from lumosx_core.errors import LumosXError
 from lumosx_core.prompt.phrase_mask import match_phrases_in_text
 from lumosx_core.scene.case_folder import Case
 from lumosx_core.scene.scene import Reference
-from training.data.phrase_check import check_phrases
-from training.data.samples import BadSample
-from training.data.sources import open_source
+from lumosx_training.data.phrase_check import check_phrases
+from lumosx_training.data.samples import BadSample
+from lumosx_training.data.sources import open_source
 
 
 def loads(source):

@@ -5,7 +5,7 @@ import torch
 
 pytest.importorskip("transformers")
 
-from training.tiny.train_text_encoder import (
+from lumosx_training.tiny.train_text_encoder import (
     TRAINED_WIDTH,
     WIDTH,
     Tagger,

@@ -13,10 +13,10 @@ from lumosx_core import LumosXModel
 from lumosx_core.errors import LumosXError
 from lumosx_core.models.lumosx.weights import load_model
 from lumosx_core.scene.layout import ReferenceLayout
-from training.data.items import TrainingBatch
-from training.loop.loading import NoisyBatch
-from training.loop.run_log import read_log
-from training.loop.trainer import Trainer
+from lumosx_training.data.items import TrainingBatch
+from lumosx_training.loop.loading import NoisyBatch
+from lumosx_training.loop.run_log import read_log
+from lumosx_training.loop.trainer import Trainer
 
 pytest.importorskip("accelerate")
 

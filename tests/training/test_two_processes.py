@@ -9,7 +9,7 @@ import torch
 from forked import fork_server
 from safetensors.torch import load_file
 
-from training.loop.run_log import read_log
+from lumosx_training.loop.run_log import read_log
 
 pytest.importorskip("accelerate")
 

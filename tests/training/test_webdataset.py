@@ -14,11 +14,11 @@ from sample_files import SHORT, assert_same_case, make_sample, make_video, noise
 from lumosx_core import Scene, Subject
 from lumosx_core.errors import LumosXError
 from lumosx_core.scene.case_folder import Case
-from training.data import pack as pack_module
-from training.data.pack import pack
-from training.data.samples import BadSample, RawSample
-from training.data.sources import open_source
-from training.data.webdataset_source import find_shards
+from lumosx_training.data import pack as pack_module
+from lumosx_training.data.pack import pack
+from lumosx_training.data.samples import BadSample, RawSample
+from lumosx_training.data.sources import open_source
+from lumosx_training.data.webdataset_source import find_shards
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import torch
 
 from lumosx_core.scene.case_folder import Case
 from lumosx_core.scene.scene import Reference, Scene, Subject
-from training.cache import CacheSettings
-from training.cache.files import packs_of
-from training.data.samples import BadSample, RawSample
+from lumosx_training.cache import CacheSettings
+from lumosx_training.cache.files import packs_of
+from lumosx_training.data.samples import BadSample, RawSample
 
 FRAMES, HEIGHT, WIDTH = 9, 32, 48
 PLAIN = CacheSettings(frames=(FRAMES,), sizes=(), augment="none")

@@ -1,6 +1,6 @@
 """Draws the loss of one or more runs, one after the other, as a picture.
 
-python -m training.tiny.curve curve.png runs/tiny-phase1/log.jsonl runs/tiny-phase2/log.jsonl
+python -m lumosx_training.tiny.curve curve.png runs/tiny-phase1/log.jsonl runs/tiny-phase2/log.jsonl
 """
 
 from __future__ import annotations

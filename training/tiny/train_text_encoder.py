@@ -1,6 +1,6 @@
 """Trains the text encoder of lumosx-tiny: UMT5's architecture with two layers and a tokeniser of 512 pieces.
 
-    python -m training.tiny.train_text_encoder text_encoder.safetensors
+    python -m lumosx_training.tiny.train_text_encoder text_encoder.safetensors
 
 It learns from captions alone, in two ways at once: to fill in masked words, and to tell of each word which clause it
 stands in and where that clause puts its person. Words are then known by their surroundings: the second "man" of a

@@ -1,6 +1,6 @@
 """Trains the VAE of lumosx-tiny: Wan 2.1's architecture at width 8, on glyph clips and their reference pictures.
 
-    python -m training.tiny.train_vae vae.safetensors
+    python -m lumosx_training.tiny.train_vae vae.safetensors
 
 It first learns to rebuild its input, then, with noise on its latents, to do so from latents that are not exact: what a
 transformer writes never is.
