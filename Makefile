@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/installed
 DEMO := demo.mp4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint types format clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -36,9 +36,14 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# The nodes import the core as a neighbour (`..lumosx_core`), and this folder may have any name. A link gives it one.
+types: $(INSTALLED)
+	@mkdir -p .mypy_cache/pack && ln -sfn ../.. .mypy_cache/pack/lumosx_pack
+	@$(BIN)/mypy; core=$$?; MYPYPATH=.mypy_cache/pack $(BIN)/mypy -p lumosx_pack.nodes && exit $$core
+
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(DEMO) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -99,7 +99,8 @@ class AttentionRecording:
         mass = mass.transpose(1, 2).unflatten(2, tokens.shape)  # (videos, R, frames, h', w')
         place = (torch.tensor(seen.pictures)[:, None], torch.tensor(seen.frames))
         for part in mass.split(len(self._sums)):
-            self._sums[(slice(None), *place)] += part
+            index = (slice(None), *place)
+            self._sums[index] += part
             self._counts[place] += 1
 
     def finish(self) -> AttentionRecord | None:

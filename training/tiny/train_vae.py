@@ -132,7 +132,8 @@ def pass_through(network) -> None:
             if isinstance(module, Conv3d):
                 center = (module.kernel_size[0] - 1, *center[1:])  # causal: the last tap is the frame itself
             module.weight *= 0.3
-            module.weight[(slice(None), slice(None), *center)] += mix
+            index = (slice(None), slice(None), *center)
+            module.weight[index] += mix
 
 
 def loss(network, batch: Tensor, noise: float) -> tuple[Tensor, float, float]:
