@@ -53,7 +53,7 @@ from lumosx_training.loop.trainer import Trainer
 
 RECIPE = Path(__file__).resolve().parent.parent / "training" / "tiny" / "phase1.toml"
 VARIANTS = {
-    "none": {"r2pe": False, "csam": False, "mcam_ratio": 0.0, "shuffle_pictures": True},
+    "none": {"r2pe": False, "csam": False, "mcam_ratio": 0.0, "shuffle_references": True},
     "+r2pe": {"r2pe": True, "csam": False, "mcam_ratio": 0.0},
     "+csam": {"r2pe": True, "csam": True, "mcam_ratio": 0.0},
     "+mcam 0.1": {"r2pe": True, "csam": True, "mcam_ratio": 0.1},
@@ -120,7 +120,7 @@ class Exam:
 
     def score_model(self, name: str, path: Path, **switches) -> dict[int, list[Answer]]:
         """Examine a model file with these relational parts (as in VARIANTS)."""
-        shuffle = switches.pop("shuffle_pictures", False)
+        shuffle = switches.pop("shuffle_references", False)
         model = load_model(path).eval().requires_grad_(False)
         model.config = replace(model.config, **switches)
         model.join_text_padding = True

@@ -77,7 +77,7 @@ def test_variants_differ_in_their_relational_parts_alone(binding):
     switches = {name: (c.model.r2pe, c.model.csam, c.model.mcam_ratio) for name, c in configs.items()}
     assert switches["none"] == (False, False, 0.0) and switches["+csam"] == (True, True, 0.0)
     assert [switches[f"+mcam {ratio}"] for ratio in (0.1, 0.5, 1.0)] == [(True, True, r) for r in (0.1, 0.5, 1.0)]
-    assert configs["none"].model.shuffle_pictures and not configs["+r2pe"].model.shuffle_pictures
+    assert configs["none"].model.shuffle_references and not configs["+r2pe"].model.shuffle_references
 
 
 def test_the_ratio_falls_in_two_thirds_of_the_steps_from_nothing_and_not_at_all_from_a_file(binding):

@@ -74,7 +74,7 @@ def tiny_config(output: Path | str, **tables: dict) -> TrainConfig:
     """A run of a very small network; each keyword is a table whose values replace the defaults of the tests."""
     given = {
         "model": {"sizes": SIZES, "text_len": TEXT_LEN},
-        "data": {"cache": "in memory", "prefetch": 0},
+        "data": {"cache": "in memory", "num_workers": 0},
         "training": {"output": str(output), "steps": 4, "batch_size": 2, "precision": "fp32", "save_every": 2},
         "optimizer": {"learning_rate": 1e-3},
     }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 from fakes import tiny_config
 
 from lumosx_core.errors import LumosXError
-from lumosx_training.loop.config import read_config
+from lumosx_training.loop.config import TrainConfig, read_config
+from lumosx_training.loop.old_names import OLD_NAMES
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
 
@@ -48,6 +50,39 @@ def test_set_takes_the_place_of_a_value_and_of_a_missing_one(config):
     assert read.model.file == "other file.safetensors"
 
 
+OLD = (
+    *("data.prefetch=3", "data.picture_dropout=0.25"),
+    *("training.accumulate=2", "training.recompute_blocks=true", "training.offload_inputs=true"),
+    "training.tensorboard=true",
+    *("optimizer.clip=0.5", "optimizer.warmup=7", "optimizer.final_share=0.1"),
+)
+
+
+def test_old_names_still_work_and_the_new_ones_are_logged(config, caplog):
+    read = config(SMALLEST, *OLD)
+    assert (read.data.prefetch_factor, read.data.single_reference_dropout) == (3, 0.25)
+    loop = read.training
+    assert (loop.gradient_accumulation_steps, loop.trackers) == (2, ("tensorboard",))
+    assert loop.gradient_checkpointing and loop.offload_activations
+    optimizer = read.optimizer
+    assert (optimizer.max_grad_norm, optimizer.warmup_steps, optimizer.min_lr_ratio) == (0.5, 7, 0.1)
+    assert len(caplog.messages) == 9
+    assert any("training.accumulate is now called training.gradient_accumulation_steps" in m for m in caplog.messages)
+
+
+def test_every_current_name_exists():
+    fields = get_type_hints(TrainConfig)
+    for old, new in OLD_NAMES.items():
+        table, name = new.split(".")
+        assert name in get_type_hints(fields[table]), new
+        assert old.split(".")[1] not in get_type_hints(fields[table]), old
+
+
+def test_an_old_name_beside_its_new_one_is_refused(config):
+    with pytest.raises(LumosXError, match="data.prefetch is the old name of data.prefetch_factor, and both"):
+        config(SMALLEST, "data.prefetch=1", "data.prefetch_factor=1")
+
+
 def test_a_lora_table_makes_it_a_lora(config):
     assert config(SMALLEST + "[lora]\nrank = 4\n").lora.rank == 4
 
@@ -64,10 +99,10 @@ def test_a_lora_table_makes_it_a_lora(config):
         ("training.precision=fp8", "training.precision is 'fp8', expected one of 'fp32', 'bf16'"),
         ("optimizer.betas=[0.9]", "optimizer.betas is [0.9], expected two numbers"),
         ("optimizer.learning_rate=nan", "optimizer.learning_rate is nan"),
-        ("data.text_dropout=2", "data.text_dropout is 2.0, expected a share from 0 to 1"),
+        ("data.text_dropout=2", "data.text_dropout is 2.0, expected a fraction from 0 to 1"),
         ("data.max_subjects=-1", "data.max_subjects is -1"),
         ("model.sizes.dim=1536", "either model.file or [model.sizes]"),
-        ("model.shuffle_pictures=true", "model.r2pe = false"),
+        ("model.shuffle_references=true", "model.r2pe = false"),
         ("model.text_len=600", "model.text_len is 600, expected 1 to 512"),
         ("model.mcam_ratio_start=20", "model.mcam_ratio_steps is 0, expected more than 0"),
         ("model.mcam_ratio_steps=20", "model.mcam_ratio_start is None, expected more than 0"),
@@ -75,7 +110,7 @@ def test_a_lora_table_makes_it_a_lora(config):
         ("samples.every=5", "samples.cases"),
         ("samples.width=100", "width 100"),
         ("training=3", "--set 'training=3' is not understood"),
-        ("training.offload_inputs=true", "training.recompute_blocks"),
+        ("training.offload_activations=true", "training.gradient_checkpointing"),
     ],
 )
 def test_a_mistake_is_told_by_name(config, change, message):

@@ -26,8 +26,8 @@ def server():
 
 def tables(output):
     loop = {"steps": STEPS, "batch_size": 2, "save_every": EVERY}
-    optimizer = {"learning_rate": 3e-3, "schedule": "cosine", "warmup": 10}
-    return {"output": str(output), "training": loop, "optimizer": optimizer, "data": {"prefetch": 1}}
+    optimizer = {"learning_rate": 3e-3, "schedule": "cosine", "warmup_steps": 10}
+    return {"output": str(output), "training": loop, "optimizer": optimizer, "data": {"num_workers": 1}}
 
 
 def test_killed_at_ten_random_moments_a_run_loses_nothing_but_the_steps_since_the_last_checkpoint(server, tmp_path):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
+import os
+import pickle
+import signal
 from collections import Counter
 
 import pytest
@@ -11,7 +15,8 @@ from fakes import FakeCache, tiny_config
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.scene.layout import ReferenceLayout
-from lumosx_training.loop.loading import Loader
+from lumosx_training.loop.interrupts import SIGNALS
+from lumosx_training.loop.loading import Loader, StepDataset, explained_worker_failures
 
 ALONE, PAIR = ReferenceLayout(1, (2,)), ReferenceLayout(0, (2, 1))
 
@@ -31,15 +36,15 @@ def joined(parts):
 
 def test_processes_and_parts_divide_a_batch_and_change_nothing(tmp_path):
     cache = FakeCache([ALONE] * 5 + [PAIR] * 7)
-    tables = {"training": {"batch_size": 8}, "data": {"text_dropout": 0.5, "picture_dropout": 0.3}}
+    tables = {"training": {"batch_size": 8}, "data": {"text_dropout": 0.5, "single_reference_dropout": 0.3}}
     for step in range(4):
         [whole] = loader(tmp_path, cache, **tables).step(step)
         divided = [loader(tmp_path, cache, rank, 2, **tables).step(step)[0] for rank in range(2)]
         for all_clips, *shares in zip(tensors(whole), *map(tensors, divided), strict=True):
             assert [torch.equal(share, all_clips[rank::2]) for rank, share in enumerate(shares)] == [True, True]
-        tables["training"]["accumulate"] = 4
+        tables["training"]["gradient_accumulation_steps"] = 4
         parts = loader(tmp_path, cache, **tables).step(step)
-        del tables["training"]["accumulate"]
+        del tables["training"]["gradient_accumulation_steps"]
         assert [len(part.batch.keys) for part in parts] == [2] * 4
         assert all(map(torch.equal, joined(parts), joined([whole])))
 
@@ -49,25 +54,78 @@ def test_a_batch_that_does_not_divide_is_refused(tmp_path):
         loader(tmp_path, FakeCache([ALONE]), 0, 3, training={"batch_size": 8})
 
 
-def test_a_thread_gives_the_batches_that_would_come_without_it(tmp_path):
-    cache = FakeCache([ALONE] * 6)
-    plain = list(loader(tmp_path, cache).steps(3, 9))
-    ahead = list(loader(tmp_path, cache, data={"prefetch": 3}).steps(3, 9))
-    assert len(plain) == len(ahead) == 6
-    for one, other in zip(plain, ahead, strict=True):
+@pytest.mark.parametrize(
+    "workers", [{"num_workers": 1, "prefetch_factor": 3}, {"num_workers": 2}, {"num_workers": 2, "prefetch_factor": 5}]
+)
+@pytest.mark.parametrize("rank", [0, 1])
+def test_workers_prepare_the_batches_that_would_come_without_them(tmp_path, caplog, workers, rank):
+    data = {"text_dropout": 0.5, "single_reference_dropout": 0.3}
+    cache = FakeCache([ALONE] * 5 + [PAIR] * 7, damaged=[1, 8])
+    loop = {"batch_size": 8, "gradient_accumulation_steps": 2}
+    alone = loader(tmp_path, cache, rank, 2, data=data, training=loop)
+    plain = [alone.step(step) for step in range(3, 9)]
+    caplog.clear()
+    parallel = loader(tmp_path, cache, rank, 2, data=data | workers, training=loop)
+    prepared = list(parallel.steps(3, 9))
+    assert len(prepared) == len(plain) == 6
+    for one, other in zip(plain, prepared, strict=True):
+        assert [part.batch.keys for part in one] == [part.batch.keys for part in other]
         assert all(map(torch.equal, joined(one), joined(other)))
+    assert parallel.bad == alone.bad != {}
+    assert len(caplog.messages) == len(alone.bad)  # each once, though several workers met it
 
 
-def test_what_goes_wrong_in_the_thread_is_raised_where_the_batch_is_wanted(tmp_path):
+def test_an_error_in_a_worker_is_raised_in_the_training_process(tmp_path):
     cache = FakeCache([ALONE] * 2, damaged=range(2))
-    with pytest.raises(LumosXError, match="No clip in in memory can be used"):
-        next(loader(tmp_path, cache, data={"prefetch": 2}).steps(0, 5))
+    with pytest.raises(LumosXError, match="^No clip in in memory can be used"):
+        next(loader(tmp_path, cache, data={"num_workers": 2}).steps(0, 5))
 
 
-def test_a_thread_ends_when_nobody_wants_its_batches(tmp_path):
-    batches = loader(tmp_path, FakeCache([ALONE] * 4), data={"prefetch": 1}).steps(0, 10_000)
+def test_workers_end_when_no_more_batches_are_wanted(tmp_path):
+    batches = loader(tmp_path, FakeCache([ALONE] * 4), data={"num_workers": 2}).steps(0, 10_000)
     next(batches)
-    batches.close()  # waits for the thread: a test that hangs here has failed
+    assert len(multiprocessing.active_children()) == 2
+    batches.close()
+    assert multiprocessing.active_children() == []
+
+
+def test_workers_outlive_a_ctrl_c_so_that_the_run_can_save(tmp_path):
+    batches = loader(tmp_path, FakeCache([ALONE] * 4), data={"num_workers": 1, "prefetch_factor": 1}).steps(0, 10_000)
+    next(batches)
+    [worker] = multiprocessing.active_children()
+    for each in SIGNALS:
+        os.kill(worker.pid, each)
+    assert all(next(batches) for _ in range(20)) and worker.is_alive()
+    batches.close()
+
+
+def test_a_worker_that_is_killed_ends_the_run_with_what_to_do(tmp_path):
+    batches = loader(tmp_path, FakeCache([ALONE] * 4), data={"num_workers": 1, "prefetch_factor": 1}).steps(0, 10_000)
+    with pytest.raises(LumosXError, match="clips ended unexpectedly.*data.num_workers"), explained_worker_failures():
+        next(batches)
+        os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+        for _ in batches:
+            pass
+
+
+def test_no_number_of_workers_touches_the_global_generator(tmp_path):
+    batches = loader(tmp_path, FakeCache([ALONE] * 4), data={"num_workers": 1})
+    before = torch.get_rng_state()
+    next(batches.steps(0, 5))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_what_workers_receive_can_be_pickled_for_systems_without_fork(tmp_path):
+    batches = StepDataset(loader(tmp_path, FakeCache([ALONE] * 4)).batches)
+    [one], [other] = (each[2].parts for each in (batches, pickle.loads(pickle.dumps(batches))))
+    assert all(map(torch.equal, tensors(one), tensors(other)))
+
+
+def test_preloaded_clips_are_not_copied_to_workers_that_do_not_share_memory(tmp_path, monkeypatch):
+    batches = loader(tmp_path, FakeCache([ALONE] * 4), data={"preload": True, "num_workers": 2})
+    monkeypatch.setattr(multiprocessing, "get_start_method", lambda: "spawn")
+    next(batches.steps(0, 5))
+    assert multiprocessing.active_children() == []
 
 
 def test_a_damaged_item_is_told_once_and_replaced_by_one_of_its_kind(tmp_path, caplog):
@@ -116,7 +174,7 @@ def test_only_clips_with_so_many_people_are_used(tmp_path):
     cache = FakeCache([ReferenceLayout(1)] * 2 + [ALONE] * 2 + [PAIR] * 2)
     one = loader(tmp_path, cache, data={"min_subjects": 1, "max_subjects": 1})
     assert {key for step in range(8) for key in one.step(step)[0].batch.keys} == {"clip2", "clip3"}
-    with pytest.raises(LumosXError, match="None of the 6 clips in in memory has 3 to any number of people"):
+    with pytest.raises(LumosXError, match="None of the 6 clips in in memory has 3 to any number of subjects"):
         loader(tmp_path, cache, data={"min_subjects": 3})
 
 
@@ -140,7 +198,9 @@ def test_preload_reads_everything_once(tmp_path):
 
 def test_dropouts_come_as_often_as_asked(tmp_path):
     cache = FakeCache([PAIR] * 4)
-    batches = loader(tmp_path, cache, data={"text_dropout": 0.25, "reference_dropout": 0.2, "picture_dropout": 0.1})
+    batches = loader(
+        tmp_path, cache, data={"text_dropout": 0.25, "reference_dropout": 0.2, "single_reference_dropout": 0.1}
+    )
     seen = [batches.step(step)[0].batch for step in range(300)]
     silent = [bool((clip[:1] == 0.5).all()) for batch in seen for clip in batch.text]
     bare = [batch for batch in seen if batch.layout == ReferenceLayout(0)]
@@ -151,7 +211,7 @@ def test_dropouts_come_as_often_as_asked(tmp_path):
 
 
 def test_shuffled_pictures_are_ungrouped(tmp_path):
-    batches = loader(tmp_path, FakeCache([PAIR] * 4), model={"r2pe": False, "shuffle_pictures": True})
+    batches = loader(tmp_path, FakeCache([PAIR] * 4), model={"r2pe": False, "shuffle_references": True})
     assert batches.step(0)[0].batch.layout == ReferenceLayout(3)
 
 

@@ -19,15 +19,15 @@ def rates(**settings):
 
 
 def test_warm_up_rises_to_the_full_rate_and_constant_stays():
-    assert rates(warmup=4) == [0.25, 0.5, 0.75, 1, 1, 1, 1, 1, 1, 1]
+    assert rates(warmup_steps=4) == [0.25, 0.5, 0.75, 1, 1, 1, 1, 1, 1, 1]
 
 
 def test_linear_falls_evenly():
     assert rates(schedule="linear") == pytest.approx([1 - step / 10 for step in range(10)])
 
 
-def test_cosine_falls_slowly_then_fast_then_slowly_to_its_final_share():
-    drawn = rates(schedule="cosine", warmup=2, final_share=0.1)
+def test_cosine_falls_slowly_then_fast_then_slowly_to_its_smallest_rate():
+    drawn = rates(schedule="cosine", warmup_steps=2, min_lr_ratio=0.1)
     assert drawn[:3] == [0.5, 1, 1]
     assert drawn[6] == pytest.approx(0.55)
     assert 0.1 < drawn[9] < 0.14

@@ -82,7 +82,7 @@ def test_a_video_that_cannot_be_written_does_not_end_the_run(tmp_path, tiny_mode
 
 
 def test_shuffled_pictures_are_shown_shuffled(tmp_path, tiny_models):
-    shown = run(tmp_path, tiny_models, model={"r2pe": False, "shuffle_pictures": True})
+    shown = run(tmp_path, tiny_models, model={"r2pe": False, "shuffle_references": True})
     [shot] = shown.preview.shots
     assert shot.conditions.layout == ReferenceLayout(shot.conditions.references.shape[2])
 

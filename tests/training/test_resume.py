@@ -21,8 +21,8 @@ pytest.importorskip("accelerate")
 
 LAYOUTS = [ReferenceLayout(1, (2,))] * 5 + [ReferenceLayout(0, (1, 2))] * 5
 EVERYTHING = {
-    "data": {"text_dropout": 0.3, "reference_dropout": 0.2, "picture_dropout": 0.2},
-    "optimizer": {"learning_rate": 3e-3, "schedule": "cosine", "warmup": 3, "weight_decay": 0.1},
+    "data": {"text_dropout": 0.3, "reference_dropout": 0.2, "single_reference_dropout": 0.2},
+    "optimizer": {"learning_rate": 3e-3, "schedule": "cosine", "warmup_steps": 3, "weight_decay": 0.1},
     "timesteps": {"sampling": "logit_normal", "shift": 2.0},
     "model": {"mcam_ratio_start": 8.0, "mcam_ratio": 0.5, "mcam_ratio_steps": 6},
 }
@@ -73,9 +73,9 @@ def unbroken(tmp_path_factory):
     return output
 
 
-@pytest.mark.parametrize("prefetch", [0, 2])
-def test_stopped_twice_a_run_ends_in_the_same_bits(unbroken, tmp_path, prefetch):
-    data = EVERYTHING["data"] | {"prefetch": prefetch}
+@pytest.mark.parametrize("workers", [0, 2])
+def test_stopped_twice_a_run_ends_in_the_same_bits(unbroken, tmp_path, workers):
+    data = EVERYTHING["data"] | {"num_workers": workers}
     said = []
     for steps in (3, 4, 8):
         outcome = train(tmp_path, steps, said, data=data)
@@ -159,6 +159,19 @@ def test_a_signal_saves_and_leaves_with_its_own_exit_code(server, tmp_path, numb
     done = len(read_log(output / "log.jsonl"))
     assert [path.name for path in (output / "checkpoints").iterdir()] == [f"step-{done:08d}"]
     assert "saving after this step" in log.read_text() and "Traceback" not in log.read_text()
+
+
+def test_ctrl_c_in_a_terminal_reaches_the_workers_too_and_still_saves(server, tmp_path):
+    output, log = tmp_path / "run", tmp_path / "log.txt"
+    loop = {"steps": 100_000, "save_every": 100_000}
+    tables = {"output": str(output), "training": loop, "data": {"num_workers": 2}, "own_group": True}
+    process = server.start(tables, log=log)
+    wait_for(lambda: len(read_log(output / "log.jsonl")) >= 3)
+    os.killpg(process, signal.SIGINT)
+    assert server.wait(process) == 130
+    done = len(read_log(output / "log.jsonl"))
+    assert [path.name for path in (output / "checkpoints").iterdir()] == [f"step-{done:08d}"]
+    assert log.read_text().count("saving after this step") == 1 and "Traceback" not in log.read_text()
 
 
 def test_a_second_ctrl_c_leaves_at_once(server, tmp_path):

@@ -34,7 +34,9 @@ def train(output, layouts=LAYOUTS, **tables):
 def test_every_setting_that_matters_is_named_with_both_values():
     before = facts()
     now = facts(
-        training={"steps": 9, "output": "elsewhere", "keep": 7}, optimizer={"betas": [0.8, 0.9]}, data={"prefetch": 3}
+        training={"steps": 9, "output": "elsewhere", "keep": 7},
+        optimizer={"betas": [0.8, 0.9]},
+        data={"prefetch_factor": 3},
     )
     assert changes(before, now) == ["training.steps 4 -> 9", "optimizer.betas [0.9, 0.999] -> [0.8, 0.9]"]
     assert changes(before, facts()) == []
@@ -48,9 +50,16 @@ def test_other_clips_and_another_base_are_named():
 
 def test_a_checkpoint_of_an_older_program_lacks_settings_and_is_compared_in_the_rest():
     before = facts()
-    del before["config"]["optimizer"]["clip"], before["clips"], before["base_sha256"]
-    assert changes(before, facts(optimizer={"clip": 2.0}, training={"seed": 1})) == ["training.seed 0 -> 1"]
+    del before["config"]["optimizer"]["max_grad_norm"], before["clips"], before["base_sha256"]
+    assert changes(before, facts(optimizer={"max_grad_norm": 2.0}, training={"seed": 1})) == ["training.seed 0 -> 1"]
     assert changes({}, facts()) == []
+
+
+def test_a_checkpoint_with_old_names_of_settings_is_compared_under_the_new_ones():
+    before = facts(optimizer={"warmup_steps": 3})
+    optimizer = before["config"]["optimizer"]
+    optimizer["clip"], optimizer["warmup"] = optimizer.pop("max_grad_norm"), optimizer.pop("warmup_steps")
+    assert changes(before, facts(optimizer={"warmup_steps": 4})) == ["optimizer.warmup_steps 3 -> 4"]
 
 
 def test_a_run_that_continues_with_another_schedule_or_cache_says_so(tmp_path):

@@ -14,8 +14,8 @@ from lumosx_core.errors import LumosXError
 from lumosx_core.models.lumosx.weights import load_model
 from lumosx_core.scene.layout import ReferenceLayout
 from lumosx_training.data.items import TrainingBatch
-from lumosx_training.loop.loading import NoisyBatch
 from lumosx_training.loop.run_log import read_log
+from lumosx_training.loop.step_batches import NoisyBatch
 from lumosx_training.loop.trainer import Trainer
 
 pytest.importorskip("accelerate")
@@ -86,7 +86,7 @@ def fitted(tmp_path_factory):
     """A folder with a network that was trained on four clips, and how small its loss became."""
     output = tmp_path_factory.mktemp("full")
     sizes = SIZES | {"ffn_dim": 256, "freq_dim": 64}
-    optimizer = {"learning_rate": 4e-3, "schedule": "cosine", "warmup": 20, "weight_decay": 0.0}
+    optimizer = {"learning_rate": 4e-3, "schedule": "cosine", "warmup_steps": 20, "weight_decay": 0.0}
     return output, fit_four_clips(output, 0, model={"sizes": sizes}, optimizer=optimizer)
 
 
@@ -100,7 +100,7 @@ def test_a_lora_learns_four_other_clips_by_heart(fitted, tmp_path):
         tmp_path,
         1,
         model={"file": str(fitted[0] / "model.safetensors")},
-        optimizer={"learning_rate": 1.5e-2, "schedule": "cosine", "warmup": 20, "weight_decay": 0.0},
+        optimizer={"learning_rate": 1.5e-2, "schedule": "cosine", "warmup_steps": 20, "weight_decay": 0.0},
         lora={"rank": 32, "alpha": 32.0},
     )
     assert share < 0.05
@@ -144,7 +144,7 @@ def test_the_ratio_of_mcam_falls_by_the_same_factor_each_step_also_after_a_new_s
 
 def test_the_log_has_a_line_for_each_step(tmp_path):
     pytest.importorskip("tensorboard")
-    trainer(tmp_path, training={"tensorboard": True}, optimizer={"warmup": 4, "learning_rate": 0.4}).run()
+    trainer(tmp_path, training={"trackers": ["tensorboard"]}, optimizer={"warmup_steps": 4, "learning_rate": 0.4}).run()
     lines = read_log(tmp_path / "log.jsonl")
     assert [line["step"] for line in lines] == [1, 2, 3, 4]
     assert [line["lr"] for line in lines] == pytest.approx([0.1, 0.2, 0.3, 0.4])
@@ -160,9 +160,9 @@ def gradients(run: Trainer) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     "way",
     [
-        {"accumulate": 4},
-        {"recompute_blocks": True},
-        {"recompute_blocks": True, "offload_inputs": True},
+        {"gradient_accumulation_steps": 4},
+        {"gradient_checkpointing": True},
+        {"gradient_checkpointing": True, "offload_activations": True},
         {"offload_blocks": True},
     ],
     ids=lambda way: "+".join(way),
@@ -205,7 +205,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_it_harms_the_weights(tmp_
 
 
 def test_clipping_bounds_the_gradient(tmp_path):
-    run = trainer(tmp_path, optimizer={"clip": 0.01})
+    run = trainer(tmp_path, optimizer={"max_grad_norm": 0.01})
     norms = []
     step = run.optimizer.step
     run.optimizer.step = lambda: (

@@ -40,8 +40,8 @@ def together(server, tables, log, task, processes=2):
 
 def tables(output, **loop):
     output.mkdir(exist_ok=True)
-    loop = {"steps": 6, "batch_size": 8, "accumulate": 2, "save_every": 3} | loop
-    return {"output": str(output), "training": loop, "data": {"text_dropout": 0.3, "picture_dropout": 0.2}}
+    loop = {"steps": 6, "batch_size": 8, "gradient_accumulation_steps": 2, "save_every": 3} | loop
+    return {"output": str(output), "training": loop, "data": {"text_dropout": 0.3, "single_reference_dropout": 0.2}}
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ Shapes: B clips, T latent frames, R pictures, h x w latent pixels, J text tokens
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -56,8 +56,17 @@ class TrainingBatch:
     phrase_mask: Tensor
 
     def to(self, device: torch.device | str) -> TrainingBatch:
-        moved = ("video", "references", "text", "phrase_mask")
-        return replace(self, **{name: getattr(self, name).to(device) for name in moved})
+        return self.map(lambda tensor: tensor.to(device))
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> TrainingBatch:
+        """The batch with `change` applied to each of its tensors."""
+        return replace(
+            self,
+            video=change(self.video),
+            references=change(self.references),
+            text=change(self.text),
+            phrase_mask=change(self.phrase_mask),
+        )
 
 
 def collate(items: Sequence[TrainingItem]) -> TrainingBatch:

@@ -5,6 +5,7 @@ A name that does not exist is an error that suggests the nearest one. Paths are 
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass, field
 from typing import Literal
@@ -14,7 +15,10 @@ from lumosx_core.media.video_size import check_video_size
 from lumosx_core.sampling.schedule import flow_sigmas
 
 from ..lora import LoraSettings
+from .old_names import with_current_names
 from .toml_tables import read_tables, tables_to_dataclass
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,8 @@ class ModelSettings:
         mcam_ratio_start, mcam_ratio_steps: begin with this ratio, and fall from it, by the same factor each step, to
             mcam_ratio in so many steps. MCAM's bias is proportional to attention that a network which learns from
             nothing does not pay to words yet: with a strong start it finds them.
-        shuffle_pictures: show the pictures one by one in random order, so that the order tells nothing about who owns
-            what; only without r2pe, for ablations.
+        shuffle_references: pass the reference images as separate groups in random order, so that the order carries
+            no information about who owns what; only without r2pe, for ablations.
         dtype: of frozen weights; bfloat16 halves their memory when a LoRA is trained.
     """
 
@@ -63,7 +67,7 @@ class ModelSettings:
     mcam_ratio_steps: int = 0
     r2pe: bool = True
     csam: bool = True
-    shuffle_pictures: bool = False
+    shuffle_references: bool = False
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self):
@@ -74,7 +78,7 @@ class ModelSettings:
                 value = getattr(self, name)
                 _require(value is not None and value > 0, f"model.{name}", value, "more than 0 where the ratio falls")
         _require(
-            not (self.shuffle_pictures and self.r2pe), "model.shuffle_pictures", True, "model.r2pe = false with it"
+            not (self.shuffle_references and self.r2pe), "model.shuffle_references", True, "model.r2pe = false with it"
         )
 
     def mcam_ratio_at(self, step: int) -> float:
@@ -91,11 +95,13 @@ class DataSettings:
     Args:
         cache: folder written by `lumosx cache`.
         min_subjects, max_subjects: use only clips with so many people.
-        text_dropout: share of clips shown without their text, so that guidance can be used.
-        reference_dropout: share of steps without any picture.
-        picture_dropout: chance of each single picture to be left out of a step.
+        text_dropout: fraction of clips trained without their caption, which classifier-free guidance needs.
+        reference_dropout: fraction of steps without any reference image.
+        single_reference_dropout: probability of each reference image to be left out of a step.
         preload: read everything into memory first.
-        prefetch: steps prepared ahead by a thread; 0: none.
+        num_workers: processes that prepare batches; 0 prepares them in the training process.
+        prefetch_factor: steps that each of them prepares ahead; 0 is the same as num_workers = 0.
+        pin_memory: prepare batches in page-locked memory, for faster copies to a GPU.
     """
 
     cache: str
@@ -103,15 +109,17 @@ class DataSettings:
     max_subjects: int | None = None
     text_dropout: float = 0.1
     reference_dropout: float = 0.0
-    picture_dropout: float = 0.0
+    single_reference_dropout: float = 0.0
     preload: bool = False
-    prefetch: int = 2
+    num_workers: int = 2
+    prefetch_factor: int = 2
+    pin_memory: bool = True
 
     def __post_init__(self):
-        for name in ("text_dropout", "reference_dropout", "picture_dropout"):
-            _share(f"data.{name}", getattr(self, name))
-        _require(self.min_subjects >= 0, "data.min_subjects", self.min_subjects, "0 or more")
-        _require(self.prefetch >= 0, "data.prefetch", self.prefetch, "0 or more")
+        for name in ("text_dropout", "reference_dropout", "single_reference_dropout"):
+            _fraction(f"data.{name}", getattr(self, name))
+        for name in ("min_subjects", "num_workers", "prefetch_factor"):
+            _require(getattr(self, name) >= 0, f"data.{name}", getattr(self, name), "0 or more")
         if self.max_subjects is not None:
             _require(
                 self.max_subjects >= self.min_subjects,
@@ -129,34 +137,34 @@ class LoopSettings:
         output: folder of checkpoints, log, samples and the finished file. A run continues where this folder stands.
         steps: steps of the optimiser.
         batch_size: clips a step, over all processes together, so that the result does not depend on their number.
-        accumulate: parts in which each process takes its share of the batch, for less memory.
+        gradient_accumulation_steps: parts into which each process splits its part of the batch, for less memory.
         precision: bf16 computes in bfloat16 autocast; trained parameters are float32 always.
-        recompute_blocks: gradient checkpointing: each block is computed again in the backward pass; less memory.
+        gradient_checkpointing: compute each block again in the backward pass, for less memory.
         offload_blocks: blocks keep their weights in the CPU's memory and visit the GPU one by one; one process only.
-        offload_inputs: what recomputed blocks start from waits in the CPU's memory; needs one of the two above.
+        offload_activations: keep the inputs of recomputed blocks in the CPU's memory; needs one of the two above.
         save_every: steps between checkpoints.
         keep: number of checkpoints kept.
-        tensorboard: also write TensorBoard files.
+        trackers: where metrics go beside log.jsonl: "tensorboard" (files in OUTPUT/tensorboard), "wandb", or both.
     """
 
     output: str
     steps: int
     batch_size: int = 1
-    accumulate: int = 1
+    gradient_accumulation_steps: int = 1
     seed: int = 0
     precision: Literal["fp32", "bf16"] = "bf16"
-    recompute_blocks: bool = False
+    gradient_checkpointing: bool = False
     offload_blocks: bool = False
-    offload_inputs: bool = False
+    offload_activations: bool = False
     save_every: int = 500
     keep: int = 2
-    tensorboard: bool = False
+    trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()
 
     def __post_init__(self):
-        for name in ("steps", "batch_size", "accumulate", "save_every", "keep"):
+        for name in ("steps", "batch_size", "gradient_accumulation_steps", "save_every", "keep"):
             _require(getattr(self, name) >= 1, f"training.{name}", getattr(self, name), "1 or more")
-        recomputes = self.recompute_blocks or self.offload_blocks or not self.offload_inputs
-        _require(recomputes, "training.offload_inputs", True, "training.recompute_blocks = true with it")
+        recomputes = self.gradient_checkpointing or self.offload_blocks or not self.offload_activations
+        _require(recomputes, "training.offload_activations", True, "training.gradient_checkpointing = true with it")
         _require(0 <= self.seed < 2**63, "training.seed", self.seed, "0 to 2**63 - 1")
 
 
@@ -187,9 +195,9 @@ class OptimizerSettings:
     Args:
         name: adamw, or adamw8bit (bitsandbytes, CUDA) with its moments in 8 bits.
         weight_decay: on matrices only, not on biases, norms and modulation.
-        clip: largest norm of the gradient; 0 does not clip.
-        schedule: constant, linear or cosine, falling to `final_share` of the learning rate at the last step.
-        warmup: steps in which the learning rate rises from 0.
+        max_grad_norm: largest norm of the gradient; 0 does not clip.
+        schedule: constant, linear or cosine, falling to `min_lr_ratio` times the learning rate at the last step.
+        warmup_steps: steps in which the learning rate rises from 0.
     """
 
     name: Literal["adamw", "adamw8bit"] = "adamw"
@@ -197,17 +205,17 @@ class OptimizerSettings:
     betas: tuple[float, ...] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.01
-    clip: float = 1.0
+    max_grad_norm: float = 1.0
     schedule: Literal["constant", "linear", "cosine"] = "constant"
-    warmup: int = 0
-    final_share: float = 0.0
+    warmup_steps: int = 0
+    min_lr_ratio: float = 0.0
 
     def __post_init__(self):
-        for name in ("learning_rate", "weight_decay", "eps", "clip", "warmup"):
+        for name in ("learning_rate", "weight_decay", "eps", "max_grad_norm", "warmup_steps"):
             _require(getattr(self, name) >= 0, f"optimizer.{name}", getattr(self, name), "0 or more")
         fit = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
         _require(fit, "optimizer.betas", list(self.betas), "two numbers from 0 to below 1")
-        _share("optimizer.final_share", self.final_share)
+        _fraction("optimizer.min_lr_ratio", self.min_lr_ratio)
 
 
 @dataclass(frozen=True)
@@ -314,13 +322,14 @@ def read_config(path: str, changes: tuple[str, ...] = ()) -> TrainConfig:
 def parse_config(tables: dict, where: str = "the config") -> TrainConfig:
     """The run that these tables, as tomllib gives them, describe."""
     try:
-        return tables_to_dataclass(TrainConfig, tables)
+        current = with_current_names(tables, lambda hint: log.warning("%s: %s", where, hint))
+        return tables_to_dataclass(TrainConfig, current)
     except LumosXError as error:
         raise LumosXError(f"{where}: {error}") from error
 
 
-def _share(name: str, value: float) -> None:
-    _require(0 <= value <= 1, name, value, "a share from 0 to 1")
+def _fraction(name: str, value: float) -> None:
+    _require(0 <= value <= 1, name, value, "a fraction from 0 to 1")
 
 
 def _require(fits: object, name: str, value: object, expected: str) -> None:

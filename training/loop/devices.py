@@ -47,12 +47,12 @@ def place_model(model: LumosXModel, config: TrainConfig, accelerator) -> None:
 
         # A LoRA is small and stays on the device, where its optimiser is fast.
         offload_blocks(
-            model, accelerator.device, keep_trainable=config.lora is not None, inputs_on_cpu=loop.offload_inputs
+            model, accelerator.device, keep_trainable=config.lora is not None, inputs_on_cpu=loop.offload_activations
         )
         return
     if not accelerator.is_fsdp2:  # which divides the weights first
         model.to(accelerator.device)
-    if loop.recompute_blocks:
+    if loop.gradient_checkpointing:
         from ..memory.gradient_checkpointing import checkpoint_blocks
 
-        checkpoint_blocks(model, inputs_on_cpu=loop.offload_inputs)
+        checkpoint_blocks(model, inputs_on_cpu=loop.offload_activations)

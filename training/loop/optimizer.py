@@ -15,13 +15,13 @@ from .config import OptimizerSettings
 
 def learning_rate(settings: OptimizerSettings, step: int, steps: int) -> float:
     """The learning rate of a step, the first being 0, in a run of so many steps."""
-    if step < settings.warmup:
-        return settings.learning_rate * (step + 1) / settings.warmup
+    if step < settings.warmup_steps:
+        return settings.learning_rate * (step + 1) / settings.warmup_steps
     if settings.schedule == "constant":
         return settings.learning_rate
-    done = min(1.0, (step - settings.warmup) / max(1, steps - settings.warmup))
+    done = min(1.0, (step - settings.warmup_steps) / max(1, steps - settings.warmup_steps))
     left = 1 - done if settings.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
-    return settings.learning_rate * (settings.final_share + (1 - settings.final_share) * left)
+    return settings.learning_rate * (settings.min_lr_ratio + (1 - settings.min_lr_ratio) * left)
 
 
 def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim.Optimizer:

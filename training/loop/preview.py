@@ -114,7 +114,7 @@ class Preview:
                 case.scene.layout,
                 masks[place][None],
             )
-            if self.config.model.shuffle_pictures:
+            if self.config.model.shuffle_references:
                 batch = ungrouped(batch, samples.seed)
             shots.append(Shot(name, batch.to("cpu"), texts[-1].cpu()))
         del vae

@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 from .config import TrainConfig
+from .old_names import with_current_names
 
 # These change nothing of what is learnt.
 HARMLESS = (
-    *("data.preload", "data.prefetch"),
-    *(f"training.{name}" for name in ("output", "save_every", "keep", "tensorboard")),
-    *(f"training.{name}" for name in ("recompute_blocks", "offload_blocks", "offload_inputs")),
+    *("data.preload", "data.num_workers", "data.prefetch_factor", "data.pin_memory"),
+    *(f"training.{name}" for name in ("output", "save_every", "keep", "trackers")),
+    *(f"training.{name}" for name in ("gradient_checkpointing", "offload_blocks", "offload_activations")),
     "samples.",
 )
 
@@ -44,7 +45,7 @@ def changes(before: Mapping, now: Mapping) -> list[str]:
     Args:
         before, now: from `run_facts`; an older checkpoint may lack parts of it.
     """
-    old, new = dict(_values(before.get("config") or {})), dict(_values(now["config"]))
+    old, new = dict(_values(with_current_names(before.get("config") or {}))), dict(_values(now["config"]))
     found = [
         f"{name} {json.dumps(old[name])} -> {json.dumps(value)}"
         for name, value in new.items()

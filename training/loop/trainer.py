@@ -24,7 +24,7 @@ from .devices import make_accelerator, place_model
 from .ema import Ema, trained_parameters
 from .export import export
 from .interrupts import Interrupts
-from .loading import Loader, NoisyBatch
+from .loading import Loader, explained_worker_failures
 from .losses import clip_losses
 from .noise import draw_seed
 from .optimizer import learning_rate, make_optimizer, set_learning_rate
@@ -34,6 +34,7 @@ from .run_facts import changes, run_facts
 from .run_log import RunLog
 from .sharding import as_number, fill, whole
 from .starting_model import starting_model
+from .step_batches import NoisyBatch
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class Trainer:
             config,
             self.accelerator.process_index,
             self.accelerator.num_processes,
+            pin_memory=self.accelerator.device.type == "cuda",
         )
         self.preview = self._make_preview()
         network = starting_model(config)
@@ -105,12 +107,12 @@ class Trainer:
         loop = self.config.training
         if self.main:
             self._make_output()
-        record = RunLog(self.output, self.done, tensorboard=loop.tensorboard) if self.main else None
+        record = RunLog(self.output, self.done, tensorboard="tensorboard" in loop.trackers) if self.main else None
         progress = Progress(self.done, loop.steps, self.say if self.main else lambda line: None)
         batches = self.loader.steps(self.done, loop.steps)
         stop = None
         try:
-            with Interrupts() as interrupts:
+            with explained_worker_failures(), Interrupts() as interrupts:
                 while self.done < loop.steps and stop is None:
                     begun = time.perf_counter()
                     rate = learning_rate(self.config.optimizer, self.done, loop.steps)
@@ -163,7 +165,7 @@ class Trainer:
         ratio = self.config.model.mcam_ratio_at(self.done)
         self.network.config = replace(self.network.config, mcam_ratio=ratio)
         loss = self.backward(parts)
-        norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.config.optimizer.clip or math.inf)
+        norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.config.optimizer.max_grad_norm or math.inf)
         (loss, stop), norm = self._agree(loss, interrupts), as_number(norm)
         if not math.isfinite(loss + norm):
             self._refuse(loss, norm, parts)
@@ -189,8 +191,8 @@ class Trainer:
         kept = f"The last good checkpoint is {last.path}." if last else "There is no checkpoint yet."
         raise LumosXError(
             f"Step {self.done + 1} has the loss {loss} and a gradient of norm {norm}, so the weights would be "
-            f"destroyed. Its clips: {keys}. {kept} Lower optimizer.learning_rate, set optimizer.clip, or look at these "
-            f"clips."
+            f"destroyed. Its clips: {keys}. {kept} Lower optimizer.learning_rate, set optimizer.max_grad_norm, or look "
+            f"at these clips."
         )
 
     def save(self) -> None:
