@@ -30,10 +30,6 @@ def pytest_report_header() -> str:
     return f"ComfyUI: {', '.join(names) or 'none'}; with its page: {', '.join(map(name_of_page, pages())) or 'none'}"
 
 
-def pytest_configure(config) -> None:
-    config.addinivalue_line("markers", "host(since, before): runs only on hosts of these versions of ComfyUI")
-
-
 def pytest_collection_modifyitems(config, items) -> None:
     """A test that is about some versions of ComfyUI is not there for the others: it neither passes nor is skipped."""
     other = [item for item in items if not _fits_its_host(item)]

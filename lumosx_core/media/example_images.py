@@ -7,9 +7,10 @@ from pathlib import Path
 from torch import Tensor
 
 from ..errors import LumosXError
+from ..shipped import shipped
 from .images import SUFFIXES, read_picture
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = shipped("examples")
 SUFFIX = " [lumosx]"  # marks an example among the artist's own images, as " [output]" marks an image of ComfyUI's
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from ..own_command import FOLDER
+from ..shipped import shipped
 
 
 def own_title(entry: Mapping[str, Any]) -> str:
@@ -30,7 +30,7 @@ def _names() -> Mapping[str, frozenset[str]]:
     """What nodes of this pack are called, in each language, by type; also without what is in brackets, as they were
     called in version 0.1.0."""
     names: dict[str, set[str]] = {}
-    for path in (FOLDER / "locales").glob("*/nodeDefs.json"):
+    for path in shipped("locales").glob("*/nodeDefs.json"):
         for kind, texts in json.loads(path.read_text(encoding="utf-8")).items():
             name = texts.get("display_name", kind)
             names.setdefault(kind, set()).update((name, re.split(r" ?[(（]", name)[0]))
