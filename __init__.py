@@ -11,7 +11,7 @@ try:
     from comfyui_version import __version__ as _host_version
 except ImportError:
     # The first ComfyUIs did not tell their version.
-    _host_version = "0.0 (it tells no version)" if "folder_paths" in sys.modules else None
+    _host_version = "0.0 (of unknown version)" if "folder_paths" in sys.modules else None
 
 if _host_version is not None:
     # "0.8.0-rc1", "v1.0": only the numbers count; a version without any is somebody's own build, and new.

@@ -1,4 +1,4 @@
-"""After the video: why is she wearing his jacket? Heat maps of who was looked at from where, and a score a subject."""
+"""Attention recording, heat maps per subject and reference image, and a binding score per subject."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AttentionType = io.Custom("LUMOSX_ATTENTION")
 
 
 class LumosXRecordAttention(io.ComfyNode):
-    """Records what a MODEL looks at while it samples, and changes nothing of what comes out."""
+    """Records what a MODEL attends to while it samples, without changing its output."""
 
     @classmethod
     def define_schema(cls):
@@ -26,9 +26,9 @@ class LumosXRecordAttention(io.ComfyNode):
             node_id="LumosXRecordAttention",
             display_name="LumosX Record Attention",
             category="LumosX",
-            description="Put it between the model and the sampler. While the video is made, it records how much each "
-            "part of it looks at each picture of the scene; LumosX Attention Map shows it. The video stays the same, "
-            "bit for bit.",
+            description="Put it between the model and the sampler. During sampling it records how much each part of "
+            "the video looks at each reference image; LumosX Attention Map shows the result. The video "
+            "stays bit-identical.",
             inputs=[
                 io.Model.Input("model", tooltip="From LumosX Load Model or LumosX Apply."),
                 io.String.Input(
@@ -59,7 +59,7 @@ class LumosXRecordAttention(io.ComfyNode):
 
 
 class LumosXAttentionMap(io.ComfyNode):
-    """Draws what was recorded over the frames of the video, and says how well each subject is bound."""
+    """Draws the recorded attention over frames of the video, and scores how well each subject is bound."""
 
     @classmethod
     def define_schema(cls):
@@ -68,33 +68,34 @@ class LumosXAttentionMap(io.ComfyNode):
             display_name="LumosX Attention Map (who looks at what)",
             **found_by("people", "who wears what", "heatmap"),
             category="LumosX",
-            description="Shows from where in the video each subject and each of its pictures is looked at, and a "
-            "binding score: how much of what a subject's region looks at is the subject's own. A low one names the "
-            "picture that it looks at instead.",
+            description="Shows where in the video each subject and each of its reference images is looked at, and a "
+            "binding score: how much of what a subject's region looks at is the subject's own. For a low "
+            "score, the report names the reference image that is looked at instead.",
             inputs=[
                 AttentionType.Input("attention", tooltip="From LumosX Record Attention."),
-                io.Latent.Input("samples", tooltip="What came out of the sampler, unchanged."),
+                io.Latent.Input("samples", tooltip="The output of the sampler, unchanged."),
                 io.Image.Input(
                     "images",
                     optional=True,
-                    tooltip="The decoded video, from VAE Decode. Without it the maps lie over rough colours.",
+                    tooltip="The decoded video, from VAE Decode. Without it the maps are drawn over rough colours.",
                 ),
                 io.Mask.Input(
                     "regions",
                     optional=True,
-                    tooltip="One mask a subject, in the order of the scene: white where the subject is in the video. "
-                    "Without it each region is what is nearest to where the subject's face is looked at.",
+                    tooltip="One mask per subject, in the order of the scene: white where the subject is in the "
+                    "video. Without it, a subject's region is the area nearest to where its face is looked "
+                    "at.",
                 ),
                 io.Int.Input(
-                    "frames", default=5, min=1, max=64, tooltip="Columns: how many moments of the video are shown."
+                    "frames", default=5, min=1, max=64, tooltip="Columns: how many frames of the video are shown."
                 ),
             ],
             outputs=[
-                io.Image.Output(display_name="heat_maps", tooltip="The picture that the node shows, one a video."),
+                io.Image.Output(display_name="heat_maps", tooltip="The image that the node shows, one per video."),
                 io.Float.Output(
                     display_name="scores",
                     is_output_list=True,
-                    tooltip="The binding score of each subject, 0 to 1; of several videos, one video after the other.",
+                    tooltip="The binding score of each subject, 0 to 1; for several videos, one video after the other.",
                 ),
                 io.String.Output(display_name="report", tooltip="The scores in sentences."),
             ],
@@ -121,15 +122,15 @@ class LumosXAttentionMap(io.ComfyNode):
 
 
 def _shown_pictures(samples: torch.Tensor, images: torch.Tensor | None, shown: list[int]) -> torch.Tensor:
-    """The pictures below the heat: (B, columns, H, W, 3)."""
+    """The images under the heat maps: (B, columns, H, W, 3)."""
     if images is None:
         return latent_preview(samples)[:, shown]
     videos, latent_frames = samples.shape[0], samples.shape[2]
     expected = videos * (4 * latent_frames - 3)
     if len(images) != expected:
         raise LumosXError(
-            f"images has {len(images)} frames, but these samples become {expected}. Connect VAE Decode of the same "
-            f"samples, or nothing."
+            f"images has {len(images)} frames, but these samples decode to {expected}. Connect VAE Decode of the same "
+            "samples, or leave images empty."
         )
     # The first latent frame is one frame of the video, each further one four of them: the second of these is shown.
     return images.cpu().unflatten(0, (videos, -1))[:, [max(0, 4 * frame - 2) for frame in shown]]

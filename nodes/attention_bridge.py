@@ -1,4 +1,4 @@
-"""How attention is recorded inside ComfyUI: which runs, which of their passes, and whose samples came out of them.
+"""Recording of attention inside ComfyUI: which runs, which of their passes, and which samples they produced.
 
 A wrapper around the whole sampling starts a recording, which travels in the options of that run alone; the relational
 blocks show it what they attend to. When the run has ended well, the recording is kept under the samples it made.
@@ -24,7 +24,7 @@ from ..lumosx_core.models.lumosx.block import Relations
 KEY = "lumosx_attention"
 MOST_RUNS = 64  # a list of seeds runs all its samplers before the first map is drawn; a run takes some 100 kB
 
-# Shown q and k of the block with this number; None: nobody looks at it.
+# Shown q and k of the block with this number; None: not recorded.
 Watch = Callable[[int], "Callable[[torch.Tensor, torch.Tensor], None] | None"]
 
 
@@ -46,7 +46,7 @@ class AttentionRecords:
             self._runs.popitem(last=False)
 
     def find(self, samples: torch.Tensor) -> AttentionRecord:
-        """The recording of the run that made these samples.
+        """The recording of the run that produced these samples.
 
         Raises:
             LumosXError: there is none, and why.
@@ -55,8 +55,7 @@ class AttentionRecords:
         if outcome is None:
             raise LumosXError(
                 "No recording belongs to these samples. Connect the MODEL of LumosX Record Attention to the sampler, "
-                "and the latent that comes out of that sampler, unchanged, to samples (of SamplerCustomAdvanced: "
-                "output)."
+                "and the latent output of that sampler, unchanged, to samples (of SamplerCustomAdvanced: output)."
             )
         if isinstance(outcome, str):
             raise LumosXError(outcome)
@@ -82,11 +81,11 @@ def record_attention(model, steps: NumberChoice, layers: NumberChoice):
 
 
 def watch_pass(transformer_options: dict, scene, pictures: Sequence[int], references, relations: Relations) -> Watch:
-    """Who looks at the blocks of this pass.
+    """The observer of the blocks in this pass.
 
     Args:
         scene: the SceneConditioning of the pass.
-        pictures: indices in the scene of the pictures that the network is given, R of them.
+        pictures: indices in the scene of the reference images that the network receives, R of them.
         references: (1 or B, 16, R, H, W), their latents, padded to whole patches; None if R is 0.
     """
     runs = transformer_options.get(KEY, ())
@@ -145,12 +144,12 @@ class _Run:
         if self.passes:
             return (
                 f"Nothing was recorded: steps is {self.records.steps.text!r}, but the sampler took {steps} steps, "
-                f"counted from 1, and no picture was seen in those chosen. Choose among 1 to {steps}, or leave it "
-                f"empty."
+                f"counted from 1, and no reference image was seen in the chosen ones. Choose among 1 to {steps}, or "
+                "leave it empty."
             )
         return (
             "Nothing was recorded: no scene reached the MODEL. Connect positive of LumosX Scene To Video to the "
-            "sampler, and put LumosX Apply behind loaders other than LumosX Load Model."
+            "sampler, and put LumosX Apply after any loader other than LumosX Load Model."
         )
 
 

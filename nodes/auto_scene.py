@@ -1,4 +1,4 @@
-"""From photographs and a prompt to a scene, in one step."""
+"""LumosX Auto Scene: from source images and a prompt to a scene."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from .photographs import CATEGORY, boxes_input, boxes_of, drawing, face_of, mask
 from .scene import SceneType
 from .schema import FOLDED, found_by
 
-PHOTOGRAPH_HELP = "A photograph, or a batch of them."
+PHOTOGRAPH_HELP = "A photo, or a batch of photos."
 
 _READERS = ("rules", "language model")
 
 
 class LumosXAutoScene(io.ComfyNode):
-    """Photographs and a prompt become a scene."""
+    """Builds a scene from photos and a prompt."""
 
     @classmethod
     def define_schema(cls):
@@ -34,28 +34,28 @@ class LumosXAutoScene(io.ComfyNode):
             display_name="LumosX Auto Scene (from photos)",
             **found_by("people", "person", "character", "outfit", "clothes", "face", "photo"),
             category=CATEGORY,
-            description="Finds the people of photographs, what each of them wears, objects and the background, and "
-            "makes a scene of them. Look at the preview before a long run. The plan, shown on the node, can be "
-            "corrected: copy it into the plan input. Every picture can be replaced through overrides.",
+            description="Finds the people in photos, what each of them wears, objects and the background, and builds "
+            "a scene. Look at the preview before a long run. The plan is shown on the node; to correct "
+            "it, copy it into the plan input. Every reference image can be replaced through overrides.",
             inputs=[
                 io.String.Input(
                     "prompt",
                     multiline=True,
                     dynamic_prompts=True,
-                    tooltip="The prompt of the video. Every phrase of the plan has to occur in it.",
+                    tooltip="The prompt of the video. Every phrase of the plan must occur in it.",
                 ),
                 io.String.Input(
                     "plan",
                     multiline=True,
                     default="",
                     tooltip="Who wears what, such as: man: denim jacket, white shirt | woman: light brown sweater || "
-                    "lamp || cozy room. Empty: read from the prompt.",
+                    "lamp || cozy room. Empty: derived from the prompt.",
                 ),
                 io.Combo.Input(
                     "read_prompt_by",
                     options=list(_READERS),
-                    tooltip="How an empty plan is read from the prompt: by simple rules of English, or by a "
-                    "vision-language model that sees the photographs, too.",
+                    tooltip="How an empty plan is derived from the prompt: by simple rules of English, or by a "
+                    "vision-language model that also sees the photos.",
                 ),
                 model_input("faces"),
                 model_input("phrases"),
@@ -85,41 +85,42 @@ class LumosXAutoScene(io.ComfyNode):
                     min=0,
                     max=32,
                     step=0.5,
-                    tooltip="Pixels over which cut-outs fade.",
+                    tooltip="Pixels over which the edges of cutouts fade.",
                     extra_dict=FOLDED,
                 ),
                 io.Combo.Input(
                     "background",
                     options=list(BACKGROUNDS),
-                    tooltip="fill: the photograph without people and objects, filled in simply; good for plain walls. "
-                    "inpaint: no background yet; inpaint place with removed, and join it with the scene in LumosX "
-                    "Scene. none: no background.",
+                    tooltip="fill: the photo without people and objects, filled in simply; good for plain walls. "
+                    "inpaint: no background yet; inpaint place where removed is white, and join it with the "
+                    "scene in LumosX Scene. none: no background.",
                 ),
                 io.Combo.Input(
                     "if_missing",
                     options=list(MISSING),
-                    tooltip="What to do if a part of the plan is not found. leave out: go on, and show in the preview "
-                    "what was found.",
+                    tooltip="What to do if a part of the plan is not found. leave out: continue, and show in the "
+                    "preview what was found.",
                     extra_dict=FOLDED,
                 ),
-                boxes_input("face_boxes", "Takes the place of the face detector: a list for each photograph."),
+                boxes_input("face_boxes", "Replaces the face detector: one list per photo."),
                 SceneType.Input(
                     "overrides",
                     optional=True,
-                    tooltip="Pictures of your own, each with a phrase of the plan: they are used instead of what would "
-                    "be found. From LumosX Subject or LumosX Scene, with masks as well.",
+                    tooltip="Your own reference images, each with a phrase of the plan, used instead of what would "
+                    "be found. From LumosX Subject or LumosX Scene, masks included.",
                 ),
                 CoreTools.Input(
                     "core_tools",
                     optional=True,
-                    tooltip="ComfyUI's own SAM3 and MediaPipe face detection, from LumosX Core Tools: they are used "
-                    "instead of the models chosen above, and need no further Python package.",
+                    tooltip="ComfyUI's own SAM3 and MediaPipe face detection, from LumosX Core Tools, used instead "
+                    "of the models chosen above. They need no further Python package.",
                 ),
                 io.Mask.Input(
                     "foreground",
                     optional=True,
-                    tooltip="White where people and things hide the place, one mask for each photograph: from "
-                    "Remove Background, or painted. They are removed from the background without a search for people.",
+                    tooltip="White where people and things hide the background, one mask per photo: from Remove "
+                    "Background, or painted. These areas are removed from the background without a search "
+                    "for people.",
                 ),
                 earlier(io.Image, "photographs", "photograph", PHOTOGRAPH_HELP),
                 *growing(io.Image, "photograph", PHOTOGRAPH_HELP),
@@ -127,22 +128,26 @@ class LumosXAutoScene(io.ComfyNode):
             outputs=[
                 SceneType.Output(display_name="scene", tooltip="For LumosX Scene To Video."),
                 io.String.Output(display_name="prompt", tooltip="The prompt above, for LumosX Scene To Video."),
-                io.String.Output(display_name="plan", tooltip="Who wears what, as it was read or typed."),
-                io.Image.Output(display_name="previews", is_output_list=True, tooltip="One for each photograph."),
-                io.Image.Output(display_name="place", tooltip="The photograph that shows most of its place, as it is."),
+                io.String.Output(display_name="plan", tooltip="Who wears what, as derived or typed."),
+                io.Image.Output(display_name="previews", is_output_list=True, tooltip="One per photo."),
+                io.Image.Output(
+                    display_name="place", tooltip="The photo that shows most of its background, unchanged."
+                ),
                 io.Mask.Output(
                     display_name="removed",
-                    tooltip="Where people and objects are in it: what to inpaint. Empty with background: none.",
+                    tooltip="White where people and objects are in place: the area to inpaint. Empty with "
+                    "background: none.",
                 ),
                 io.String.Output(
-                    display_name="warnings", tooltip="What was left out, is small, or is cut by the frame."
+                    display_name="warnings",
+                    tooltip="Everything that was left out, is small, or is cut off by the frame.",
                 ),
             ],
         )
 
     @classmethod
     def validate_inputs(cls, face_model, box_model, mask_model, language_model, photographs=None) -> bool:
-        return True  # a model that is not here is told of with all that is needed to get it, when the node runs
+        return True  # a missing model is reported when the node runs, with the command that downloads it
 
     @classmethod
     def execute(
@@ -168,14 +173,14 @@ class LumosXAutoScene(io.ComfyNode):
         photographs = connected(inputs, "photograph", "photographs")
         images = [image for pictures in photographs for image in photographs_of(pictures)]
         if not images:
-            raise LumosXError("LumosX Auto Scene has no photograph. Connect one or more.")
+            raise LumosXError("LumosX Auto Scene has no photo. Connect one or more.")
         faces = None
         if face_boxes is not None:
             lists = boxes_of(face_boxes)
             if len(lists) != len(images):
                 raise LumosXError(
-                    f"face_boxes has lists for {len(lists)} photographs, but there are {len(images)}. Give a list for "
-                    f"each photograph, in their order."
+                    f"face_boxes has lists for {len(lists)} photos, but there are {len(images)}. Connect one list per "
+                    "photo, in the same order."
                 )
             faces = [[face_of(box, image) for box in each] for each, image in zip(lists, images, strict=True)]
         prompt = clean_prompt(prompt)

@@ -54,8 +54,8 @@ class UnreadScene(comfy.conds.CONDConstant):
 
     def process_cond(self, **kwargs):
         raise LumosXError(
-            "The conditioning has a LumosX scene, but the MODEL of this sampler has not gone through LumosX Apply: it "
-            "would take the reference images for frames of the video and not know who wears what. Use LumosX Load "
+            "The conditioning has a LumosX scene, but the MODEL of this sampler has not gone through LumosX Apply: "
+            "it would treat the reference images as frames of the video and not know who wears what. Use LumosX Load "
             "Model, or put LumosX Apply between the model's loader and the sampler or guider."
         )
 
@@ -72,7 +72,7 @@ class WholePictures(comfy.conds.CONDRegular):
 
 @dataclass(frozen=True)
 class RelationalOptions:
-    """The knobs of LumosX Apply."""
+    """The settings of LumosX Apply."""
 
     mcam_ratio: float = 0.5
     r2pe: bool = True
@@ -266,8 +266,8 @@ def _check(scene: SceneConditioning, x, context, references, network) -> None:
     if references is None or references.shape[2] != scene.layout.pictures:
         found = 0 if references is None else references.shape[2]
         raise LumosXError(
-            f"The scene has {scene.layout.pictures} pictures, but {found} reference latents reached the model. Another "
-            f"node changed them: connect LumosX Scene To Video straight to the sampler."
+            f"The scene has {scene.layout.pictures} reference images, but {found} reference latents reached the "
+            "model. Another node changed them: connect LumosX Scene To Video directly to the sampler."
         )
     if references.shape[-2:] != x.shape[-2:]:
         (made_height, made_width), (height, width) = references.shape[-2:], x.shape[-2:]

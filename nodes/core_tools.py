@@ -1,4 +1,4 @@
-"""ComfyUI's own SAM3 and MediaPipe face detection in the place of networks that need further packages."""
+"""LumosX Core Tools: ComfyUI's own SAM3 and MediaPipe face detection instead of networks that need further packages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ChosenTools:
     faces: object | None
 
     def instead_of(self, own: Finders, face_threshold: float, box_threshold: float) -> Finders:
-        """Finders with these tools in the place of the own ones."""
+        """The finders, with these tools replacing their own."""
         if self.sam3 is not None:
             sam3 = Sam3(*self.sam3, box_threshold)
             own = replace(own, phrases=lambda: sam3, masks=lambda: sam3)

@@ -1,4 +1,4 @@
-"""Prompts of earlier versions name lumosx-tiny's files in ComfyUI's own loaders, which do not list them any more.
+"""Prompts of earlier versions name lumosx-tiny's files in ComfyUI's own loaders, which no longer list them.
 
 They are translated on their way in to our loaders, which load the same file, so that saved workflows and API prompts
 still run.
@@ -19,7 +19,7 @@ _LOADERS = {
 
 
 def translate_earlier_prompts() -> None:
-    """Hear of each prompt before it is validated, where ComfyUI has a server."""
+    """Receive each prompt before it is validated, if ComfyUI has a server."""
     server = getattr(PromptServer, "instance", None)
     if server is not None:
         server.add_on_prompt_handler(translated)

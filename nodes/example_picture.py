@@ -1,4 +1,4 @@
-"""Pictures that come with the pack, so that a workflow runs before the artist brings any."""
+"""LumosX Example Picture: images that come with LumosX, so that a workflow runs before the artist has any."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .schema import found_by
 
 
 class LumosXExamplePicture(io.ComfyNode):
-    """One of the pack's own pictures."""
+    """One of the example images."""
 
     @classmethod
     def define_schema(cls):
@@ -18,18 +18,18 @@ class LumosXExamplePicture(io.ComfyNode):
             display_name="LumosX Example Picture",
             **found_by("people", "example", "face", "clothes"),
             category="LumosX",
-            description="A picture that comes with LumosX, to try a workflow. For your own people put Load Image in "
-            "its place.",
+            description="An example image that comes with LumosX, to try a workflow. Replace it with LumosX Load "
+            "Image for your own people.",
             inputs=[
                 io.Combo.Input(
                     "picture",
                     options=example_pictures(),
-                    tooltip="glyph_people and three_glyph_people are drawn for lumosx-tiny; two_people are "
-                    "photographs, for the released model. The end of the name, without face_, is the phrase in the "
+                    tooltip="glyph_people and three_glyph_people are drawn for lumosx-tiny; two_people are photos, "
+                    "for the released model. The end of the name, without face_, is the phrase in the "
                     "examples' prompts.",
                 )
             ],
-            outputs=[io.Image.Output(tooltip="For a picture of LumosX Subject or LumosX Scene.")],
+            outputs=[io.Image.Output(tooltip="For an image input of LumosX Subject or LumosX Scene.")],
         )
 
     @classmethod

@@ -1,5 +1,5 @@
-"""The pack's example images for the page, where ComfyUI serves the artist's own: an option "NAME [lumosx]" of LumosX
-Load Image has a preview and a thumbnail like any image of the input folder, in every version of the page."""
+"""LumosX's example images for the page, served where ComfyUI serves the artist's own: an option "NAME [lumosx]" of
+LumosX Load Image has a preview and a thumbnail like any image of the input folder, in every version of the page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROUTES = ("/view", "/api/view")
 
 
 def add_example_route() -> None:
-    """Answer GET /view for the names of examples, and for nothing else, where ComfyUI has a server."""
+    """Answer GET /view for the names of examples only, if ComfyUI has a server."""
     server = getattr(PromptServer, "instance", None)
     if server is None:
         return

@@ -1,4 +1,4 @@
-"""Faces of a photograph, each cropped as the network was taught."""
+"""LumosX Faces: face crops from a source image, as in the network's training."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .schema import FOLDED, found_by
 
 
 class LumosXFaces(io.ComfyNode):
-    """All faces of a photograph, or some of them."""
+    """All faces of a photo, or some of them."""
 
     @classmethod
     def define_schema(cls):
@@ -34,10 +34,10 @@ class LumosXFaces(io.ComfyNode):
             display_name="LumosX Faces (crop from a photo)",
             **found_by("face", "person", "people", "detect", "crop"),
             category=CATEGORY,
-            description="Finds the faces of a photograph and crops each as LumosX was taught: a face for LumosX "
-            "Subject. Boxes or masks from other nodes may take the place of the detector.",
+            description="Finds the faces in a photo and crops each as in LumosX's training, for LumosX Subject. "
+            "Boxes or masks from other nodes can replace the detector.",
             inputs=[
-                io.Image.Input("image", tooltip="One photograph."),
+                io.Image.Input("image", tooltip="One photo."),
                 model_input("faces"),
                 io.Float.Input(
                     "threshold",
@@ -45,32 +45,35 @@ class LumosXFaces(io.ComfyNode):
                     min=0.05,
                     max=0.99,
                     step=0.01,
-                    tooltip="Lower finds more faces, and more that are none.",
+                    tooltip="Lower finds more faces, and more false ones.",
                     extra_dict=FOLDED,
                 ),
-                io.Combo.Input("order", options=list(ORDERS), tooltip="How faces are numbered."),
+                io.Combo.Input("order", options=list(ORDERS), tooltip="The order in which faces are numbered."),
                 io.String.Input(
-                    "picks", default="", tooltip="Numbers of the faces that are meant, such as 1, 3. Empty: all."
+                    "picks", default="", tooltip="Numbers of the faces to output, such as 1, 3. Empty: all."
                 ),
-                boxes_input("boxes", "Takes the place of the detector."),
+                boxes_input("boxes", "Replaces the detector."),
                 io.Mask.Input(
                     "masks",
                     optional=True,
-                    tooltip="White where faces are; takes the place of the detector. Parts that do not touch are "
+                    tooltip="White where faces are; replaces the detector. Parts that do not touch count as "
                     "different faces.",
                 ),
             ],
             outputs=[
-                io.Image.Output(display_name="faces", is_output_list=True, tooltip="One picture for each face."),
+                io.Image.Output(display_name="faces", is_output_list=True, tooltip="One image per face."),
                 BoundingBox.Output(display_name="boxes", tooltip="With score and the five landmarks of each face."),
-                io.Image.Output(display_name="preview", tooltip="The photograph with a number on each face."),
-                io.String.Output(display_name="warnings", tooltip="What is poor about a face; empty if nothing is."),
+                io.Image.Output(display_name="preview", tooltip="The photo with a number on each face."),
+                io.String.Output(
+                    display_name="warnings",
+                    tooltip="Problems with a face, such as low resolution; empty if there are none.",
+                ),
             ],
         )
 
     @classmethod
     def validate_inputs(cls, face_model) -> bool:
-        return True  # a model that is not here is told of with all that is needed to get it, when the node runs
+        return True  # a missing model is reported when the node runs, with the command that downloads it
 
     @classmethod
     def execute(cls, image, face_model, threshold, order, picks, boxes=None, masks=None) -> io.NodeOutput:
@@ -84,16 +87,16 @@ class LumosXFaces(io.ComfyNode):
             masks = masks_of(masks)
             if masks.shape[1:] != (height, width):
                 raise LumosXError(
-                    f"The masks are {masks.shape[2]}x{masks.shape[1]}, the photograph is {width}x{height}. Give masks "
-                    f"of the photograph's own size."
+                    f"The masks are {masks.shape[2]}x{masks.shape[1]}, the photo is {width}x{height}. Connect masks "
+                    "of the same size as the photo."
                 )
             found = faces_of_masks(masks)
         else:
             found = face_finder(face_model, threshold).find(photograph)
         if not found:
             raise LumosXError(
-                "No face was found in the photograph. Lower the threshold, use a photograph in which faces are seen "
-                "from the front, or connect boxes or a mask of them."
+                "No face was found in the photo. Lower the threshold, use a photo in which faces are seen from the "
+                "front, or connect boxes or a mask of them."
             )
         faces = order_faces(found, order)
         chosen = pick(picks, len(faces))

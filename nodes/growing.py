@@ -39,7 +39,7 @@ def earlier(kind, name: str, slot: str, tooltip: str) -> io.Autogrow.Input:
 
 
 def connected(inputs: Mapping[str, Any], slot: str, name: str) -> list:
-    """What is connected to the inputs of `growing`, then of `earlier`, by their numbers."""
+    """The values connected to the inputs of `growing`, then of `earlier`, by their numbers."""
     numbered = [f"{slot}_{i}" for i in range(1, MOST_SLOTS + 1)]
     values = [inputs.get(each) for each in numbered] + [(inputs.get(name) or {}).get(each) for each in numbered]
     return [value for value in values if value is not None]

@@ -49,11 +49,15 @@ class LumosXLoadModel(io.ComfyNode):
                 io.Combo.Input(
                     "weight_dtype",
                     options=list(_DTYPES),
-                    tooltip="How weights are kept in memory. default: as in the file.",
+                    tooltip="Data type of the weights in memory. default: as in the file.",
                     extra_dict=FOLDED,
                 ),
             ],
-            outputs=[io.Model.Output(tooltip="Obeys a LumosX scene. LoRA loaders stand between it and the sampler.")],
+            outputs=[
+                io.Model.Output(
+                    tooltip="A model that follows a LumosX scene. Put LoRA loaders between it and the sampler."
+                )
+            ],
             hidden=HIDDEN,
         )
 
@@ -73,8 +77,9 @@ class LumosXLoadModel(io.ComfyNode):
             # Our own reader knows the formats people have and says what is wrong with the file, if anything is.
             open_network(path)
             raise LumosXError(
-                f"{model_name} holds a LumosX network, but not in a form that ComfyUI loads ({_first_line(error)}). "
-                f"Convert it into a safetensors file: {own_command('convert', path, _converted(path))}"
+                f"{model_name} contains a LumosX network, but not in a format that ComfyUI loads "
+                f"({_first_line(error)}). Convert it to a safetensors file: "
+                f"{own_command('convert', path, _converted(path))}"
             ) from error
         names = native_names(_tensor_names(path))
         network = model.model.diffusion_model
@@ -92,8 +97,8 @@ class LumosXLoadTextEncoder(io.ComfyNode):
             node_id="LumosXLoadTextEncoder",
             display_name="LumosX Load Text Encoder",
             category="LumosX",
-            description="Loads a UMT5 text encoder of any size, such as that of the tiny model. For the released "
-            "umt5_xxl it does what Load CLIP with type wan does.",
+            description="Loads a UMT5 text encoder of any size, such as lumosx-tiny's. For the released umt5_xxl it "
+            "does the same as Load CLIP with type wan.",
             inputs=[
                 io.Combo.Input(
                     "text_encoder_name",
@@ -124,7 +129,7 @@ class LumosXLoadTextEncoder(io.ComfyNode):
 
 
 class LumosXLoadVAE(io.ComfyNode):
-    """Loads a VAE as ComfyUI's Load VAE does, and lists lumosx-tiny's, too."""
+    """Loads a VAE as ComfyUI's Load VAE does, and also lists lumosx-tiny's."""
 
     @classmethod
     def define_schema(cls):
@@ -132,8 +137,7 @@ class LumosXLoadVAE(io.ComfyNode):
             node_id="LumosXLoadVAE",
             display_name="LumosX Load VAE",
             category="LumosX",
-            description="Loads the VAE of Wan2.1, or that of the tiny model. For the released VAE it does what Load "
-            "VAE does.",
+            description="Loads the VAE of Wan2.1, or lumosx-tiny's. For the released VAE it does the same as Load VAE.",
             inputs=[
                 io.Combo.Input(
                     "vae_name",
@@ -201,9 +205,9 @@ class LumosXApply(io.ComfyNode):
             display_name="LumosX Apply (to a loaded model)",
             **found_by("model", "people", "character"),
             category="LumosX",
-            description="Makes a loaded Wan2.1 text-to-video model obey a LumosX scene. Without a scene in the "
-            "conditioning the model is unchanged. Use it behind loaders other than LumosX Load Model, or to change "
-            "the settings.",
+            description="Makes a loaded Wan2.1 text-to-video model follow a LumosX scene. Without a scene in the "
+            "conditioning the model is unchanged. Use it after loaders other than LumosX Load Model, or "
+            "to change the settings.",
             inputs=[
                 io.Model.Input("model", tooltip="A Wan2.1 text-to-video model from any loader, with or without LoRA."),
                 io.Float.Input(
@@ -212,23 +216,29 @@ class LumosXApply(io.ComfyNode):
                     min=0.0,
                     max=4.0,
                     step=0.05,
-                    tooltip="How strongly each subject's pictures lean towards its own words and away from the words "
-                    "of others. Released: 0.5.",
+                    tooltip="How strongly each subject's reference images attend to the subject's own words rather "
+                    "than to the words of others. Released: 0.5.",
                 ),
                 io.Boolean.Input(
                     "r2pe",
                     default=True,
-                    tooltip="Give all pictures of one subject a single place in time.",
+                    tooltip="Give all reference images of one subject the same position in time.",
                     extra_dict=FOLDED,
                 ),
                 io.Boolean.Input(
-                    "csam", default=True, tooltip="Keep the pictures of different subjects apart.", extra_dict=FOLDED
+                    "csam",
+                    default=True,
+                    tooltip="Keep the reference images of different subjects apart.",
+                    extra_dict=FOLDED,
                 ),
                 io.Boolean.Input(
-                    "mcam", default=True, tooltip="Tie each subject's pictures to its words.", extra_dict=FOLDED
+                    "mcam",
+                    default=True,
+                    tooltip="Bind each subject's reference images to its words.",
+                    extra_dict=FOLDED,
                 ),
             ],
-            outputs=[io.Model.Output(tooltip="The same model, which now obeys a LumosX scene.")],
+            outputs=[io.Model.Output(tooltip="The same model, which now follows a LumosX scene.")],
             hidden=HIDDEN,
         )
 

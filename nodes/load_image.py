@@ -1,4 +1,4 @@
-"""The artist's own images, uploaded or dropped onto the node, and the pack's examples behind them."""
+"""LumosX Load Image: the artist's images, uploaded or dropped onto the node, followed by LumosX's examples."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ class LumosXLoadImage(io.ComfyNode):
                     options=[*_input_images(), *(name + SUFFIX for name in example_pictures())],
                     upload=io.UploadType.image,
                     image_folder=io.FolderType.input,
-                    tooltip="A PNG, JPEG, WebP, TIFF, ... of ComfyUI's input folder; names that end in [lumosx] are "
-                    "examples of this pack. Where you paint in the mask editor (right-click: Open in MaskEditor) is "
-                    "the subject; a cutout that is transparent already needs no painting.",
+                    tooltip="A PNG, JPEG, WebP, TIFF, ... in ComfyUI's input folder; names that end in [lumosx] are "
+                    "LumosX's examples. In the mask editor (right-click: Open in MaskEditor) paint the "
+                    "subject; a cutout that is already transparent needs no painting.",
                 ),
                 io.Combo.Input(
                     "background",
                     options=list(BACKGROUNDS),
                     default="white",
-                    tooltip="What everything around the subject becomes. LumosX was trained with white.",
+                    tooltip="What replaces everything around the subject. LumosX was trained with white.",
                 ),
                 io.Boolean.Input(
                     "crop_to_content",
                     default=False,
-                    tooltip="Cut off what is empty around the subject, but for a small margin.",
+                    tooltip="Crop the empty area around the subject, except for a small margin.",
                 ),
             ],
             outputs=[
@@ -88,7 +88,7 @@ def _path(image: str) -> Path:
     """The file that a value of `image` names.
 
     Raises:
-        LumosXError: it is not there, or outside of ComfyUI's folders.
+        LumosXError: it does not exist, or is outside ComfyUI's folders.
     """
     if image.endswith(SUFFIX):
         return example_path(image)
@@ -96,7 +96,7 @@ def _path(image: str) -> Path:
     folder = Path(folder or folder_paths.get_input_directory())
     path = Path(os.path.normpath(folder / name))  # links are followed: artists put their photos elsewhere
     if not path.is_relative_to(folder):
-        raise LumosXError(f"The image {image!r} lies outside of {folder}. Upload it, or copy it there.")
+        raise LumosXError(f"The image {image!r} is outside {folder}. Upload it, or copy it there.")
     if not path.is_file():
         raise LumosXError(
             f"There is no image {image!r} in {folder}. Upload it with the button of LumosX Load Image, drop the file "

@@ -1,4 +1,4 @@
-"""Warnings of a run, said where the artist looks: in the page, with the title of the node.
+"""Warnings of a run, shown in the page with the title of the node.
 
 web/notices.js shows them; they are logged as well, for runs without a page.
 """
@@ -17,14 +17,14 @@ from ..lumosx_core.workflow.titles import own_title
 
 EVENT = "lumosx.notice"
 HIDDEN = [io.Hidden.unique_id, io.Hidden.prompt]
-"""What a node's schema has to ask for (`hidden=HIDDEN`), so that its notices can name it."""
+"""For a node's schema (`hidden=HIDDEN`), so that its notices can name it."""
 
-# ComfyUI puts the kind of an error before its message, with its module: a path of several lines for a pack's own kinds.
+# ComfyUI puts the kind of an error before its message, with its module: for custom nodes a path of several lines.
 LumosXError.__module__ = MissingPackageError.__module__ = "builtins"
 
 
 def given_title(cls: type[io.ComfyNode]) -> str:
-    """The title that the artist gave a running node; empty where it has none of its own."""
+    """The title that the artist gave a running node; empty if it has none of its own."""
     return own_title((cls.hidden.prompt or {}).get(cls.hidden.unique_id, {}))
 
 
@@ -38,13 +38,13 @@ def notice(cls: type[io.ComfyNode], text: str) -> None:
     title = title_of(cls)
     logging.warning("%s: %s", title, text)
     server = getattr(PromptServer, "instance", None)
-    if server is not None:  # none where a script runs nodes without one
+    if server is not None:  # None if a script runs nodes without a server
         server.send_sync(EVENT, {"node": cls.hidden.unique_id, "title": title, "text": text}, server.client_id)
 
 
 @contextmanager
 def named(cls: type[io.ComfyNode]) -> Iterator[None]:
-    """Begin a LumosXError with the node's title, where the artist gave it one of its own.
+    """Begin a LumosXError with the node's title, if the artist gave it one.
 
     ComfyUI names the kind of node in the page, which does not say which of three subjects it is.
     """

@@ -1,4 +1,4 @@
-"""The networks that read photographs: found in ComfyUI's folders, loaded once, and held by its memory management.
+"""The networks that read photos: found in ComfyUI's folders, loaded once, and held by its memory management.
 
 Only the face detector is not: onnxruntime keeps its 17 MB on the device.
 """
@@ -37,18 +37,18 @@ _TOOLTIPS = {
 
 
 def model_input(kind: str) -> io.Combo.Input:
-    """The choice among the models of a kind that are there."""
+    """An input that chooses among the models of a kind that were found."""
     return io.Combo.Input(
         f"{_NAMES[kind]}_model",
         options=[AUTO, *find_models(kind, _folders(), own=_registered(kind))],
         default=AUTO,
-        tooltip=f"{_TOOLTIPS[kind]} auto: the first one found. If there is none, the node gives the command that "
+        tooltip=f"{_TOOLTIPS[kind]} auto: the first one found. If there is none, the node shows the command that "
         "downloads one.",
         extra_dict=FOLDED,
     )
 
 
-# Bytes on the device beside the weights: of SAM's global attention, of a prompt with pictures.
+# Bytes on the device beside the weights: of SAM's global attention, of a prompt with images.
 _WORKING = {"phrases": 2 * 10**9, "masks": 3 * 10**9, "language": 3 * 10**9}
 _NAMES = {"faces": "face", "phrases": "box", "masks": "mask", "language": "language"}
 
@@ -89,17 +89,17 @@ def segmenter(name: str, mask_threshold: float = 0.5) -> _OnDevice:
 
 
 def language_model(name: str, progress: Progress) -> _OnDevice:
-    """Loaded anew each time: it is asked once for a plan, and is too large to keep.
+    """Loaded each time: it is used once per plan, and is too large to keep.
 
     Args:
-        progress: counts the tokens of its answer, of at most as many as it may have; Interrupt comes through with it.
+        progress: counts the tokens of its answer, out of the maximum; also handles Interrupt.
     """
     path = _path("language", name)
     device = comfy.model_management.get_torch_device()
     dtype = torch.bfloat16 if comfy.model_management.should_use_bf16(device) else _dtype()
     model = VisionLanguageModel.load(path, dtype=dtype)
     tokens = itertools.count()
-    # A second answer, after one that was no plan, has no further share of the bar.
+    # A second answer, after one that was not a plan, does not move the bar further.
     model.on_token = lambda: progress("plan", min(next(tokens), NEW_TOKENS), NEW_TOKENS)
     size = comfy.model_management.module_size(model.model)
     room = comfy.model_management.get_total_memory(device)
@@ -120,7 +120,7 @@ def finders(face_model: str, box_model: str, mask_model: str, face_threshold: fl
 
 
 class Progress:
-    """ComfyUI's progress bar over stages of unknown length; it also lets Interrupt through."""
+    """ComfyUI's progress bar over stages of unknown length; it also handles Interrupt."""
 
     def __init__(self, stages: int):
         self._bar = comfy.utils.ProgressBar(stages)
@@ -135,7 +135,7 @@ class Progress:
 
 
 class _OnDevice:
-    """A network that ComfyUI puts on the GPU when it is called, and takes away when the room is needed.
+    """A network that ComfyUI moves to the GPU when it is called, and off it when memory is needed.
 
     Args:
         network: with its torch module as `.model`; it computes wherever its parameters are.
@@ -184,7 +184,7 @@ _held: dict[str, tuple[tuple, object]] = {}
 
 
 def _once(kind: str, key: tuple, load):
-    """The model of this kind that was used last, or a new one in its place: one of each kind stays in memory."""
+    """The model of this kind that was used last, or a new one that replaces it: one of each kind stays in memory."""
     if kind not in _held or _held[kind][0] != key:
         _held.pop(kind, None)  # before the new one takes memory
         _held[kind] = key, load()
@@ -205,6 +205,6 @@ def _folders() -> list[Path]:
 
 
 def _registered(kind: str) -> list[Path]:
-    """Folders that other packs, or the user's extra_model_paths.yaml, have for models of a kind."""
+    """Folders that other custom nodes, or the user's extra_model_paths.yaml, have for models of a kind."""
     names = [name for name in usual_folders(kind) if name in folder_paths.folder_names_and_paths]
     return [Path(path) for name in names for path in folder_paths.get_folder_paths(name)]

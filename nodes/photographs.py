@@ -1,4 +1,4 @@
-"""What the nodes that read photographs share: photographs, boxes and masks in, drawings out."""
+"""Helpers shared by the nodes that read photos: photos, boxes and masks in, drawings out."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ def masks_of(masks: torch.Tensor) -> torch.Tensor:
 def one_photograph(pictures: torch.Tensor) -> torch.Tensor:
     """
     Raises:
-        LumosXError: several pictures.
+        LumosXError: several images.
     """
     photographs = photographs_of(pictures)
     if len(photographs) != 1:
         raise LumosXError(
-            f"{len(photographs)} pictures are connected, expected one photograph. Choose one with Image From Batch."
+            f"{len(photographs)} images are connected, expected one photo. Choose one with Image From Batch."
         )
     return photographs[0]
 
 
 def boxes_of(given) -> list[list[dict]]:
-    """A BOUNDING_BOX as nodes give it (a dict, a list of them, or a list for each picture) -> a list for each picture.
+    """A BOUNDING_BOX as nodes give it (a dict, a list of them, or a list for each image) -> a list for each image.
 
     Raises:
         LumosXError: something else, or a box without a size.
@@ -68,7 +68,7 @@ def boxes_of(given) -> list[list[dict]]:
     if not isinstance(given, (list, tuple)) or not all(isinstance(each, (list, tuple)) for each in given):
         raise LumosXError(
             f"The boxes are {_shown(given)}, expected x, y, width and height of each box in pixels. Connect the "
-            f"BOUNDING_BOX output of a node that detects."
+            "BOUNDING_BOX output of a detection node."
         )
     for each in given:
         for box in each:
@@ -76,22 +76,21 @@ def boxes_of(given) -> list[list[dict]]:
             if not all(map(_is_number, values)) or min(values[2:]) <= 0:
                 raise LumosXError(
                     f"A box is {_shown(box)}, expected x, y, width and height in pixels, with a width and a height "
-                    f"above 0. Connect the BOUNDING_BOX output of a node that detects."
+                    "above 0. Connect the BOUNDING_BOX output of a detection node."
                 )
     return [list(each) for each in given]
 
 
 def boxes_of_one(given, what: str) -> list[dict]:
-    """The boxes of one photograph.
+    """The boxes of one photo.
 
     Raises:
-        LumosXError: boxes of several pictures.
+        LumosXError: boxes of several images.
     """
     lists = boxes_of(given)
     if len(lists) > 1:
         raise LumosXError(
-            f"{what} has lists of boxes for {len(lists)} pictures, but there is one photograph. Detect in that "
-            f"photograph alone."
+            f"{what} has lists of boxes for {len(lists)} images, but there is one photo. Detect in that photo only."
         )
     return lists[0] if lists else []
 
@@ -99,15 +98,15 @@ def boxes_of_one(given, what: str) -> list[dict]:
 def box_of(given: dict, image: torch.Tensor) -> Box:
     """
     Raises:
-        LumosXError: the box lies outside the photograph.
+        LumosXError: the box is outside the photo.
     """
     left, top, width, height = (float(given[name]) for name in ("x", "y", "width", "height"))
     box = Box(left, top, left + width, top + height)
     height, width = image.shape[:2]
     if not box.intersection(Box(0, 0, width, height)).area:
         raise LumosXError(
-            f"The box {_shown(given)} lies outside the photograph of {width}x{height} pixels. Detect in the very "
-            f"picture that is connected here, at its own size."
+            f"The box {_shown(given)} is outside the photo of {width}x{height} pixels. Detect in the same image that "
+            "is connected here, at its original size."
         )
     return box
 
@@ -126,13 +125,13 @@ def given_of(box: Box, label: str, score: float, **more) -> dict:
 
 
 def face_of(given: dict, image: torch.Tensor) -> Face:
-    """A face whose box somebody gave, with the score and the five landmarks if it has them."""
+    """A face from the box of another node, with score and the five landmarks if it has them."""
     score, landmarks = given.get("score"), given.get("landmarks")
     try:
         points = tuple((float(x), float(y)) for x, y in landmarks)
     except (TypeError, ValueError):
         points = ()
-    # Other nodes know 68 points or 478: which of them are eyes is theirs to know.
+    # Other nodes know 68 points or 478: which of them are eyes is unknown here.
     landmarks = points if len(points) == 5 else None
     return Face(box_of(given, image), float(score) if _is_number(score) else 1.0, landmarks)
 

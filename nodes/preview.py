@@ -1,4 +1,4 @@
-"""A look at the scene before a long run: pictures, phrases, and the words each group is bound to."""
+"""LumosX Preview Scene: reference images, phrases, and the words each subject is bound to."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ class LumosXPreviewScene(io.ComfyNode):
                     multiline=True,
                     default="",
                     tooltip="The positive prompt, to see which words are bound.",
-                    extra_dict=FOLDED,  # else the page makes room for the sheet below the box, over what stands there
+                    extra_dict=FOLDED,  # else the page reserves room for the sheet below the box, over other nodes
                 ),
                 io.Clip.Input(
                     "clip",
                     optional=True,
-                    tooltip="With the text encoder, the words are those the model will see, and a phrase that does not "
-                    "occur is an error. Without it they are matched as text.",
+                    tooltip="With the text encoder, the highlighted words are the ones the model will see, and a "
+                    "phrase that does not occur is an error. Without it, phrases are matched as text.",
                 ),
             ],
-            outputs=[io.Image.Output(display_name="contact_sheet", tooltip="The picture that the node shows.")],
+            outputs=[io.Image.Output(display_name="contact_sheet", tooltip="The image that the node shows.")],
             is_output_node=True,
             hidden=HIDDEN,
         )
@@ -70,7 +70,7 @@ class LumosXPreviewScene(io.ComfyNode):
             warnings = _warnings(scene, prompt or None)
         for warning in warnings:
             notice(cls, warning)
-        on_sheet = warnings if prompt else [EMPTY_PROMPT, *warnings]  # a look without a prompt is nothing to warn of
+        on_sheet = warnings if prompt else [EMPTY_PROMPT, *warnings]  # previewing without a prompt is fine
         sheet = np.asarray(draw_contact_sheet(scene, spans, on_sheet), dtype=np.float32) / 255
         image = torch.from_numpy(sheet)[None]
         return io.NodeOutput(image, ui=ui.PreviewImage(image, cls=cls))

@@ -1,4 +1,5 @@
-"""What the page asks while a prompt is being typed: which words belong to whom, and which phrases are missing."""
+"""Requests of the page while a prompt is being typed: which words belong to which subject, and which phrases are
+missing."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ _QUESTION = {"prompt": dict, "node": str, "text": str, "dynamic": bool}
 
 
 def add_prompt_route() -> None:
-    """Answer POST /lumosx/match_phrases, where ComfyUI has a server and no other copy of this pack answers already."""
+    """Answer POST /lumosx/match_phrases, if ComfyUI has a server and no other copy of LumosX answers already."""
     server = getattr(PromptServer, "instance", None)
     if server is None or any(route.path == ROUTE for route in server.routes):
         return
@@ -40,12 +41,12 @@ def add_prompt_route() -> None:
         except LumosXError as error:
             return web.json_response({"error": str(error)}, status=400)
         except RecursionError:
-            error = "The scene is nested too deeply. Join it of fewer nodes."
+            error = "The scene is nested too deeply. Build it from fewer nodes."
             return web.json_response({"error": error}, status=400)
 
 
 def answer(body: bytes) -> dict[str, Any]:
-    """The marked prompt for a question of the page.
+    """The highlighted prompt for a request of the page.
 
     Args:
         body: JSON: "prompt", the nodes of the workflow that the scene comes from, as they go to /prompt; "node", the
@@ -60,13 +61,13 @@ def answer(body: bytes) -> dict[str, Any]:
     try:
         question = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise LumosXError(f"The question is not JSON: {error}.") from error
+        raise LumosXError(f"The request is not JSON: {error}.") from error
     if not isinstance(question, dict) or any(
         not isinstance(question.get(name), kind) for name, kind in _QUESTION.items()
     ):
         raise LumosXError(
-            'The question is a JSON object with "prompt" (nodes by their ids), "node" (an id), "text", and "dynamic" '
-            "(true or false)."
+            'The request must be a JSON object with "prompt" (nodes by their ids), "node" (an id), "text", and '
+            '"dynamic" (true or false).'
         )
     scene = scene_outline(Graph(question["prompt"]), question["node"], case=case_phrases).scene
     marked = mark_prompt(question["text"], scene, dynamic=question["dynamic"])
@@ -99,6 +100,6 @@ def case_phrases(name: str) -> Case:
 
 @lru_cache(maxsize=4)
 def _read(folder: Path, fingerprint: tuple) -> Case:
-    """A case folder without its pictures; it is asked for at every word, and read again when its files change."""
+    """A case folder without its images; requested at every word, and read again when its files change."""
     case = read_case(folder)
     return Case(case.name, case.prompt, phrases_only(case.scene))

@@ -49,7 +49,7 @@ class LumosXSigmas(io.ComfyNode):
                     min=0.01,
                     max=100.0,
                     step=0.1,
-                    tooltip="Higher spends more steps on the layout, fewer on detail. Released: 8.",
+                    tooltip="Higher spends more steps on composition, fewer on detail. Released: 8.",
                 ),
             ],
             outputs=[io.Sigmas.Output(tooltip="For SamplerCustomAdvanced.")],

@@ -1,4 +1,4 @@
-"""Second step: describe who wears what. Every node here gives a LUMOSX_SCENE; a single person is a scene, too."""
+"""Second step: describe who wears what. Every node here outputs a LUMOSX_SCENE; a single subject is a scene, too."""
 
 from __future__ import annotations
 
@@ -20,25 +20,26 @@ from .schema import FOLDED, found_by
 SceneType = io.Custom("LUMOSX_SCENE")
 
 PHRASE_HELP = (
-    "The words of the prompt that name it, exactly as written there. Every occurrence is meant; man#2 means the second "
-    "one only. Empty: bound to no words."
+    "The words of the prompt that name it, exactly as written there. A phrase refers to every occurrence; man#2 only "
+    "to the second. Empty: bound to no words."
 )
 STRENGTH_HELP = (
     "How strongly the video looks at it. 1: as released. 0: not at all, as if it were not connected; its phrase must "
-    "still stand in the prompt."
+    "still occur in the prompt."
 )
 MORE_HELP = (
-    "Another LumosX Subject without a face: its attributes belong to this person, too. Up to 3 attributes were trained."
+    "Another LumosX Subject without a face: its attributes also belong to this subject. The model was trained with "
+    "up to 3 attributes."
 )
 SUBJECT_HELP = (
-    "A LumosX Subject, or another LumosX Scene, for example with more objects. Up to 3 subjects were trained; more "
-    "work, more than 9 are unstable."
+    "A LumosX Subject, or another LumosX Scene, for example with more objects. The model was trained with up to 3 "
+    "subjects; more work, more than 9 are unstable."
 )
-SEVERAL_HELP = "A batch of pictures shows the same thing from several sides."
+SEVERAL_HELP = "A batch of images shows the same thing from several sides."
 
 
 class LumosXSubject(io.ComfyNode):
-    """One person: a face and what belongs to it."""
+    """One subject: a face and its attributes."""
 
     @classmethod
     def define_schema(cls):
@@ -47,34 +48,34 @@ class LumosXSubject(io.ComfyNode):
             display_name="LumosX Subject (person and outfit)",
             **found_by("person", "people", "character", "outfit", "clothes", "face", "identity"),
             category="LumosX",
-            description="One person: a face and what the person wears or carries, each with the words that name it in "
-            "the prompt. For more than three attributes connect another LumosX Subject without a face. Join several "
-            "people with LumosX Scene.",
+            description="One person as a subject: a face and what the person wears or carries, each with the words "
+            "that name it in the prompt. For more than three attributes connect another LumosX Subject "
+            "without a face. Join several subjects with LumosX Scene.",
             inputs=[
-                *_picture("face", f"A picture of the face. {SEVERAL_HELP}"),
-                *_pictures(ATTRIBUTES, f"A picture of a garment or another thing of this person. {SEVERAL_HELP}"),
+                *_picture("face", f"An image of the face. {SEVERAL_HELP}"),
+                *_pictures(ATTRIBUTES, f"An image of a garment or another thing of this subject. {SEVERAL_HELP}"),
                 *_strengths("face", *ATTRIBUTES),
                 _strength(
                     "strength",
-                    "How strongly the video looks at this subject: multiplies the strength of each of its pictures. "
-                    "1: as released. 0: as if the subject were not connected.",
+                    "How strongly the video looks at this subject: multiplies the strength of each of its images. 1: "
+                    "as released. 0: as if the subject were not connected.",
                 ),
                 _percent(
                     "start_percent",
                     0.0,
-                    "From which part of the model's noise schedule on the subject is seen: 0 is the start, 0.5 the "
-                    "middle. Before, it is as if it were not connected.",
+                    "The point in the model's noise schedule from which the subject is seen: 0 is the start, 0.5 the "
+                    "middle. Before it, the subject counts as not connected.",
                 ),
                 _percent(
                     "end_percent",
                     1.0,
-                    "Up to which part of the model's noise schedule the subject is seen. The first steps decide who "
-                    "stands where, the last ones detail.",
+                    "The point in the model's noise schedule up to which the subject is seen. The first steps decide "
+                    "who stands where, the last ones detail.",
                 ),
                 earlier(SceneType, "more", "more_attributes", MORE_HELP),
                 *growing(SceneType, "more_attributes", MORE_HELP),
             ],
-            outputs=[SceneType.Output(display_name="scene", tooltip="This person, for LumosX Scene.")],
+            outputs=[SceneType.Output(display_name="scene", tooltip="This subject, for LumosX Scene.")],
             hidden=HIDDEN,
         )
 
@@ -95,11 +96,11 @@ class LumosXScene(io.ComfyNode):
             display_name="LumosX Scene (people together)",
             **found_by("people", "persons", "characters", "background", "objects"),
             category="LumosX",
-            description="Joins subjects, objects and a background. Objects belong to nobody: a lamp, a table. For more "
-            "than three objects connect another LumosX Scene among the subjects.",
+            description="Joins subjects, objects and a background. Objects belong to no subject: a lamp, a table. "
+            "For more than three objects connect another LumosX Scene to a subject input.",
             inputs=[
-                *_picture("background", "A picture of the place, without people.", mask=False),
-                *_pictures(OBJECTS, "A picture of an object."),
+                *_picture("background", "An image of the location, without people.", mask=False),
+                *_pictures(OBJECTS, "An image of an object."),
                 *_strengths("background", *OBJECTS),
                 earlier(SceneType, "subjects", "subject", SUBJECT_HELP),
                 *growing(SceneType, "subject", SUBJECT_HELP),
@@ -180,7 +181,7 @@ def _picture(name: str, tooltip: str, mask: bool = True) -> list[io.Input]:
 
 
 def _pictures(names: tuple[str, ...], tooltip: str) -> list[io.Input]:
-    """Some pictures, each with phrase and mask.
+    """Image inputs, each with phrase and mask.
 
     Always there: in ComfyUI's page a DynamicCombo of their number empties all phrases whenever the number changes.
     """
@@ -188,7 +189,7 @@ def _pictures(names: tuple[str, ...], tooltip: str) -> list[io.Input]:
 
 
 def _strengths(*names: str) -> list[io.Input]:
-    """Behind the phrases, which were there first: saved workflows know the values of a node by their order."""
+    """After the phrases, which are older: saved workflows know the values of a node by their order."""
     return [_strength(f"{name}_strength", STRENGTH_HELP) for name in names]
 
 

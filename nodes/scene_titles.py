@@ -1,7 +1,7 @@
-"""People of a scene under the titles that the artist gave their nodes, as they are in the prompt that runs.
+"""Subjects of a scene under the titles that the artist gave their nodes, as they are in the running prompt.
 
-They are no part of a scene that a node gives: ComfyUI keeps what a node gave while its inputs stay the same, also when
-its title changes.
+Titles are not part of a node's scene output: ComfyUI caches outputs while the inputs stay the same, even when the title
+changes.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def titled(cls: type[io.ComfyNode], scene: Scene) -> Scene:
         return scene
     try:
         outline = scene_outline(Graph(cls.hidden.prompt), str(cls.hidden.unique_id), case=case_phrases).scene
-    except LumosXError:  # a prompt that is odd elsewhere
+    except LumosXError:  # a prompt that is invalid elsewhere
         return scene
-    if len(outline.subjects) != len(scene.subjects):  # it comes from a node that decides who is in it as it runs
+    if len(outline.subjects) != len(scene.subjects):  # it comes from a node that decides its subjects at run time
         return scene
     titles = [subject.title for subject in outline.subjects]
     subjects = [replace(subject, title=title) for subject, title in zip(scene.subjects, titles, strict=True)]

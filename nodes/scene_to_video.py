@@ -25,7 +25,7 @@ LATENTS = LatentCache()  # of the last scenes, so that another prompt encodes no
 
 
 class LumosXSceneToVideo(io.ComfyNode):
-    """Encodes the prompts and the scene's pictures for a video of one size."""
+    """Encodes the prompts and the reference images for a video of one size."""
 
     @classmethod
     def define_schema(cls):
@@ -48,34 +48,39 @@ class LumosXSceneToVideo(io.ComfyNode):
                     "(denim jacket:1.2) work.",
                 ),
                 io.String.Input(
-                    "negative_prompt", multiline=True, dynamic_prompts=True, tooltip="What should not be seen."
+                    "negative_prompt", multiline=True, dynamic_prompts=True, tooltip="What should not appear."
                 ),
                 io.Int.Input("width", default=832, min=16, max=8192, step=16, tooltip="Trained at 832."),
                 io.Int.Input("height", default=480, min=16, max=8192, step=16, tooltip="Trained at 480."),
                 io.Int.Input(
-                    "length", default=81, min=1, max=8193, step=4, tooltip="Frames, at 16 a second. Trained at 81."
+                    "length", default=81, min=1, max=8193, step=4, tooltip="Frames, at 16 per second. Trained at 81."
                 ),
-                io.Int.Input("batch_size", default=1, min=1, max=4096, tooltip="Videos made at once."),
+                io.Int.Input("batch_size", default=1, min=1, max=4096, tooltip="Number of videos generated at once."),
                 io.Combo.Input(
                     "negative_references",
                     options=list(NEGATIVE_REFERENCES),
                     optional=True,
-                    tooltip="Whether the negative pass sees the pictures, too. kept: as released. dropped: CFG then "
-                    "pushes towards the pictures as it does towards the prompt; use a lower CFG.",
+                    tooltip="Whether the negative pass also sees the reference images. kept: as released. dropped: "
+                    "CFG then pushes towards the reference images as well as the prompt; use a lower CFG.",
                     extra_dict=FOLDED,
                 ),
             ],
             outputs=[
-                io.Conditioning.Output(display_name="positive", tooltip="The prompt with the scene's pictures."),
+                io.Conditioning.Output(
+                    display_name="positive", tooltip="The prompt with the scene's reference images."
+                ),
                 io.Conditioning.Output(
                     display_name="negative",
-                    tooltip="The negative prompt, with the pictures if negative_references is kept.",
+                    tooltip="The negative prompt, with the reference images if negative_references is kept.",
                 ),
-                io.Latent.Output(display_name="latent", tooltip="Empty, of the size that the pictures were made for."),
+                io.Latent.Output(
+                    display_name="latent",
+                    tooltip="An empty latent of the size for which the reference images were encoded.",
+                ),
                 io.Conditioning.Output(
                     display_name="negative_text",
-                    tooltip="The negative prompt without the pictures: the third conditioning of DualCFGGuider, which "
-                    "guides towards pictures and prompt by a CFG of their own.",
+                    tooltip="The negative prompt without reference images: the third conditioning of DualCFGGuider, "
+                    "which guides towards reference images and prompt with a CFG for each.",
                 ),
             ],
             hidden=HIDDEN,
@@ -142,7 +147,7 @@ class LumosXSceneToVideo(io.ComfyNode):
 
 
 def _encode(vae, images: list[torch.Tensor], height: int, width: int) -> torch.Tensor:
-    """Each picture on its own as a video of one frame: (1, 16, R, height/8, width/8)."""
+    """Each reference image by itself, as a video of one frame: (1, 16, R, height/8, width/8)."""
     progress = comfy.utils.ProgressBar(len(images))
     latents = []
     for image in images:
@@ -152,7 +157,7 @@ def _encode(vae, images: list[torch.Tensor], height: int, width: int) -> torch.T
         latent = LATENTS.encoded(vae, canvas, vae.encode, settings)
         if latent.ndim != 5 or latent.shape[1:] != (16, 1, height // 8, width // 8):
             raise LumosXError(
-                f"The VAE turns a picture of {width}x{height} into a latent of shape {tuple(latent.shape)}, but LumosX "
+                f"The VAE encodes an image of {width}x{height} to a latent of shape {tuple(latent.shape)}, but LumosX "
                 f"needs (1, 16, 1, {height // 8}, {width // 8}). Use the VAE of Wan2.1."
             )
         latents.append(latent)

@@ -1,4 +1,4 @@
-"""Things of a photograph, found by their words and cut out on white."""
+"""LumosX Segment: things in a source image, found by phrase and cut out on white."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .photograph_models import Progress, model_input, phrase_finder, segmenter
 from .photographs import CATEGORY, BoundingBox, box_of, boxes_input, boxes_of_one, drawing, given_of, one_photograph
 from .schema import FOLDED, found_by
 
-_MOST_MASKS = 2**32  # bytes of masks of the photograph's own size
+_MOST_MASKS = 2**32  # bytes of masks, each of the photo's size
 _INSTANCES = {"best": 1, "all": MOST_INSTANCES}
 
 
 class LumosXSegment(io.ComfyNode):
-    """Phrases become masks and cut-outs."""
+    """Masks and cutouts for phrases."""
 
     @classmethod
     def define_schema(cls):
@@ -32,15 +32,15 @@ class LumosXSegment(io.ComfyNode):
             display_name="LumosX Segment (cut out clothes)",
             **found_by("clothes", "outfit", "cut out", "mask", "person"),
             category=CATEGORY,
-            description="Finds things by their words (GroundingDINO), masks them (Segment Anything) and cuts them out "
-            "on white: attributes and objects for LumosX Subject and LumosX Scene.",
+            description="Finds things by phrase (GroundingDINO), masks them (Segment Anything) and cuts them out on "
+            "white: attributes and objects for LumosX Subject and LumosX Scene.",
             inputs=[
-                io.Image.Input("image", tooltip="One photograph."),
+                io.Image.Input("image", tooltip="One photo."),
                 io.String.Input(
                     "phrases",
                     multiline=True,
                     default="",
-                    tooltip="What to find, with commas or line breaks between: denim jacket, white shirt",
+                    tooltip="What to find, separated by commas or line breaks: denim jacket, white shirt",
                 ),
                 model_input("phrases"),
                 model_input("masks"),
@@ -50,7 +50,7 @@ class LumosXSegment(io.ComfyNode):
                     min=0.01,
                     max=0.99,
                     step=0.01,
-                    tooltip="Lower finds more, and more that is something else.",
+                    tooltip="Lower finds more things, and more wrong ones.",
                     extra_dict=FOLDED,
                 ),
                 io.Combo.Input(
@@ -59,8 +59,9 @@ class LumosXSegment(io.ComfyNode):
                 io.String.Input(
                     "picks",
                     default="",
-                    tooltip="With all: the numbers of those that are meant, of each phrase from left to right, such as "
-                    "2. Empty: all. The box of one person is a region for the search of their clothes.",
+                    tooltip="With all: the numbers of the instances to output, counted from left to right for each "
+                    "phrase, such as 2. Empty: all. The box of one person can serve as the region in which "
+                    "to search for that person's clothes.",
                 ),
                 io.Float.Input(
                     "mask_threshold",
@@ -68,7 +69,7 @@ class LumosXSegment(io.ComfyNode):
                     min=0.05,
                     max=0.95,
                     step=0.05,
-                    tooltip="How sure the mask has to be of a pixel. Lower gives larger masks.",
+                    tooltip="How certain a pixel of the mask has to be. Lower gives larger masks.",
                     extra_dict=FOLDED,
                 ),
                 io.Float.Input(
@@ -83,17 +84,20 @@ class LumosXSegment(io.ComfyNode):
                 boxes_input("region", "Where to search, such as the box of one person."),
             ],
             outputs=[
-                io.Image.Output(display_name="cut_outs", is_output_list=True, tooltip="One picture for each thing."),
-                io.Mask.Output(display_name="masks", tooltip="One mask of the photograph's size for each thing."),
-                BoundingBox.Output(display_name="boxes", tooltip="One for each thing, with its phrase and score."),
-                io.Image.Output(display_name="preview", tooltip="The photograph with all that was found."),
-                io.String.Output(display_name="warnings", tooltip="What is poor about a cut-out; empty if nothing is."),
+                io.Image.Output(display_name="cut_outs", is_output_list=True, tooltip="One image per thing."),
+                io.Mask.Output(display_name="masks", tooltip="One mask per thing, of the photo's size."),
+                BoundingBox.Output(display_name="boxes", tooltip="One per thing, with its phrase and score."),
+                io.Image.Output(display_name="preview", tooltip="The photo with everything that was found."),
+                io.String.Output(
+                    display_name="warnings",
+                    tooltip="Problems with a cutout, such as low resolution; empty if there are none.",
+                ),
             ],
         )
 
     @classmethod
     def validate_inputs(cls, box_model, mask_model) -> bool:
-        return True  # a model that is not here is told of with all that is needed to get it, when the node runs
+        return True  # a missing model is reported when the node runs, with the command that downloads it
 
     @classmethod
     def execute(
@@ -113,13 +117,14 @@ class LumosXSegment(io.ComfyNode):
         height, width = photograph.shape[:2]
         wanted = list(dict.fromkeys(part.strip() for part in re.split(r"[,\n]", phrases) if part.strip()))
         if not wanted:
-            raise LumosXError("LumosX Segment has no phrase. Write what to find, such as: denim jacket, white shirt")
+            raise LumosXError("LumosX Segment has no phrase. Enter what to find, such as: denim jacket, white shirt")
         inside = [None]
         if region is not None:
             inside = [box_of(box, photograph) for box in boxes_of_one(region, "region")]
         if len(inside) != 1:
             raise LumosXError(
-                f"{len(inside)} boxes are connected to region, expected one. Choose one with picks of the node before."
+                f"{len(inside)} boxes are connected to region, expected one. Choose one with the picks input of the "
+                "node before it."
             )
 
         progress = Progress(3)
@@ -133,7 +138,7 @@ class LumosXSegment(io.ComfyNode):
         if lost := [phrase for phrase, each in zip(wanted, found, strict=True) if not each]:
             names = ", ".join(f'"{phrase}"' for phrase in lost)
             raise LumosXError(
-                f"Nothing was found for {names}. Lower the threshold, write it in simpler words, or mask it by hand."
+                f"Nothing was found for {names}. Lower the threshold, use simpler words, or mask it by hand."
             )
         if instances == "all":
             found = [_picked(phrase, each, picks) for phrase, each in zip(wanted, found, strict=True)]
@@ -171,6 +176,6 @@ def _picked(phrase: str, things: list[Instance], picks: str) -> list[Instance]:
 def _check_memory(count: int, height: int, width: int) -> None:
     if (size := 4 * count * height * width) > _MOST_MASKS:
         raise LumosXError(
-            f"{count} masks of {width}x{height} would take {size / 1e9:.1f} GB of memory. Use a smaller photograph, a "
-            f"higher threshold, fewer phrases, or instances: best."
+            f"{count} masks of {width}x{height} would take {size / 1e9:.1f} GB of memory. Use a smaller photo, a "
+            "higher threshold, fewer phrases, or instances: best."
         )

@@ -12,14 +12,14 @@ from comfy_api.latest import io
 from ..lumosx_core.models.lumosx.origin import CERTAIN, LARGE_DIM, origin_of, origin_warning
 from .notices import notice
 
-# Where loaders of MODELs look: ComfyUI's own, and those of the packs for GGUF files.
+# Where loaders of MODELs look: ComfyUI's own, and those of custom nodes for GGUF files.
 _FOLDERS = ("diffusion_models", "unet_gguf", "checkpoints")
 _WARNS_ITSELF = "LumosXLoadModel"
-_said: set[tuple[str, str]] = set()  # what is merely uncertain is said once of each file
+_said: set[tuple[str, str]] = set()  # uncertain cases are reported once per file
 
 
 def warn_of_file(cls: type[io.ComfyNode], name: str, path: str, dim: int) -> None:
-    """Say in the page what is known of a model file, unless it was trained for LumosX.
+    """Warn in the page about a model file, unless it was trained for LumosX.
 
     Args:
         name: of the file, as the artist chose it.
@@ -39,7 +39,7 @@ def warn_of_file(cls: type[io.ComfyNode], name: str, path: str, dim: int) -> Non
 def warn_of_model(cls: type[io.ComfyNode], dim: int) -> None:
     """The same for the MODEL that is connected to a running node, through LoRAs and whatever else is between.
 
-    A loader that names no file in ComfyUI's folders says nothing.
+    A loader that names no file in ComfyUI's folders causes no warning.
     """
     for name, path in weights_before(cls.hidden.prompt or {}, str(cls.hidden.unique_id)):
         warn_of_file(cls, name, path, dim)
@@ -48,8 +48,8 @@ def warn_of_model(cls: type[io.ComfyNode], dim: int) -> None:
 def weights_before(prompt: Mapping[str, Any], node: str) -> Iterator[tuple[str, str]]:
     """Name and path of each model file that reaches the input `model` of a node of a running prompt.
 
-    Links named "model..." are followed to their first node; of a node without such links, such as a switch of another
-    pack, all links. LumosX Load Model is left out.
+    Links named "model..." are followed to their first node; of a node without such links, such as another custom node's
+    switch, all links. LumosX Load Model is left out.
     """
     waiting, seen = [node], set()
     while waiting:

@@ -1,5 +1,5 @@
-"""Weight files as our loaders list them: ComfyUI's, and behind them lumosx-tiny's, so that a first video needs no
-download. ComfyUI's own loaders do not list lumosx-tiny."""
+"""Weight files as our loaders list them: ComfyUI's, followed by lumosx-tiny's, so that a first video needs no download.
+ComfyUI's own loaders do not list lumosx-tiny."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def weight_path(folder: str, name: str) -> str:
     """The file behind an option.
 
     Raises:
-        LumosXError: it is not there; the message has the command that fetches the released weights.
+        LumosXError: it does not exist; the message contains the command that downloads the released weights.
     """
     path, tiny = folder_paths.get_full_path(folder, name), tiny_files().by_folder[folder]
     if path is None and name == tiny.name:
