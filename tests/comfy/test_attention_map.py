@@ -242,7 +242,7 @@ def test_frames_of_another_video_are_an_error(server):
     graph["decode"] = node("VAEDecode", samples=["sampler", 0], vae=["vae", 0])
     graph["cut"] = node("ImageFromBatch", image=["decode", 0], batch_index=0, length=4)
     graph["map"]["inputs"]["images"] = ["cut", 0]
-    with pytest.raises(Failure, match="images has 4 frames, but these samples become 9"):
+    with pytest.raises(Failure, match="images has 4 frames, but these samples decode to 9"):
         run_map(server, graph)
 
 

@@ -491,4 +491,4 @@ def test_a_text_encoder_of_another_model(refused, put):
 def test_a_vae_of_another_model(refused):
     graph = scene_graph()
     graph["vae"] = node("VAELoader", vae_name="pixel_space")
-    refused(sampled(graph), f"a picture of {WIDTH}x{HEIGHT}", "(1, 3, 64, 96)", "Use the VAE of Wan2.1")
+    refused(sampled(graph), f"an image of {WIDTH}x{HEIGHT}", "(1, 3, 64, 96)", "Use the VAE of Wan2.1")

@@ -107,7 +107,7 @@ def test_the_artist_s_images_come_first_and_the_examples_behind_them(server, cut
     [
         ("absent.png", "There is no image 'absent.png' in .*Upload it with the button of LumosX Load Image"),
         ("nobody.png [lumosx]", "There is no example picture 'nobody.png'"),
-        ("../../secret.png", "lies outside of"),
+        ("../../secret.png", "is outside "),
     ],
 )
 def test_a_file_that_is_not_there_is_named_before_the_run(server, name, message):

@@ -228,8 +228,8 @@ result = {
 def test_misuse_is_explained(run_in_comfyui):
     result = run_in_comfyui(MISUSE)
     assert "made for 64x48, but the latent is 64x64" in result["size"]
-    assert "2 pictures, but 3 reference latents" in result["count"]
-    assert "2 pictures, but 0 reference latents" in result["none"]
+    assert "2 reference images, but 3 reference latents" in result["count"]
+    assert "2 reference images, but 0 reference latents" in result["none"]
     assert "600 tokens" in result["text"]
     assert "Wan2.1 text-to-video" in result["model"]
 

@@ -70,7 +70,7 @@ def test_an_old_host_gets_one_clear_line_and_no_nodes(hosts, version):
     assert (found["nodes"], found["entry"], found["loaded"]) == ({}, False, [])
     (line,) = found["lines"]
     assert line.startswith("LumosX needs ComfyUI 0.8.0 or newer, but this is ")
-    assert (version or "it tells no version") in line
+    assert (version or "of unknown version") in line
     assert "Update ComfyUI, then restart it" in line
 
 

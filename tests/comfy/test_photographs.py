@@ -228,10 +228,10 @@ def test_a_wrong_pick_and_two_sources_are_told(refused):
     graph = faces(boxes=["first", 1])
     graph["first"] = {**faces("huge.jpg")["faces"], "inputs": {**faces()["faces"]["inputs"], "image": ["other", 0]}}
     graph["other"] = load("huge.jpg")
-    refused(graph, "lies outside the photograph of 1280x720")
+    refused(graph, "is outside the photo of 1280x720")
     graph = faces(masks=["solid", 0])
     graph["solid"] = node("SolidMask", value=1.0, width=64, height=64)
-    refused(graph, "The masks are 64x64, the photograph is 1280x720")
+    refused(graph, "The masks are 64x64, the photo is 1280x720")
     graph["solid"]["inputs"].update(value=0.0, width=1280, height=720)
     refused(graph, "mask of faces is empty")
 
@@ -365,4 +365,4 @@ def test_mistakes_of_the_plan_are_told(refused):
     refused(auto(plan="", read_prompt_by="language model", language_model="none"), "none")
     graph = auto()
     del graph["auto"]["inputs"]["photographs.photograph_1"]
-    refused(graph, "has no photograph")
+    refused(graph, "has no photo")

@@ -95,12 +95,12 @@ def test_a_folder_elsewhere_or_nowhere_has_no_phrases(server, folder):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b'{"prompt": ', "The question is not JSON: "),
-        (b"\xff\xfe", "The question is not JSON: "),
-        (b"[" * 100_000, "The question is not JSON: "),
-        ([], 'The question is a JSON object with "prompt"'),
-        (question(text=3), 'The question is a JSON object with "prompt"'),
-        (question(dynamic="no"), 'The question is a JSON object with "prompt"'),
+        (b'{"prompt": ', "The request is not JSON: "),
+        (b"\xff\xfe", "The request is not JSON: "),
+        (b"[" * 100_000, "The request is not JSON: "),
+        ([], 'The request must be a JSON object with "prompt"'),
+        (question(text=3), 'The request must be a JSON object with "prompt"'),
+        (question(dynamic="no"), 'The request must be a JSON object with "prompt"'),
         (question(node="77"), "The workflow has no node 77."),
         (question(prompt={"5": {}}), "Node 5 "),
         (question(prompt={"5": node("LumosXScene", scene=["5", 0])}), "lead back to it"),
