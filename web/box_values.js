@@ -1,4 +1,4 @@
-// Workflows of front ends since 1.39 that have values for inputs of boxes: these pages made a widget of such an input, with
+// Workflows of front ends since 1.39 that contain values for box inputs: these pages made a widget of such an input, with
 // four more for its numbers. The inputs take links only, so the values are dropped, before another widget takes them.
 
 import { app } from "../../scripts/app.js";

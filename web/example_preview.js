@@ -1,6 +1,6 @@
 // LumosX Example Picture shows its image as soon as it is chosen, in both renderers.
 //
-// LumosX Load Image needs nothing of this: its input is an image upload, of which the page makes a preview itself.
+// LumosX Load Image does not need this: its input is an image upload, for which the page shows a preview itself.
 
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";

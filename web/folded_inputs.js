@@ -1,9 +1,9 @@
-// Inputs that few people change are folded away in Nodes 2.0, under "Show advanced inputs". What a workflow sets to
-// something else than the default is never hidden: such a node opens unfolded.
+// Inputs that few people change are folded away in Nodes 2.0, under "Show advanced inputs". An input that a workflow
+// sets to another value than the default is never hidden: such a node opens unfolded.
 
 import { app } from "../../scripts/app.js";
 
-// What the page gives an input of which nothing is said.
+// The page's value for an input without a setting.
 function defaultOf([type, options]) {
     if (options?.default !== undefined) return options.default;
     const choices = Array.isArray(type) ? type : options?.options;

@@ -1,8 +1,8 @@
-// Inputs that grow: LumosX Scene shows four people, LumosX Subject one set of further attributes, LumosX Auto Scene one
+// Inputs that grow: LumosX Scene shows four subjects, LumosX Subject one set of further attributes, LumosX Auto Scene one
 // photo, and another slot appears as soon as the last one is connected.
 //
 // Slots are only ever added. The page reconnects links by the position of their slot when it pastes, makes a subgraph or
-// loads, so a slot that went away in between would take people with it.
+// loads, so a slot removed in between would remove subjects with it.
 
 import { app } from "../../scripts/app.js";
 
@@ -18,7 +18,7 @@ function numberOf(name, slot) {
     return name.startsWith(slot) ? Number(name.slice(slot.length)) : 0;
 }
 
-// The page learns of the first slots alone, and nothing of the list that the inputs were in earlier.
+// The page receives only the first slots, and not the list that held the inputs in earlier versions.
 function hide(declared, { slot, shown, earlier }) {
     const hidden = (name) => numberOf(name, slot) > shown || `${name}.` === earlier;
     for (const name of Object.keys(declared.input.optional).filter(hidden)) delete declared.input.optional[name];
@@ -51,7 +51,7 @@ function rename(inputs, { slot, earlier }) {
     }
 }
 
-// Where the page makes nodes of a file in the API's format, it connects only to inputs that are there already.
+// When the page creates nodes from a file in API format, it connects only to inputs that already exist.
 function prepare(prompt) {
     for (const { class_type, inputs } of Object.values(prompt ?? {})) {
         const growing = GROWING[class_type];

@@ -1,8 +1,8 @@
-// Says at Run which people and images do not reach their node because something before it is muted or bypassed.
+// Warns at Run about subjects and images that do not reach their node because a node before it is muted or bypassed.
 //
-// The page does not send a muted node, nor the links to it, so the server cannot know that somebody is missing. Of a
-// bypassed node it sends the first input of the same type in its place: of a scene the first person alone, of a person
-// the further attributes alone.
+// The page does not send a muted node, nor the links to it, so the server cannot know that one is missing. For a
+// bypassed node it sends the first input of the same type instead: of a scene only the first subject, of a subject only
+// the further attributes.
 
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
@@ -53,7 +53,7 @@ function look(sent) {
             const source = sourceOf(node, place, within);
             if (!source) return;
             const slot = input.localized_name ?? input.name;
-            // What has a phrase without an image is said by the run itself.
+            // The run itself warns about a phrase without an image.
             const phrase = sent[id].inputs[`${input.name}_phrase`];
             const saidByRun = typeof phrase === "string" && phrase.trim();
             if (sent[id].inputs[input.name] === undefined) {
@@ -74,7 +74,7 @@ app.registerExtension({
             try {
                 look(prompt.output);
             } catch (error) {
-                console.error("LumosX could not look for what is left out:", error); // the run itself goes on
+                console.error("LumosX could not look for what is left out:", error); // the run continues
             }
             return answer;
         };

@@ -1,7 +1,7 @@
 // The colour of links and slots that carry a scene, in both renderers.
 //
 // ComfyUI's palettes empty the colours of all types that they do not know, whenever one is chosen. A palette that knows
-// ours is obeyed.
+// ours takes precedence.
 
 import { app } from "../../scripts/app.js";
 

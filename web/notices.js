@@ -1,7 +1,7 @@
 // Warnings and errors of a run in a list in a corner of the page, as long as they hold; a toast when a warning comes.
 // Earlier pages show an error in a dialog, later ones only that there is one, and its message within a report.
 //
-// A node that ComfyUI takes from its cache does not warn again, so a warning stays until its node runs anew, is gone,
+// A node that ComfyUI takes from its cache does not warn again, so a warning stays until its node runs again, is removed,
 // or the artist closes the list, and comes back where another file with the same nodes takes them from the cache.
 
 import { api } from "../../scripts/api.js";
@@ -40,7 +40,7 @@ const lately = new Map(); // node -> [title, texts] that it said when it last ra
 
 const workflowNow = () => app.extensionManager.workflow?.activeWorkflow?.path ?? "";
 
-// source: who says it, "run" or a part of the page; each takes back its own alone.
+// source: the origin, "run" or a part of the page; each removes only its own.
 export function tell(source, node, title, text, toast = true) {
     const workflow = workflowNow();
     const key = `${workflow} ${source} ${node}`;
@@ -58,7 +58,7 @@ export function forget(isOver) {
     draw();
 }
 
-// The node, and the graph it is in.
+// The node, and the graph that contains it.
 function find(id) {
     let graph = app.rootGraph ?? app.graph;
     const path = String(id).split(":");

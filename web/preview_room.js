@@ -1,7 +1,7 @@
-// In Nodes 2.0 a picture on one of our nodes takes the room that the node has, and a little at least.
+// In Nodes 2.0 an image on one of our nodes takes the space that the node has, with a small minimum.
 //
-// Front ends up to 1.35 make a node as high as its picture is at the node's full width, so that a portrait covers the
-// nodes below; later ones want 220 units for any picture, which is more than a graph with six of them has.
+// Front ends up to 1.35 make a node as high as its image at the node's full width, so that a portrait covers the
+// nodes below; later ones reserve 220 units for any image, which is more than a graph with six of them has.
 
 const NODE = ".lg-node:has([node-type^='LumosX'])";
 

@@ -1,7 +1,7 @@
 // Text boxes of widgets as the page shows them at the moment.
 //
 // The classic page puts the widget's own textarea into the document. In Nodes 2.0 that one stays outside, and the page
-// makes another, which comes and goes with the view and with subgraphs.
+// creates another, which appears and disappears with the view and with subgraphs.
 
 import { app } from "../../scripts/app.js";
 
@@ -11,7 +11,7 @@ export function boxOf(node, widget) {
     return box instanceof HTMLTextAreaElement && box.isConnected ? box : null;
 }
 
-// Nodes of two graphs may have the same id, and only one graph is in sight.
+// Nodes of two graphs may have the same id, and only one graph is visible.
 function vueBoxOf(node, widget) {
     if (app.canvas.graph !== node.graph) return null;
     const frame = document.querySelector(`.lg-node[data-node-id="${CSS.escape(node.id)}"]`);
@@ -23,14 +23,14 @@ function vueBoxOf(node, widget) {
     return boxes.find((box) => [...box.labels].some((label) => label.textContent.trim() === shown)) ?? null;
 }
 
-// Calls back when boxes may have come or gone: once a frame at most.
+// Calls back when boxes may have appeared or disappeared: at most once per frame.
 export function watchBoxes(callback) {
     const soon = onceAFrame(callback);
     new MutationObserver(soon).observe(document.body, { childList: true, subtree: true });
     app.canvas.canvas.addEventListener("litegraph:set-graph", soon);
 }
 
-// Calls back when the page may look otherwise.
+// Calls back when the look of the page may have changed.
 export function watchTheme(callback) {
     const theme = new MutationObserver(onceAFrame(callback));
     for (const part of [document.documentElement, document.body]) {

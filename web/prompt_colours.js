@@ -1,7 +1,7 @@
 // Words of a prompt in the colours of the subjects and objects they belong to, while the prompt is being typed.
 //
-// The server finds the words. Without its answer the prompt is the plain textarea that it always was, and nothing of
-// this is ever part of the workflow.
+// The server finds the words. Without its answer the prompt remains the plain textarea, and nothing of this
+// is ever part of the workflow.
 
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
@@ -21,10 +21,10 @@ function lookSoon() {
     timer = setTimeout(look, PAUSE);
 }
 
-// Have a mirror behind each box that the page shows.
+// Put a mirror behind each box that the page shows.
 function follow() {
     const boxes = [...prompts].map((prompt) => [prompt, boxOf(prompt.node, prompt.widget)]);
-    // First all that are gone: one box may now show the prompt of another node.
+    // First remove the old ones: a box may now show the prompt of another node.
     for (const [prompt, box] of boxes) if (prompt.mirror?.textarea !== box) leave(prompt);
     for (const [prompt, box] of boxes) {
         if (!box || prompt.mirror) continue;
@@ -47,12 +47,12 @@ async function look() {
     try {
         if (!someWidgetActs(app.rootGraph ?? app.graph)) output = (await app.graphToPrompt()).output;
     } catch {
-        // The page cannot make a prompt of this workflow at the moment, and says so when it is run.
+        // The page cannot build a prompt from this workflow at the moment, and reports it at Run.
     }
     await Promise.all(shown.map((prompt) => ask(prompt, output)));
 }
 
-// Some widgets act when they are asked for their value: they take a picture, end a recording, upload. That is for Run.
+// Some widgets act when their value is read: they take a photo, end a recording, upload. That is left to Run.
 function someWidgetActs(graph) {
     const acts = (widget) => widget.serializeValue?.constructor?.name === "AsyncFunction";
     return graph.nodes.some((node) => node.widgets?.some(acts) || (node.subgraph && someWidgetActs(node.subgraph)));
@@ -122,7 +122,7 @@ app.registerExtension({
     name: "lumosx.PromptColours",
     setup() {
         api.addEventListener("graphChanged", lookSoon);
-        // In Nodes 2.0, where it tells of the first letter alone when one types fast.
+        // In Nodes 2.0, where only the first letter is reported when one types fast.
         document.addEventListener("input", ({ target }) => target.closest?.(".lg-node") && lookSoon(), true);
         watchBoxes(follow);
         watchTheme(() => prompts.forEach(({ mirror }) => mirror?.paint()));

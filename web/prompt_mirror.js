@@ -1,7 +1,7 @@
 // Colours behind the words of a textarea.
 //
-// A mirror lies behind the textarea and holds the same text in the same place, invisible but for the backgrounds of
-// marked words. The textarea stays what it is: it only becomes transparent while there are colours to see.
+// A mirror behind the textarea contains the same text at the same position, invisible except for the backgrounds of
+// marked words. The textarea is unchanged: it only becomes transparent while there are colours to show.
 
 import { PromptRemarks } from "./prompt_remarks.js";
 
@@ -16,7 +16,7 @@ textarea[data-lumosx=mirrored] { position: relative; background: transparent !im
 `);
 document.adoptedStyleSheets.push(STYLE);
 
-// What decides where a letter stands, and what the room of the text looks like.
+// The styles that determine the position of a letter, and the look of the text area.
 const METRICS = ["font", "letterSpacing", "wordSpacing", "lineHeight", "textAlign", "textIndent", "textTransform",
     "direction", "tabSize", "wordBreak", "fontKerning", "fontFeatureSettings", "paddingTop", "paddingRight",
     "paddingBottom", "paddingLeft", "borderTopStyle", "borderTopWidth", "borderLeftStyle", "borderLeftWidth",
@@ -84,7 +84,7 @@ export class PromptMirror {
         if (!parent) return;
         textarea.dataset.lumosx = "";
         const style = getComputedStyle(textarea);
-        // The page's own colour, which may be another one since the last time.
+        // The page's own colour, which may have changed since the last time.
         const { backgroundColor } = style;
         this.remarks.paint(backgroundColor);
         if (!this.marks.length) {
@@ -98,7 +98,7 @@ export class PromptMirror {
         for (const name of METRICS) mirror.style[name] = style[name];
         mirror.style.left = `${textarea.offsetLeft}px`;
         mirror.style.top = `${textarea.offsetTop}px`;
-        // The textarea's scroll bar takes room from its text.
+        // The textarea's scroll bar takes space from its text.
         mirror.style.width = `${textarea.clientWidth + 2 * textarea.clientLeft}px`;
         mirror.style.height = `${textarea.offsetHeight}px`;
 

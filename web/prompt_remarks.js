@@ -1,6 +1,6 @@
-// What is wrong with a prompt, at the foot of its textarea: phrases that it lacks, and warnings.
+// Remarks about a prompt, at the bottom of its textarea: phrases that do not occur, and warnings.
 //
-// The room for it is a border of the textarea, so that the text ends, and scrolls, above it.
+// The space for them is a border of the textarea, so that the text ends, and scrolls, above it.
 
 import { app } from "../../scripts/app.js";
 
@@ -36,7 +36,7 @@ export class PromptRemarks {
         });
     }
 
-    // missing: {phrase, colour, message, meant}; meant: what the phrase was probably meant to be, or null.
+    // missing: {phrase, colour, message, meant}; meant: the suggested correction, or null.
     // warnings: sentences.
     show(missing, warnings) {
         const texts = TEXTS[app.extensionManager?.setting?.get("Comfy.Locale")] ?? TEXTS.en;
@@ -55,7 +55,7 @@ export class PromptRemarks {
         const parent = textarea.parentElement;
         if (list.parentElement !== parent) parent.append(list);
         const { offsetLeft, offsetTop, offsetWidth, offsetHeight } = textarea;
-        // The page stretches what lies here, so each side is said.
+        // The page stretches elements here, so each side is set.
         Object.assign(list.style, {
             left: `${offsetLeft}px`,
             bottom: `${parent.clientHeight - offsetTop - offsetHeight}px`,

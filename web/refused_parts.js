@@ -1,6 +1,6 @@
-// Says in the page why a part of the workflow did not run.
+// Explains in the page why a part of the workflow did not run.
 //
-// ComfyUI runs every output that is valid. Where a model is missing, a preview of the scene still runs, and the page
+// ComfyUI runs every output that is valid. If a model is missing, a preview of the scene still runs, and the page
 // reports a finished job: the refused half of the workflow only gets red outlines.
 
 import { api } from "../../scripts/api.js";
@@ -23,7 +23,7 @@ function titleOf(id, error) {
     return node?.title ?? LiteGraph.registered_node_types[error.class_type]?.title ?? error.class_type;
 }
 
-// A node's own message says all; ComfyUI's needs its details, but not the list of all files that there are.
+// A LumosX message is complete; ComfyUI's needs its details, but not the list of all existing files.
 function reasonOf({ type, message, details }) {
     if (type === "custom_validation_failed") return details.replace(/^\w+ - /, "");
     return `${message}: ${details}`.replace(/ not in [[(][^]*$/, "");

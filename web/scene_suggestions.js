@@ -1,4 +1,4 @@
-// A person's `scene` dragged into the empty canvas offers LumosX Scene first. The page suggests only nodes with a required
+// A subject's `scene` dragged into the empty canvas offers LumosX Scene first. The page suggests only nodes with a required
 // input of the type, and there every input may stay empty.
 
 import { app } from "../../scripts/app.js";

@@ -1,4 +1,4 @@
-// This pack's templates by name, "1 Try it" first: ComfyUI lists the templates of a pack in the order of the file system.
+// LumosX's templates by name, "1 Try it" first: ComfyUI lists the templates of custom nodes in the order of the file system.
 
 import { api } from "../../scripts/api.js";
 
