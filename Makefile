@@ -1,6 +1,6 @@
 # make demo    a video of two glyph people with the tiny built-in model
 # make test    the whole test suite
-# make lint    what a review would complain about; make format mends most of it
+# make lint    what a review would complain about; make format fixes most of it
 #
 # The first call makes .venv and installs everything from the package registry; later calls reuse it.
 

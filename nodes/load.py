@@ -177,11 +177,11 @@ def _tensor_names(path: str) -> list[str]:
     return list(open_checkpoint(path))
 
 
-def _check_complete(file_name: str, network: torch.nn.Module, names: Collection[str], mend: str) -> None:
+def _check_complete(file_name: str, network: torch.nn.Module, names: Collection[str], fix: str) -> None:
     """Raise LumosXError for a tensor the file lacks: ComfyUI only logs it and computes with random memory."""
     missing = [name for name, _ in network.named_parameters() if name not in names and not name.endswith(QUANTISATION)]
     if missing:
-        raise LumosXError(f"{file_name} is incomplete: it lacks {len(missing)} tensors, such as {missing[:3]}. {mend}")
+        raise LumosXError(f"{file_name} is incomplete: it lacks {len(missing)} tensors, such as {missing[:3]}. {fix}")
 
 
 def _converted(path: str) -> Path:

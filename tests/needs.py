@@ -16,9 +16,9 @@ def missing(what: str) -> None:
     pytest.skip(what)
 
 
-def existing(path: Path, what: str, mend: str) -> Path:
+def existing(path: Path, what: str, fix: str) -> Path:
     if not path.exists():
-        missing(f"{what} not found at {path}. {mend}")
+        missing(f"{what} not found at {path}. {fix}")
     return path
 
 

@@ -33,7 +33,7 @@ export class PromptMirror {
         this.mirror = element("div", "lumosx-mirror");
         this.content = this.mirror.appendChild(element("div"));
         this.remarks = new PromptRemarks(textarea);
-        textarea.dataset.lumosx = ""; // the page may set its classes anew, and leaves this alone
+        textarea.dataset.lumosx = ""; // the page may reset its classes, but leaves this alone
         this.listening = new AbortController();
         const { signal } = this.listening;
         textarea.addEventListener("input", () => (this.follow(), onInput()), { signal });

@@ -14,8 +14,8 @@ from ..media.inverted_mask import looks_inverted
 from .scene import Reference, Scene, Subject
 
 MASK_HELP = (
-    "White where the subject is: everything else becomes white. A painted mask fits as it is; the mask that Load Image "
-    "gives of a transparent picture is the opposite, put Invert Mask between."
+    "White where the subject is: everything else becomes white. A painted mask can be connected directly; the mask "
+    "that Load Image outputs for a transparent image is inverted, so put Invert Mask in between."
 )
 
 INVERTED = (

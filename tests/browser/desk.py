@@ -48,11 +48,11 @@ class Desk:
         self.page.wait_for_function("() => window.app.graph.nodes.length > 0")  # the default workflow is there
 
     def set(self, setting: str, value) -> None:
-        """Change one of the user's settings; an open page takes it when it is loaded anew."""
+        """Change one of the user's settings; an open page applies it when it is reloaded."""
         self.server.post(f"/settings/{setting}", value)
 
     def set_locale(self, locale: str) -> None:
-        """Choose the language ("en", "zh", ...) and load the page anew."""
+        """Choose the language ("en", "zh", ...) and reload the page."""
         self.set("Comfy.Locale", locale)
         self.open()
 
@@ -67,7 +67,7 @@ class Desk:
     # Workflows
 
     def clear(self) -> None:
-        """Begin anew on an open page: no nodes, no routes of an earlier test, no errors heard.
+        """Start afresh on an open page: no nodes, no routes of an earlier test, no errors collected.
 
         The page keeps text boxes of nodes in subgraphs; a test with such takes the fixture `desk`.
         """

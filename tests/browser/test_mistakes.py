@@ -271,7 +271,7 @@ def test_a_transparent_image_in_our_own_loader_is_no_mistake(shared_desk):
 def test_a_mistake_is_read_in_the_page(shared_desk, name):
     desk, mistake = shared_desk, MISTAKES[name]
     ids = load(desk, mistake.graph(), name)
-    assert not desk.page.locator(".lumosx-notices").count()  # the page was loaded anew, so all is said by this run
+    assert not desk.page.locator(".lumosx-notices").count()  # the page was reloaded, so every notice is from this run
     for mode, names in ((MUTED, mistake.muted), (BYPASSED, mistake.bypassed)):
         for each in names:
             desk.page.evaluate("([id, mode]) => { app.graph.getNodeById(id).mode = mode }", [ids[each], mode])

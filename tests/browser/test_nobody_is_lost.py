@@ -43,7 +43,7 @@ def people(crowd: Crowd) -> list[int]:
 
 
 def assert_soon(crowd: Crowd, expected: list[int]) -> None:
-    """Undo and redo load the whole graph anew, which takes its time on a busy machine."""
+    """Undo and redo reload the whole graph, which takes time on a busy machine."""
     for _ in range(40):
         if people(crowd) == expected:
             return

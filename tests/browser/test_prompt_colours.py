@@ -392,7 +392,7 @@ def test_the_renderer_can_be_exchanged_on_the_open_page(shared_desk):
 
 
 def test_colours_come_back_with_their_box(scene):
-    """In Nodes 2.0 a box is made anew whenever its graph is opened, and when a folded node is unfolded."""
+    """In Nodes 2.0 a box is re-created whenever its graph is opened, and when a folded node is unfolded."""
     write(scene, PROMPT)
     expect_marks(scene, *ALL)
     for collapsed in (True, False):

@@ -1,4 +1,4 @@
-"""A client of ComfyUI's websocket: what the page hears of a run, as it happens."""
+"""A client of ComfyUI's websocket: receives what the page receives of a run, as it happens."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ FILE_LISTS = {
     *("face_model", "box_model", "mask_model", "language_model"),
     "folder",  # of LumosX Scene From Folder
 }
-"""Combos whose options are what lies in the user's folders."""
+"""Combos whose options are files in the user's folders."""
 
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 
@@ -71,7 +71,7 @@ def _node(info: dict) -> dict:
 def _input(name: str, declaration: list, category: str) -> dict:
     kind, settings = declaration
     found = {"name": name, "type": kind, "required": category == "required"}
-    if "template" in settings:  # a list that grows: its slots are told like the options of a combo
+    if "template" in settings:  # a list that grows: its slots are recorded like the options of a combo
         [[slot, *_]] = settings["template"]["input"]["optional"].values()
         return {**found, "type": f"{kind} of {slot}", "options": settings["template"]["names"]}
     if kind == "COMBO" and name not in FILE_LISTS:

@@ -99,7 +99,7 @@ def test_recording_changes_no_bit_in_context_windows_and_covers_all_frames(serve
     _, _, [picture] = run_map(server, watched)
     columns = [picture[:, 220 + 246 * column : 460 + 246 * column] for column in range(6)]
     assert picture.shape[1] == 220 + 6 * 246
-    # Frames are grey and heat is not; that of the first subject lies in each of the six latent frames.
+    # Frames are grey and heat is not; the first subject's is in each of the six latent frames.
     colour = [int((column[:160].max(axis=-1) - column[:160].min(axis=-1)).max()) for column in columns]
     assert min(colour) > 30
 

@@ -1,4 +1,4 @@
-"""What is muted, bypassed or unplugged is left out of the scene, and the page hears of it by the node's title."""
+"""What is muted, bypassed or unplugged is left out of the scene, and the page names it by the node's title."""
 
 from __future__ import annotations
 

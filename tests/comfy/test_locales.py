@@ -1,8 +1,8 @@
 """The texts of the nodes in locales/: the English ones are the schemas' own, and every one has a Chinese counterpart;
 and what the node help in web/docs says of the inputs' values.
 
-After a change of a text:  LUMOSX_RECORD_LOCALES=1 python -m pytest tests/comfy/test_locales.py
-writes the English files anew; the Chinese ones are translated by hand.
+After a change of a text: LUMOSX_RECORD_LOCALES=1 python -m pytest tests/comfy/test_locales.py re-creates the English
+files; the Chinese ones are translated by hand.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SAME_IN_CHINESE = {"CLIP", "VAE", "R2PE", "CSAM", "MCAM"}
 
 @pytest.fixture(scope="module")
 def schemas(comfyui, tmp_path_factory) -> dict[str, dict]:
-    """The pack's nodes as a real ComfyUI gives them to its page; the English files anew if that is asked for."""
+    """The pack's nodes as a real ComfyUI sends them to its page; re-creates the English files if asked to."""
     with running(comfyui, tmp_path_factory.mktemp("comfyui")) as server:
         info = server.get("/object_info")
     found = {name: node for name, node in info.items() if name.startswith("LumosX")}

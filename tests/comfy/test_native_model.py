@@ -280,11 +280,11 @@ result = {"host_has_them": ATTENTION_PATCHES, "cases": {}}
 for name in ("attn1_patch", "attn2_patch", "both"):
     functions = {"attn1_patch": [of_self_attention] * 2, "attn2_patch": [of_text_attention] * 2}
     patches = functions if name == "both" else {name: functions[name]}
-    native, told = output(stock, patches)
-    ours, told_by_ours = output(parts_off, patches, **{KEY: scene})
+    native, seen = output(stock, patches)
+    ours, seen_by_ours = output(parts_off, patches, **{KEY: scene})
     result["cases"][name] = {
-        "error": relative(ours, native), "effect": relative(native, unpatched), "same_calls": told_by_ours == told,
-        "calls": len(told),
+        "error": relative(ours, native), "effect": relative(native, unpatched), "same_calls": seen_by_ours == seen,
+        "calls": len(seen),
     }
 """
 

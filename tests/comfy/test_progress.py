@@ -15,7 +15,7 @@ from PIL import Image
 
 PICTURES = 7  # of `graphs.scene_graph`
 STEPS = 4
-SLOW = {"width": 192, "height": 128}  # a step takes longer than it takes to hear of it and to answer
+SLOW = {"width": 192, "height": 128}  # a step takes longer than receiving its report and answering
 PHRASES = ("lamp", "bed", "jacket")
 SAMPLERS = {"stock sampler": sampled, "sampler of LumosX": custom_sampled}
 SPACES = itertools.count(1)
@@ -146,7 +146,7 @@ result = None
     )
     expected = Image.open(tmp_path / "expected.png").resize(previews[-1].size, Image.Resampling.BILINEAR)
     assert _apart(previews[-1], expected) < 3
-    assert _apart(previews[-1], expected.transpose(Image.Transpose.ROTATE_180)) > 12  # others are told from it
+    assert _apart(previews[-1], expected.transpose(Image.Transpose.ROTATE_180)) > 12  # others differ from it
 
 
 def _apart(one: Image.Image, other: Image.Image) -> float:

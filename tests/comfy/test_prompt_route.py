@@ -1,4 +1,4 @@
-"""What the page is told while a prompt is being typed."""
+"""Answers to the page while a prompt is being typed."""
 
 import json
 import shutil

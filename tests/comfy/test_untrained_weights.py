@@ -71,7 +71,7 @@ def test_plain_wan_that_reaches_apply_is_named_every_time(server, files, way):
 
 
 @pytest.mark.parametrize(
-    ("name", "start"), [(UNKNOWN, "It cannot be told whether my model"), (NAMED, "Only its name says that lumosx copy")]
+    ("name", "start"), [(UNKNOWN, "It is unknown whether my model"), (NAMED, "Only its name says that lumosx copy")]
 )
 def test_what_cannot_be_told_is_said_once(server, files, name, start):
     [(_, _, text)] = notices(server, applied(name))

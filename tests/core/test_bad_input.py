@@ -1,4 +1,4 @@
-"""Each mistake on the command line is one line with its cause and its mend, and leaves no file behind."""
+"""Each mistake on the command line is one line with its cause and its fix, and leaves no file behind."""
 
 import pickle
 import shutil

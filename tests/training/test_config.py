@@ -1,4 +1,4 @@
-"""A config file becomes a checked run, and a mistake in it is told by name."""
+"""A config file becomes a checked run, and a mistake in it is reported by name."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def small_disk(tmp_path):
     directory.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(directory)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("no right to mount a small disk here; the other tests stand in for it")
+        pytest.skip("no right to mount a small disk here; the other tests cover it")
     yield directory
     subprocess.run(["umount", str(directory)], check=True)
 

@@ -32,7 +32,7 @@ def samples(count, casting=None, seed=5, **options):
     return [source.sample(key) for key in source.keys()]  # noqa: SIM118 (a source is no dict)
 
 
-def told(count, casting=None, placed=None):
+def described(count, casting=None, placed=None):
     """Scenes and their captions, without the time that filming takes."""
     for number in range(count):
         chance = random.Random(number)
@@ -99,19 +99,19 @@ def test_every_phrase_is_found_in_its_caption_and_names_one_thing_alone(people):
 
 
 def test_alike_people_cannot_be_told_apart_by_words():
-    for _, caption in told(60, only(3, alike=1.0, hat=1.0), placed=False):
+    for _, caption in described(60, only(3, alike=1.0, hat=1.0), placed=False):
         words = [[re.sub(r"#\d+$", "", word) for word in (p.face, p.shirt, p.hat)] for p in caption.people]
         assert words[0] == words[1] == words[2]
 
 
 def test_the_order_of_a_caption_tells_nothing_about_the_order_of_the_pictures():
-    firsts = [caption.people[0].face.endswith("#1") for _, caption in told(200, only(2, alike=1.0))]
+    firsts = [caption.people[0].face.endswith("#1") for _, caption in described(200, only(2, alike=1.0))]
     assert 70 < sum(firsts) < 130
 
 
 def test_captions_say_where_people_are():
     seen = 0
-    for scene, caption in told(80, only(2, alike=0.0, thing=0), placed=True):
+    for scene, caption in described(80, only(2, alike=0.0, thing=0), placed=True):
         clauses = re.split(r" and |\.", caption.text.lower())
         for place, index in zip(("on the left", "on the right"), scene.left_to_right, strict=True):
             [clause] = [clause for clause in clauses if place in clause]
@@ -124,7 +124,7 @@ def test_captions_say_where_people_are():
 def test_captions_that_do_not_say_it_name_people_from_left_to_right(placed, in_order):
     orders = [
         [caption.people[index].face[-2:] for index in scene.left_to_right]
-        for scene, caption in told(60, only(3, alike=1.0, thing=0), placed=placed)
+        for scene, caption in described(60, only(3, alike=1.0, thing=0), placed=placed)
     ]
     assert sum(order == ["#1", "#2", "#3"] for order in orders) == pytest.approx(
         in_order, abs=0 if in_order == 60 else 9
@@ -132,7 +132,9 @@ def test_captions_that_do_not_say_it_name_people_from_left_to_right(placed, in_o
 
 
 def test_patchworks_differ_and_each_shows_both_colours():
-    shirts = [person.shirt for scene, _ in told(80) for person in scene.people if person.shirt.pattern == "patchwork"]
+    shirts = [
+        person.shirt for scene, _ in described(80) for person in scene.people if person.shirt.pattern == "patchwork"
+    ]
     assert len(shirts) > 50 and len({shirt.patches for shirt in shirts}) > 30
     for shirt in shirts[:10]:
         pixels = torch.tensor(list(draw_garment(shirt).convert("RGB").getdata()))
@@ -156,10 +158,10 @@ def new_share(scenes):
 
 
 def test_held_out_colours_and_patterns_never_appear_in_training():
-    training = [scene for scene, _ in told(150)]
+    training = [scene for scene, _ in described(150)]
     assert new_share(training) < 0.02  # rounding to 8 bits may cross a border
     assert not [person for scene in training for person in scene.people if person.shirt.pattern in NEW_PATTERNS]
-    held_out = [scene for scene, _ in told(150, Casting(new=True))]
+    held_out = [scene for scene, _ in described(150, Casting(new=True))]
     assert new_share(held_out) > 0.35
     assert [person for scene in held_out for person in scene.people if person.shirt.pattern in NEW_PATTERNS]
 
@@ -267,10 +269,10 @@ def test_a_clip_of_another_casting_takes_the_place_of_the_cached_one(tmp_path):
 def test_the_world_is_the_one_of_its_version():
     """If this fails because the world was changed on purpose, raise WORLD_VERSION: caches hold clips of the old one."""
     shown = samples(12, Casting(sashes=True))
-    told = hashlib.sha256(repr([(sample.scene, sample.caption) for sample in shown]).encode()).hexdigest()
+    digest = hashlib.sha256(repr([(sample.scene, sample.caption) for sample in shown]).encode()).hexdigest()
     colours = [sample.clip.frames.mean((0, 1, 2)).tolist() for sample in shown[:3]]
     pictures = [sum(float(r.image.mean()) for r in sample.case.scene.references) for sample in shown[:3]]
-    assert (WORLD_VERSION, told[:16]) == (3, "624f47d5ba7048fa")
+    assert (WORLD_VERSION, digest[:16]) == (3, "624f47d5ba7048fa")
     assert colours[0] == pytest.approx([0.708, 0.695, 0.717], abs=2e-3)
     assert colours[1] == pytest.approx([0.699, 0.739, 0.723], abs=2e-3)
     assert colours[2] == pytest.approx([0.773, 0.761, 0.767], abs=2e-3)

@@ -1,4 +1,4 @@
-"""The learning rate of each step, and what AdamW is told."""
+"""The learning rate of each step, and the arguments of AdamW."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def test_the_ratio_of_mcam_falls_by_the_same_factor_each_step_also_after_a_new_s
 
     monkeypatch.setattr(LumosXModel, "forward", spy)
     falling = {"mcam_ratio_start": 8.0, "mcam_ratio": 0.5, "mcam_ratio_steps": 4}
-    for steps in (4, 6):  # begun anew where it had ended
+    for steps in (4, 6):  # restarted where it had ended
         trainer(tmp_path, model=falling, training={"steps": steps}).run()
     assert used == pytest.approx([8, 4, 2, 1, 0.5, 0.5])
     with pytest.raises(LumosXError, match=r"mcam_ratio_steps is 4, expected at most training.steps \(3\)"):

@@ -97,7 +97,7 @@ def origin_warning(name: str, origin: Origin, dim: int, comfyui: str | Path) -> 
         )
     if origin == "unknown":
         return (
-            f"It cannot be told whether {name} was trained for LumosX: plain Wan2.1, which does not follow reference "
+            f"It is unknown whether {name} was trained for LumosX: plain Wan2.1, which does not follow reference "
             f"images, has the same tensors. If the video follows them, all is well. {choose}"
         )
     return None

@@ -92,7 +92,7 @@ def test_identical_garments_stay_with_their_owners_however_close_they_stand(gap)
 def test_a_garment_that_only_a_neighbour_wears_is_not_found():
     photo = Photograph()
     photo.person("man", 40, owner=1)
-    photo.person("woman", 80, owner=2, wears={"red hat": (0, 40, 30, 60)})  # it lies in the man's box
+    photo.person("woman", 80, owner=2, wears={"red hat": (0, 40, 30, 60)})  # it is in the man's box
     plan = ScenePlan((PersonPlan("man", ("red hat",)), PersonPlan("woman")))
     with pytest.raises(LumosXError, match=r'Nothing was found for "red hat" of person 1 \("man"\) in photograph 1'):
         build([photo], plan)

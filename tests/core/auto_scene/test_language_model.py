@@ -39,7 +39,7 @@ def changed(**values):
 
 
 def complaint_about(answer, prompt=PROMPT):
-    """What the model is told about an answer of its own, which is followed by a good one."""
+    """The reply to the model about an answer of its own, which is followed by a good one."""
     model = Model(answer, {"people": [], "objects": [], "background": None})
     assert plan_from_model(model, IMAGES, prompt) == ScenePlan()
     return model.asked[1][-1]["content"]
@@ -129,14 +129,14 @@ def test_lists_in_lists_are_a_wrong_answer_however_deep():
 
 
 def test_a_wrong_answer_is_repaired_at_the_second_try():
-    told = []
+    messages = []
     model = Model(changed(objects=["red lamp"]), ANSWER)
-    assert plan_from_model(model, IMAGES, PROMPT, say=told.append) == PLAN
+    assert plan_from_model(model, IMAGES, PROMPT, say=messages.append) == PLAN
     question, answer, complaint = model.asked[1]
     assert [question] == model.asked[0]
     assert answer == {"role": "assistant", "content": model.answers[0]}
     assert complaint["role"] == "user" and '"red lamp" of object 1' in complaint["content"]
-    assert len(told) == 1 and "asked again" in told[0]
+    assert len(messages) == 1 and "asked again" in messages[0]
 
 
 def test_an_enormous_answer_is_not_sent_back_whole():
@@ -166,10 +166,10 @@ def test_an_instruction_in_the_prompt_can_bring_nothing_but_words_of_the_prompt(
 
 
 def test_warnings_about_a_plan_are_told():
-    told = []
+    messages = []
     answer = {"people": [{"word": "man", "attributes": []}] * 2, "objects": [], "background": None}
-    plan_from_model(Model(answer), IMAGES, "A man and a man.", say=told.append)
-    assert len(told) == 1 and "man#1" in told[0]
+    plan_from_model(Model(answer), IMAGES, "A man and a man.", say=messages.append)
+    assert len(messages) == 1 and "man#1" in messages[0]
 
 
 # The real architecture, tiny

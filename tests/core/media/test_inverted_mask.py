@@ -56,7 +56,7 @@ def test_a_mask_of_the_subject_is_not_inverted(draw):
     assert not looks_inverted(cutout(mask, 1.0), mask)
 
 
-# Not to be told from a mask of a subject: what is cut out is not in the middle, or so little of the border is kept.
+# Indistinguishable from a mask of a subject: what is cut out is not in the middle, or so little of the border is kept.
 AMBIGUOUS = {"a hat in a corner", "a shirt, cropped tightly"}
 
 

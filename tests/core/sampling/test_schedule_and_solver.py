@@ -42,10 +42,10 @@ def test_timesteps_of_a_table_from_here_are_recognised():
 
 def test_recognising_a_table_is_needed_where_float32_rounds_up_to_a_whole_timestep():
     sigmas = flow_sigmas(40, 3.0)
-    told, cut = timesteps_at(sigmas), (sigmas[:-1] * 1000).long()
-    assert told[[12, 36]].tolist() == [874, 249]
+    received, cut = timesteps_at(sigmas), (sigmas[:-1] * 1000).long()
+    assert received[[12, 36]].tolist() == [874, 249]
     assert cut[[12, 36]].tolist() == [875, 250]
-    assert (told != cut).sum() == 2
+    assert (received != cut).sum() == 2
 
 
 def test_any_other_table_is_cut_as_it_is():

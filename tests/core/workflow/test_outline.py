@@ -1,4 +1,4 @@
-"""The scene of a graph is told from its nodes, while it is being made."""
+"""The scene of a graph is derived from its nodes while it is being edited."""
 
 from __future__ import annotations
 

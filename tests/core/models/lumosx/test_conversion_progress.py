@@ -23,9 +23,9 @@ def source(tmp_path):
 
 @pytest.mark.parametrize("dtype", ["bf16", "fp8_e4m3fn"])
 def test_progress_grows_with_each_tensor_to_the_size_of_the_file(source, tmp_path, dtype):
-    told = []
-    path = convert(source, tmp_path / "a.safetensors", dtype, progress=lambda *numbers: told.append(numbers))
-    sizes, totals = zip(*told, strict=True)
+    reports = []
+    path = convert(source, tmp_path / "a.safetensors", dtype, progress=lambda *numbers: reports.append(numbers))
+    sizes, totals = zip(*reports, strict=True)
     assert set(totals) == {path.stat().st_size} and sizes[-1] == path.stat().st_size
     assert all(one < other for one, other in pairwise(sizes))
     assert len(sizes) >= len(torch.load(source, weights_only=True))

@@ -144,7 +144,7 @@ def test_phrases_change_only_what_the_pictures_say(model):
         bound, unbound = (
             one_block(**{**call, "phrase_mask": mask}, include_references=True) for mask in (call["phrase_mask"], None)
         )
-        assert largest_difference(bound[:, :, :3], unbound[:, :, :3]) == 0  # the video hears of it one block later
+        assert largest_difference(bound[:, :, :3], unbound[:, :, :3]) == 0  # it reaches the video one block later
         assert largest_difference(bound[:, :, 3:], unbound[:, :, 3:]) > 1e-2
         assert largest_difference(model(**call), model(**{**call, "phrase_mask": None})) > 1e-4
 

@@ -110,7 +110,7 @@ def test_warnings_name_the_file_and_what_helps_and_good_ones_say_nothing():
     assert "a is plain Wan2.1, by its name. It was not trained for LumosX" in warning("wan by name")
     assert "a is plain Wan2.1, whatever its name" in warning("wan")
     assert "Only its name says that a was trained" in warning("lumosx by name")
-    assert "cannot be told whether a was trained" in warning("unknown")
+    assert "unknown whether a was trained" in warning("unknown")
     for origin in ("lumosx by name", "wan", "wan by name", "unknown"):
         assert warning(origin).endswith(own_command("download", "--comfyui", "/my comfy"))
     for origin in get_args(Origin):

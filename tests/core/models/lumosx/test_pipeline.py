@@ -145,17 +145,17 @@ def test_without_guidance_the_negative_prompt_does_not_matter(pipeline):
 
 
 def test_the_network_is_told_the_released_integer_timesteps(pipeline, monkeypatch):
-    told = []
+    received = []
 
     def recording(path, **options):
         model = load_model(path, **options)
-        model.register_forward_pre_hook(lambda _, inputs: told.append(inputs[1]))
+        model.register_forward_pre_hook(lambda _, inputs: received.append(inputs[1]))
         return model
 
     monkeypatch.setattr("lumosx_core.models.lumosx.pipeline.load_model", recording)
     pipeline.sample(random_conditions(), Settings(**(SMALL | {"steps": 3}), cfg=1.0, batch=2, shift=5.0))
-    assert [timestep.tolist() for timestep in told] == [[t, t] for t in flow_timesteps(3, 5.0).tolist()]
-    assert all(timestep.dtype == torch.int64 for timestep in told)
+    assert [timestep.tolist() for timestep in received] == [[t, t] for t in flow_timesteps(3, 5.0).tolist()]
+    assert all(timestep.dtype == torch.int64 for timestep in received)
 
 
 def test_the_videos_of_a_batch_start_from_different_noise(pipeline):
@@ -173,9 +173,9 @@ def test_half_precision_stays_near_float32(tiny_models, pipeline):
 
 
 def test_progress_is_told_for_every_stage(pipeline):
-    told = []
-    pipeline.generate(scene(), PROMPT, Settings(**SMALL), progress=lambda *stage: told.append(stage))
-    assert told == [
+    received = []
+    pipeline.generate(scene(), PROMPT, Settings(**SMALL), progress=lambda *stage: received.append(stage))
+    assert received == [
         *(("text", 0, 1), ("text", 1, 1)),
         *(("pictures", 0, 5), ("pictures", 5, 5)),
         *(("sampling", 0, 2), ("sampling", 1, 2), ("sampling", 2, 2)),
