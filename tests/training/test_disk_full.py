@@ -17,11 +17,12 @@ from lumosx_core.errors import LumosXError
 from lumosx_core.scene.layout import ReferenceLayout
 from lumosx_training.loop import checkpoints as module
 from lumosx_training.loop.checkpoints import Checkpoints
+from lumosx_training.loop.sharded_state import stored
 from lumosx_training.loop.trainer import Trainer
 
 pytest.importorskip("accelerate")
 
-PARTS = {"model": lambda: {"a": torch.arange(1000.0)}, "optimizer": lambda: {"b": torch.arange(2000.0)}}
+PARTS = {"model": stored({"a": torch.arange(1000.0)}), "optimizer": stored({"b": torch.arange(2000.0)})}
 
 
 @pytest.fixture
@@ -45,10 +46,10 @@ def test_too_little_room_is_told_with_how_much_is_needed_and_free(kept, monkeypa
     assert "12,000 bytes" in message and "5,000 bytes are free" in message and str(kept.directory) in message
     assert "last good checkpoint is" in message and "step-00000001" in message
     assert names(kept) == ["step-00000001"]
-    assert torch.equal(kept.latest().load("optimizer")["b"], torch.arange(2000.0))
+    assert torch.equal(dict(kept.latest().tensors("optimizer"))["b"], torch.arange(2000.0))
 
 
-@pytest.mark.parametrize("failing", ["save_file", "_flush"])
+@pytest.mark.parametrize("failing", ["write_safetensors", "_flush"])
 def test_a_disk_that_fills_while_writing_leaves_nothing_unfinished(kept, monkeypatch, failing):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -77,6 +77,11 @@ def test_two_processes_train_as_one_does_and_their_checkpoints_serve_any_number(
     assert files[0].keys() == files[1].keys()
     for name, tensor in files[0].items():
         torch.testing.assert_close(files[1][name], tensor, rtol=0.05, atol=2e-3, msg=name)
+    for part in ("model", "ema", "optimizer"):  # files do not depend on the number of processes
+        one, two = (
+            load_file(each / "checkpoints" / "step-00000006" / f"{part}.safetensors") for each in (alone, output)
+        )
+        assert {name: (t.shape, t.dtype) for name, t in one.items()} == {n: (t.shape, t.dtype) for n, t in two.items()}
     # One process goes on from what two have left.
     assert server.wait(server.start(tables(output, steps=7), log=tmp_path / "one.txt")) == 0
     assert "Continuing after step 6" in (tmp_path / "one.txt").read_text()

@@ -1,7 +1,7 @@
-"""Checkpoints of a run: folders `checkpoints/step-00000500`, each whole or not there.
+"""Checkpoints of a run: folders `checkpoints/step-00000500`, each complete or absent.
 
-A folder is written beside, flushed to the disk, and renamed; only then are older ones removed. So whatever happens,
-the last good one is there. Which files a folder holds is the trainer's affair.
+A folder is written under a temporary name, flushed to the disk, and renamed; only then are older ones removed. So
+whatever happens, the last good one remains. The trainer decides which files a folder contains.
 """
 
 from __future__ import annotations
@@ -12,14 +12,18 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from lumosx_core.errors import LumosXError
+from lumosx_core.files.safetensors_file import data_size, write_safetensors
+from lumosx_core.files.stored_tensor import StoredTensor
+
+from .sharded_state import take_part
 
 FOLDER = "checkpoints"
 RUN = "run.json"
@@ -38,7 +42,7 @@ class Checkpoints:
         self.keep = keep
 
     def clean(self) -> None:
-        """Remove what a killed run has left unfinished."""
+        """Remove what a killed run left unfinished."""
         for path in self.directory.glob(".*.partial"):
             shutil.rmtree(path, ignore_errors=True)
 
@@ -48,34 +52,32 @@ class Checkpoints:
         return Checkpoint(found[-1]) if found else None
 
     def save(
-        self, step: int, facts: Mapping, parts: Mapping[str, Callable[[], dict[str, Tensor]]], *, write: bool = True
+        self, step: int, facts: Mapping, parts: Mapping[str, Mapping[str, StoredTensor]], *, write: bool = True
     ) -> Path:
         """Write a checkpoint, then remove those beyond `keep`.
 
         Args:
-            facts: what JSON can say.
-            parts: name -> its tensors, asked for one after the other.
-            write: False for a process that only takes part in gathering shared tensors.
+            facts: JSON values for run.json.
+            parts: file name -> its tensors, loaded and written one by one.
+            write: False for a process that only takes part in gathering sharded tensors.
 
         Raises:
-            LumosXError: the disk is full or the folder cannot be written. Nothing of this checkpoint is left then, and
+            LumosXError: the disk is full or the folder cannot be written. Nothing of this checkpoint remains then, and
                 the earlier ones are untouched.
         """
         final = self.directory / f"step-{step:08d}"
         if not write:
             for tensors in parts.values():
-                tensors()
+                take_part(tensors)
             return final
         partial = self.directory / f".{final.name}.{secrets.token_hex(4)}.partial"
-        written = 0
+        needed = sum(data_size(tensors) for tensors in parts.values())
         try:
             partial.mkdir(parents=True)
+            self._check_room(needed)
             for name, tensors in parts.items():
-                content = tensors()
-                written += sum(tensor.nbytes for tensor in content.values())
-                self._check_room(sum(tensor.nbytes for tensor in content.values()))
-                save_file(content, partial / f"{name}.safetensors", {"format": "pt"})
-                del content
+                with (partial / f"{name}.safetensors").open("xb") as file:
+                    write_safetensors(file, tensors)
             (partial / RUN).write_text(json.dumps({"step": step, **facts}, indent=1), encoding="utf-8")
             for path in (*partial.iterdir(), partial):
                 _flush(path)
@@ -83,8 +85,8 @@ class Checkpoints:
             _flush(self.directory)
         except BaseException as error:
             shutil.rmtree(partial, ignore_errors=True)
-            if isinstance(error, OSError | SafetensorError):
-                raise self._failure(final, error, written) from error
+            if isinstance(error, OSError):
+                raise self._failure(final, error, needed) from error
             raise
         self._remove_old()
         return final
@@ -107,23 +109,20 @@ class Checkpoints:
         if needed > free:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def _failure(self, final: Path, error: Exception, needed: int) -> LumosXError:
-        number = getattr(error, "errno", None)
-        if number is None and (found := re.search(r"os error (\d+)", str(error))):
-            number = int(found[1])
-        reason = os.strerror(number) if number else str(error)
+    def _failure(self, final: Path, error: OSError, needed: int) -> LumosXError:
+        reason = error.strerror or str(error)
         last = self._all()
         kept = f"The last good checkpoint is {last[-1]}." if last else "There is no earlier checkpoint."
         try:
             free = f"{shutil.disk_usage(self.directory).free:,} bytes are free"
         except OSError:
-            free = "how much is free cannot be told"
-        if number in _FULL:
+            free = "an unknown amount is free"
+        if error.errno in _FULL:
             return LumosXError(
-                f"The checkpoint {final} could not be written: {reason}. It needs {needed:,} bytes or more, and {free} "
-                f"in {self.directory}. {kept} Free some space and start again; the run continues there."
+                f"The checkpoint {final} could not be written: {reason}. It needs {needed:,} bytes, and {free} "
+                f"in {self.directory}. {kept} Free some space and start again; the run resumes from there."
             )
-        return LumosXError(f"The checkpoint {final} could not be written: {reason}. {kept} Mend that and start again.")
+        return LumosXError(f"The checkpoint {final} could not be written: {reason}. {kept} Fix that and start again.")
 
 
 class Checkpoint:
@@ -144,22 +143,33 @@ class Checkpoint:
     def has(self, part: str) -> bool:
         return (self.path / f"{part}.safetensors").is_file()
 
-    def load(self, part: str) -> dict[str, Tensor]:
-        """The tensors of a part, on the CPU."""
+    def tensors(self, part: str) -> Iterator[tuple[str, Tensor]]:
+        """The tensors of a part with their names, read one by one onto the CPU."""
+        with self._open(part) as file:
+            for name in file.keys():  # noqa: SIM118 - not a dictionary
+                yield name, file.get_tensor(name)
+
+    def shapes(self, part: str) -> dict[str, tuple[int, ...]]:
+        with self._open(part) as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+    @contextmanager
+    def _open(self, part: str) -> Iterator[safe_open]:
         try:
-            return load_file(self.path / f"{part}.safetensors")
+            with safe_open(self.path / f"{part}.safetensors", framework="pt") as file:
+                yield file
         except (OSError, SafetensorError) as error:
             raise self._damaged(f"{part}.safetensors", error) from error
 
     def _damaged(self, name: str, error: Exception) -> LumosXError:
         return LumosXError(
             f"The checkpoint {self.path} is damaged: {name} cannot be read ({error}). Remove this folder, and the run "
-            f"continues from the one before it."
+            f"resumes from the one before it."
         )
 
 
 def _flush(path: Path) -> None:
-    """See that a file's content, or a folder's list of names, is on the disk."""
+    """Make sure that a file's content, or a folder's list of names, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

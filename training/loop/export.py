@@ -6,16 +6,16 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lumosx_core.errors import LumosXError
-from lumosx_core.files.atomic_file import atomic_path
+from lumosx_core.files.atomic_file import atomic_file
+from lumosx_core.files.safetensors_file import data_size, in_file_order, write_safetensors
+from lumosx_core.files.stored_tensor import StoredTensor
 
 from ..lora.files import BASE_SHA256
 from .config import TrainConfig
-from .sharding import fill, is_shared, whole
+from .sharded_state import fill, is_sharded, stored, take_part
 from .starting_model import starting_model
 
 _DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -34,13 +34,13 @@ def export(
     base_sha256: str | None = None,
     write: bool,
 ) -> Path:
-    """Write the finished file; it appears whole or not at all.
+    """Write the finished file; it appears complete or not at all.
 
     Args:
         network: what was trained.
-        weights: name -> the value of each trained parameter that the file shall hold.
+        weights: name -> the value of each trained parameter that the file shall contain.
         base_sha256: of the file that a LoRA is for.
-        write: False for a process that only takes part in gathering shared tensors.
+        write: False for a process that only takes part in gathering sharded tensors.
 
     Raises:
         LumosXError: the disk is full or the folder cannot be written.
@@ -50,30 +50,37 @@ def export(
     relations = {name: getattr(model, name) for name in ("mcam_ratio", "r2pe", "csam", "text_len")}
     facts = {"steps": step, **relations}
     metadata = {"lumosx_training": json.dumps(facts)}
-    full = {name: whole(tensor) for name, tensor in weights.items()}
+    tensors = stored(weights)
     if not write:
+        take_part(tensors)
         return path
     if config.lora is not None:
         if base_sha256:
             metadata[BASE_SHA256] = base_sha256
+        full = {name: tensor.load() for name, tensor in in_file_order(tensors)}  # a LoRA is small
         _export_lora(path, config, network, full, metadata)
         return path
-    tensors = {name: tensor.to(_DTYPES[config.export.precision]).contiguous() for name, tensor in full.items()}
+    dtype = _DTYPES[config.export.precision]
+    converted = {name: _converted(tensor, dtype) for name, tensor in tensors.items()}
     try:
-        with atomic_path(path) as partial:
-            save_file(tensors, partial, {"format": "pt", **metadata})
-    except SafetensorError as error:
+        with atomic_file(path) as file:
+            write_safetensors(file, converted, metadata)
+    except LumosXError as error:
         raise LumosXError(
-            f"{path} could not be written: {error}. It needs {sum(t.nbytes for t in tensors.values()):,} bytes. Free "
-            f"some space and start again: all steps are done and saved, only this file is made."
+            f"{error} The file needs {data_size(converted):,} bytes. All steps are done and saved: the same command "
+            f"writes only this file."
         ) from error
     return path
+
+
+def _converted(tensor: StoredTensor, dtype: torch.dtype) -> StoredTensor:
+    return StoredTensor(tensor.shape, dtype, lambda: tensor.load().to(dtype))
 
 
 def _export_lora(path: Path, config: TrainConfig, network: nn.Module, full: dict[str, Tensor], metadata: dict) -> None:
     from ..lora import save_lora
 
-    if any(is_shared(parameter) for parameter in network.parameters()):
+    if any(is_sharded(parameter) for parameter in network.parameters()):
         network = starting_model(config)  # a LoRA is read off a network that is whole
     parameters = dict(network.named_parameters())
     kept = {name: parameters[name].detach().clone() for name in full}

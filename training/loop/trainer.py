@@ -28,11 +28,10 @@ from .loading import Loader, explained_worker_failures
 from .losses import clip_losses
 from .noise import draw_seed
 from .optimizer import learning_rate, make_optimizer, set_learning_rate
-from .optimizer_state import load_optimizer_tensors, optimizer_tensors
 from .progress import Progress
 from .run_facts import changes, run_facts
 from .run_log import RunLog
-from .sharding import as_number, fill, whole
+from .sharded_state import as_number, fill, load_optimizer_state, optimizer_state, stored
 from .starting_model import starting_model
 from .step_batches import NoisyBatch
 
@@ -88,7 +87,6 @@ class Trainer:
         )
         self.network = self.accelerator.unwrap_model(self.model)
         self.parameters = trained_parameters(self.network)
-        self.names = {parameter: name for name, parameter in self.parameters.items()}
         self.ema = Ema(self.parameters, config.ema) if config.ema.decay else None
         self.checkpoints = Checkpoints(self.output, config.training.keep)
         self.has_dropout = any(isinstance(module, nn.Dropout) and module.p for module in self.network.modules())
@@ -200,11 +198,11 @@ class Trainer:
         if self.saved is not None and self.saved.name == f"step-{self.done:08d}":
             return
         parts = {
-            "model": lambda: {name: whole(parameter) for name, parameter in self.parameters.items()},
-            "optimizer": lambda: optimizer_tensors(self.optimizer.optimizer, self.names),
+            "model": stored(self.parameters),
+            "optimizer": optimizer_state(self.network, self.optimizer.optimizer),
         }
         if self.ema is not None:
-            parts["ema"] = lambda: {name: whole(average) for name, average in self.ema.averages.items()}
+            parts["ema"] = stored(self.ema.averages)
         self.saved = self.checkpoints.save(self.done, self.facts, parts, write=self.main)
         self.accelerator.wait_for_everyone()
 
@@ -249,9 +247,9 @@ class Trainer:
             )
         self._fill(self.parameters, checkpoint, "model")
         if self.ema is not None:
-            # A run that averages from here on begins with the weights as they are.
+            # A run that only now turns averaging on begins with the weights as they are.
             self._fill(self.ema.averages, checkpoint, "ema" if checkpoint.has("ema") else "model")
-        load_optimizer_tensors(self.optimizer.optimizer, self.names, checkpoint.load("optimizer"))
+        load_optimizer_state(self.network, self.optimizer.optimizer, checkpoint.tensors("optimizer"))
         self.done, self.saved = checkpoint.step, checkpoint.path
         if self.main:
             self.say(f"Continuing after step {self.done} from {checkpoint.path}")
@@ -265,14 +263,12 @@ class Trainer:
         return sha256_of(self.config.model.file)
 
     def _fill(self, tensors: dict[str, Tensor], checkpoint: Checkpoint, part: str) -> None:
-        found = checkpoint.load(part)
-        shapes = ({name: tuple(tensor.shape) for name, tensor in each.items()} for each in (found, tensors))
-        if next(shapes) != next(shapes):
+        if checkpoint.shapes(part) != {name: tuple(tensor.shape) for name, tensor in tensors.items()}:
             raise LumosXError(
                 f"{checkpoint.path} belongs to a run of another model or LoRA than this config describes. Choose "
                 f"another training.output, or go back to the config of that run."
             )
-        for name, tensor in found.items():
+        for name, tensor in checkpoint.tensors(part):
             fill(tensors[name], tensor)
 
     def _make_output(self) -> None:
