@@ -1,5 +1,5 @@
 # make demo    a video of two glyph people with the tiny built-in model
-# make test    the whole test suite
+# make test    the whole test suite; make test-fast leaves out what is slow and what starts ComfyUI
 # make lint    what a review would complain about; make format fixes most of it
 #
 # The first call makes .venv and installs everything from the package registry; later calls reuse it.
@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/installed
 DEMO := demo.mp4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format clean
+.PHONY: help demo test test-fast lint types format clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -31,6 +31,9 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+test-fast: $(INSTALLED)
+	$(BIN)/python -m pytest -m "not slow and not comfyui and not browser"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

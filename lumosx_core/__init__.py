@@ -8,6 +8,7 @@ from .errors import LumosXError, MissingPackageError
 from .models.lumosx.model import LumosXConfig, LumosXModel
 from .scene.layout import ReferenceLayout
 from .scene.scene import Reference, Scene, Subject
+from .version import __version__
 
 __all__ = [
     "LumosXConfig",
@@ -18,4 +19,5 @@ __all__ = [
     "ReferenceLayout",
     "Scene",
     "Subject",
+    "__version__",
 ]

@@ -30,8 +30,17 @@ def pytest_report_header() -> str:
     return f"ComfyUI: {', '.join(names) or 'none'}; with its page: {', '.join(map(name_of_page, pages())) or 'none'}"
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses by mark
 def pytest_collection_modifyitems(config, items) -> None:
-    """A test that is about some versions of ComfyUI is not there for the others: it neither passes nor is skipped."""
+    """Marks tests by what they start, and leaves out those of other versions of ComfyUI.
+
+    A test that is about some versions is not there for the others: it neither passes nor is skipped.
+    """
+    for item in items:
+        if "chromium" in item.fixturenames:
+            item.add_marker("browser")
+        elif "comfyui" in item.fixturenames:
+            item.add_marker("comfyui")
     other = [item for item in items if not _fits_its_host(item)]
     config.hook.pytest_deselected(items=other)
     items[:] = [item for item in items if item not in set(other)]

@@ -17,6 +17,7 @@ from ..auto_scene.networks.known import DEFAULTS, PHOTO_MODELS
 from ..errors import LumosXError, MissingPackageError
 from ..media.video_size import parse_size
 from ..own_command import FOLDER
+from ..version import __version__
 from .scene import add_scene
 
 RELEASED = {"size": (832, 480), "frames": 81, "steps": 50, "shift": 8.0, "cfg": 6.0}
@@ -43,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lumosx", description="Photographs of people and what they wear, and a prompt, become a video."
     )
+    parser.add_argument("--version", action="version", version=f"lumosx {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_scene(commands)
     _add_generate(commands)

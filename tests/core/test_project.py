@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import lumosx_core
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 ROOMS = ("lumosx_core", "nodes", "training", "evaluation", "benchmarks")
 INSTALLED_AS = {"lumosx_core", "lumosx_training"}  # training/ is installed as lumosx_training
@@ -199,3 +201,7 @@ def test_what_only_developers_need_is_not_sent_to_the_registry():
     assert {"tests/", "training/", "benchmarks/", "evaluation/"} <= set(ignored)
     # The example workflows show these.
     assert not {"examples/", "example_workflows/", "web/", "locales/", "lumosx_core/"} & set(ignored)
+
+
+def test_the_version_is_that_of_the_registry():
+    assert f'\nname = "lumosx"\nversion = "{lumosx_core.__version__}"\n' in (ROOT / "pyproject.toml").read_text()

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pytest
 
+import lumosx_core
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = (
     *("lumosx_core", "training", "examples", "locales"),
@@ -88,6 +90,7 @@ def test_the_installed_code_is_that_of_the_wheel(installed, tmp_path):
     program = "import lumosx_core, lumosx_training; print(lumosx_core.__file__, lumosx_training.__file__, sep='\\n')"
     files = run([installed / "python", "-c", program], tmp_path).split("\n")[:2]
     assert all(Path(file).is_relative_to(installed.parent) for file in files)
+    assert run([installed / "lumosx", "--version"], tmp_path) == f"lumosx {lumosx_core.__version__}\n"
 
 
 def test_it_generates_a_scene_of_the_try_it_workflow(installed, tmp_path):
