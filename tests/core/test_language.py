@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CODE = ("nodes", "benchmarks", "__init__.py")
 
 DIALECT = re.compile(
-    r"\b(?i:mend|mends|mended|mending|anew|told|stands in|stand in for|lies in|hears? of)\b|(?<!here )\bis no (?=[A-Z.])"
+    r"\b(?i:mend|mends|mended|mending|anew|told|stands in|stand in for|lies in|hears? of)\b"
+    r"|(?<!here )\bis no (?=[A-Z.])"
 )
 LEGITIMATE = (
     "stands in front of",  # prompts of the tests
