@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from lumosx_core import LumosXModel
 from lumosx_core.errors import LumosXError, MissingPackageError
 
 from .config import TrainConfig
+from .trackers import need_trackers
 
 
 def make_accelerator(config: TrainConfig):
@@ -15,14 +18,21 @@ def make_accelerator(config: TrainConfig):
 
     Raises:
         LumosXError: block offload with several processes.
-        MissingPackageError: accelerate is not installed.
+        MissingPackageError: accelerate or a tracker is not installed.
     """
     try:
         from accelerate import Accelerator
+        from accelerate.utils import ProjectConfiguration
     except ImportError as error:
         raise MissingPackageError("accelerate", "Training", error) from error
     # Autocast is the trainer's own: accelerate allows one precision in the life of a program.
-    accelerator = Accelerator(mixed_precision="no")
+    need_trackers(config)
+    output = Path(config.training.output)
+    accelerator = Accelerator(
+        mixed_precision="no",
+        log_with=list(config.training.trackers) or None,
+        project_config=ProjectConfiguration(str(output), logging_dir=str(output / "tensorboard")),
+    )
     if config.training.offload_blocks and accelerator.num_processes > 1:
         raise LumosXError(
             f"training.offload_blocks works with one process, but there are {accelerator.num_processes}. Use FSDP2 "

@@ -1,11 +1,11 @@
-"""The record of a run: one line of JSON a step in `log.jsonl`, and TensorBoard files if wanted."""
+"""The log of a run: `log.jsonl`, one line of JSON for each step."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from lumosx_core.errors import LumosXError, MissingPackageError
+from lumosx_core.errors import LumosXError
 from lumosx_core.files.atomic_file import atomic_file
 
 LOG = "log.jsonl"
@@ -14,20 +14,19 @@ LOG = "log.jsonl"
 class RunLog:
     """Writes the log, continuing after the step that the run resumes from.
 
-    Lines of later steps, which the run will take again, are cut, as is a line that a kill has left unfinished.
+    Lines of later steps, which the run will repeat, are removed, as is a line that a kill left unfinished.
 
     Args:
         done: steps that are finished.
     """
 
-    def __init__(self, output: Path, done: int = 0, *, tensorboard: bool = False):
+    def __init__(self, output: Path, done: int = 0):
         self.path = output / LOG
         try:
             _cut(self.path, done)
             self._file = self.path.open("a", encoding="utf-8")
         except OSError as error:
-            raise LumosXError(f"{self.path} cannot be written: {error.strerror}. Mend that and start again.") from error
-        self._writer = _summary_writer(output / "tensorboard", done) if tensorboard else None
+            raise LumosXError(f"{self.path} cannot be written: {error.strerror}. Fix that and start again.") from error
 
     def write(self, step: int, **values: float) -> None:
         """Add one step's numbers: loss, learning rate, norm of the gradient, seconds."""
@@ -36,14 +35,9 @@ class RunLog:
             self._file.flush()
         except OSError as error:
             raise LumosXError(f"{self.path} cannot be written: {error.strerror}. Free some space.") from error
-        if self._writer is not None:
-            for name, value in values.items():
-                self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
         self._file.close()
-        if self._writer is not None:
-            self._writer.close()
 
 
 def read_log(path: Path) -> list[dict]:
@@ -65,11 +59,3 @@ def _cut(path: Path, done: int) -> None:
     if path.exists() and kept != path.read_text(encoding="utf-8"):
         with atomic_file(path) as file:
             file.write(kept.encode())
-
-
-def _summary_writer(directory: Path, done: int):
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise MissingPackageError("tensorboard", "training.tensorboard", error) from error
-    return SummaryWriter(str(directory), purge_step=done + 1)

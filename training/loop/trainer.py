@@ -34,6 +34,7 @@ from .run_log import RunLog
 from .sharded_state import as_number, fill, load_optimizer_state, optimizer_state, stored
 from .starting_model import starting_model
 from .step_batches import NoisyBatch
+from .trackers import finish_trackers, start_trackers
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +106,8 @@ class Trainer:
         loop = self.config.training
         if self.main:
             self._make_output()
-        record = RunLog(self.output, self.done, tensorboard="tensorboard" in loop.trackers) if self.main else None
+        start_trackers(self.accelerator, self.config, self.done)
+        record = RunLog(self.output, self.done) if self.main else None
         progress = Progress(self.done, loop.steps, self.say if self.main else lambda line: None)
         batches = self.loader.steps(self.done, loop.steps)
         stop = None
@@ -117,8 +119,10 @@ class Trainer:
                     loss, norm, stop = self._step(next(batches), rate, interrupts)
                     seconds = time.perf_counter() - begun
                     self.done += 1
+                    metrics = {"loss": loss, "lr": rate, "grad_norm": norm, "seconds": round(seconds, 4)}
                     if record is not None:
-                        record.write(self.done, loss=loss, lr=rate, grad_norm=norm, seconds=round(seconds, 4))
+                        record.write(self.done, **metrics)
+                    self.accelerator.log(metrics, step=self.done)
                     progress.step(self.done, loss, rate, len(self.loader.bad))
                     if self.done % loop.save_every == 0:
                         self.save()
@@ -130,6 +134,7 @@ class Trainer:
             batches.close()
             if record is not None:
                 record.close()
+            finish_trackers(self.accelerator)
         return Outcome(self.done, stop if file is None else None, file, len(self.loader.bad))
 
     def losses(self, part: NoisyBatch) -> Tensor:
