@@ -4,16 +4,16 @@
     python benchmarks/attention.py --device cuda --frames 21 --dim 1536 --heads 12 --references 2 4 8 12
 
 One block's self-attention and cross-attention, on ready queries, keys and values, at growing numbers of reference
-pictures behind a video of `--frames` latent frames:
+images after a video of `--frames` latent frames:
 
     ours    lumosx_core's grouped_self_attention and biased_cross_attention
-    dense   the same maths as one would first write it: one attention call under an L x L boolean mask, and one under an
+    dense   the same maths in its direct form: one attention call under an L x L boolean mask, and one under an
             additive (heads, L, words) bias
-    plain   the video alone, without pictures: what Wan2.1 itself costs
+    plain   the video alone, without reference images: the cost of Wan2.1 itself
 
-Each row is measured in a process of its own. Extra memory is the peak above the inputs: the process's resident set on
-the CPU (Linux and macOS), allocated memory on CUDA. The mask counts into the dense form's memory, but not into its
-time, as a model builds it once for all blocks. The last column compares the results of both forms, element by element.
+Each row is measured in a separate process. Extra memory is the peak above the inputs: the process's resident set on the
+CPU (Linux and macOS), allocated memory on CUDA. The mask counts towards the dense form's memory, but not its time, as
+a model builds it once for all blocks. The last column compares the results of both forms, element by element.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ HEADER = (
 
 
 def layout_of(pictures: int) -> ReferenceLayout:
-    """A usual scene of so many pictures: background and an object, the rest in subjects of up to four pictures."""
+    """A usual scene with this many reference images: background, object, and subjects of up to four images."""
     standalone = min(2, max(0, pictures - 2))
     people = -(-(pictures - standalone) // 4)
     return ReferenceLayout(standalone, tuple(len(range(s, pictures - standalone, people)) for s in range(people)))
@@ -127,7 +127,7 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats()
             self.before = torch.cuda.memory_allocated()
         else:
-            with suppress(OSError):  # Linux: forget the peak that imports and the making of the inputs left behind
+            with suppress(OSError):  # Linux: reset the peak caused by imports and the creation of the inputs
                 Path("/proc/self/clear_refs").write_text("5")
             self.before = self._peak_resident()
 
@@ -181,7 +181,7 @@ def measured(form: str, pictures: int, save: Path | None = None) -> dict:
 
 
 def table(arguments: argparse.Namespace) -> None:
-    """Measure everything and print one line for each number of pictures as soon as it is known."""
+    """Measure everything and print one line per number of reference images as soon as it is known."""
     video = measured("plain", 0)
     tokens = arguments.height * arguments.width
     print(
@@ -214,7 +214,7 @@ def table(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--references", type=int, nargs="+", default=[2, 4, 8, 12], help="numbers of pictures")
+    parser.add_argument("--references", type=int, nargs="+", default=[2, 4, 8, 12], help="numbers of reference images")
     parser.add_argument("--frames", type=int, default=8, help="latent frames of the video (the released model: 21)")
     parser.add_argument("--height", type=int, default=30, help="tokens down a frame: pixels / 16")
     parser.add_argument("--width", type=int, default=52, help="tokens across a frame: pixels / 16")

@@ -1,23 +1,23 @@
-"""Does the attention map tell the truth? On glyph scenes, where one knows who is where and wears what.
+"""Accuracy of the attention map, on glyph scenes, where the true positions and clothes are known.
 
     python benchmarks/attention_map.py swapped       # true clips against clips with exchanged garments
     python benchmarks/attention_map.py generated     # generated clips, by the model and by weaker ones
 
 `swapped` shows the network noisy clips, one forward pass each: the true clip of a scene, and one in which people wear
-what is the next one's, with the same pictures and caption. `generated` samples clips as `binding.py` does, records the
-whole run, and compares the scores of people who came out paired (own face and own garments at one place) with those of
-people who did not. What is printed, with 95 % bootstrap intervals over scenes where it says so:
+the next person's clothes, with the same reference images and caption. `generated` samples clips as `binding.py` does,
+records the whole run, and compares the scores of people who came out paired (own face and own garments at one position)
+with those of people who did not. Printed, some with 95 % bootstrap intervals over scenes:
 
-    AUC         how often a rightly dressed person has the higher binding score than a wrongly dressed one of any scene
+    AUC         how often a correctly dressed person has a higher binding score than a wrongly dressed one of any scene
     ordered     how often the same person has the higher score in the true clip
-    true        mean score of the rightly dressed; wrong: of the others
-    masks       AUC with the true outlines as regions, in place of those found by faces
+    true        mean score of the correctly dressed; wrong: of the others
+    masks       AUC with the true outlines as regions, instead of those found by faces
     region      IoU of the region found with the person's outline, where the person is as large as the frame allows
     map         IoU of the subject's heat map, cut at Otsu's threshold, with the outline
-    other, box  the same map with the outline of the next person, and with a box of the same size at a random place
+    other, box  the same map with the outline of the next person, and with a box of the same size at a random position
 
-An outline is a person's box in tokens that it covers by half or more: 4 x 5 tokens a frame are coarse, and a region
-goes from top to bottom, so that 1 is not to be reached.
+An outline is a person's box in tokens that it covers by half or more: 4 x 5 tokens per frame are coarse, and a region
+spans the frame from top to bottom, so 1 cannot be reached.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def look_at_clip(
 
 
 def swapped_clip(question: Question, vae: WanVae) -> tuple[Tensor, list[list[Box]]]:
-    """Latents of the scene in which everybody wears what is the next one's, and where people are in each frame."""
+    """Latents of the scene in which everyone wears the next person's clothes, and where people are in each frame."""
     people = question.sample.scene.people
     exchanged = tuple(
         replace(person, shirt=other.shirt, hat=other.hat, prop=other.prop)
@@ -156,7 +156,7 @@ def auc(right: Sequence[float], wrong: Sequence[float]) -> float:
 
 
 def auc_interval(clips: Sequence[Seen]) -> str:
-    """AUC over people of all clips, with its 95 % interval over clips; "-" where nobody, or everybody, is right."""
+    """AUC over people of all clips, with its 95 % interval over clips; "-" if no one, or everyone, is right."""
     if not all(_divided(clips)):
         return "-"
     chance = torch.Generator().manual_seed(0)
@@ -309,7 +309,7 @@ def _body(x: float, y: float) -> Box:
 
 
 def _coverage(boxes: list[list[Box]], tokens: Sequence[int]) -> Tensor:
-    """How much of each token of each latent frame each person covers: (S, T, h, w)."""
+    """The covered fraction of each token, by latent frame and person: (S, T, h, w)."""
     latent_frames, height, width = tokens
     cover = torch.zeros(len(boxes[0]), len(boxes), height, width)
     for frame, people in enumerate(boxes):

@@ -1,28 +1,28 @@
-"""Binding accuracy: does everybody wear what is theirs? On glyph scenes in colours and patterns never trained.
+"""Binding accuracy: does everyone wear their own clothes? On glyph scenes in colours and patterns never trained.
 
     python benchmarks/binding.py score                       # lumosx-tiny, 1 to 4 people
     python benchmarks/binding.py ablate --cache data/glyphs-plain --casting plain --steps 5000 --seeds 0 1 --out results
 
-`score` examines one model file. `ablate` first trains, with an equal budget from the same start and in the same order
-of clips, a model without the relational parts and models with one part more each, as in the paper's table:
+`score` evaluates one model file. `ablate` first trains, with an equal budget, from the same start and in the same order
+of clips, a model without the relational parts, and models that each add one part, as in the paper's table:
 
-    none        pictures one by one in random order, plain attention
-    +r2pe       one place in time for each subject's pictures
+    none        reference images one by one in random order, plain attention
+    +r2pe       one position in time for each subject's reference images
     +csam       and groups that see only themselves
-    +mcam R     and words bound to groups, with ratio R; from nothing, with a ratio that falls to R in the first two
-                thirds of the steps
+    +mcam R     and words bound to groups, with ratio R; the ratio falls to R during the first two thirds of the
+                steps
 
-What is counted, in shares of people:
+Reported, as fractions of people:
 
-    paired      the person's own face, garments, hat and prop are together: at one place each fits better than anybody
-                else's in the scene (chance: at most 1 of n for n people; nothing to tell of one)
-    bound       and all of them are clearly there: they fit nearly as well as in the true clip
-    face        the face is the person's own rather than that of anybody else in the scene
+    paired      the person's own face, garments, hat and prop are together: at one position each fits better than
+                anyone else's in the scene (chance: at most 1 of n for n people; undefined for one)
+    bound       and all of them are clearly visible: they fit nearly as well as in the true clip
+    face        the face is the person's own rather than that of anyone else in the scene
     exact       bound, and face and garments also fit better than eight strangers' each (chance: below 1 of 80)
-    placed      in shares of scenes whose caption says who stands where: everybody stands there
+    placed      as a fraction of scenes whose caption says who stands where: everyone stands there
 
-The intervals are 95 % bootstrap intervals over scenes. "rebuilt" is the true clip through the VAE: the most that can be
-reached. Pairing and placement are scored apart: a person counts wherever they stand.
+The intervals are 95 % bootstrap intervals over scenes. "rebuilt" is the true clip through the VAE: the upper bound.
+Pairing and placement are scored separately: a person counts wherever they stand.
 """
 
 from __future__ import annotations
@@ -69,12 +69,12 @@ HEADER = f"{'model':<22} {'people':>6} {'scenes':>6} |{COLUMNS}"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    score = commands.add_parser("score", help="examine one model file")
+    score = commands.add_parser("score", help="evaluate one model file")
     score.add_argument("model", nargs="?", type=Path, default=tiny_files().diffusion_model)
-    ablate = commands.add_parser("ablate", help="train variants and examine them")
+    ablate = commands.add_parser("ablate", help="train variants and evaluate them")
     ablate.add_argument("--cache", type=Path, required=True, help="of glyph clips, made by lumosx cache")
     ablate.add_argument(
-        "--start", type=Path, help="a model file from which all variants start; without it from nothing"
+        "--start", type=Path, help="a model file from which all variants start; default: random weights"
     )
     ablate.add_argument("--steps", type=int, default=1500)
     ablate.add_argument("--seeds", type=int, nargs="+", default=[0])
@@ -136,7 +136,7 @@ class Exam:
         found = {}
         for people, questions in self.questions.items():
             found[people] = answers(questions)
-            columns = [interval(rows) for rows in shares(found[people]).values()]
+            columns = [interval(rows) for rows in fractions(found[people]).values()]
             texts = " ".join(f"{column:>20}" for column in columns)
             print(f"{name:<22} {people:>6} {len(questions):>6} | {texts}", flush=True)
             self.record["answers"].setdefault(name, {})[people] = [asdict(answer) for answer in found[people]]
@@ -189,7 +189,7 @@ def train(config: TrainConfig) -> Path:
     return outcome.file
 
 
-def shares(answers: Sequence[Answer]) -> dict[str, list[list[bool]]]:
+def fractions(answers: Sequence[Answer]) -> dict[str, list[list[bool]]]:
     """For each column, what was seen in each scene: a list of people, or of the one scene."""
     return {
         "paired": [[person.paired for person in answer.people] for answer in answers if len(answer.people) > 1],
@@ -212,7 +212,7 @@ def difference(base: Sequence[Sequence[Answer]], runs: Sequence[Sequence[Answer]
     """The difference in a share of people, over all seeds of both, with its 95 % interval over scenes."""
     counts = []
     for seeds in (base, runs):
-        by_scene = zip(*(shares(answers)[column] for answers in seeds), strict=True)
+        by_scene = zip(*(fractions(answers)[column] for answers in seeds), strict=True)
         people = [sum(rows, []) for rows in by_scene]
         counts.append([(sum(each), len(each)) for each in people])
     pairs = [theirs + mine for theirs, mine in zip(*counts, strict=True)]

@@ -1,11 +1,11 @@
 """Time, memory and utilisation of a training step, and the smallest memory at which it still runs.
 
-    python benchmarks/training.py                       LoRA on the released size, 81 x 480 x 832, 6 pictures, on CUDA
+    python benchmarks/training.py                       LoRA at 81 x 480 x 832 with 6 reference images, on CUDA
     python benchmarks/training.py --full                all weights, kept in float32
-    python benchmarks/training.py --tiny --device cpu   a small network and video: shows that everything runs
+    python benchmarks/training.py --tiny --device cpu   a small network and video: checks that everything runs
 
-The network has random weights. A step is forward and backward pass under bfloat16 autocast, clipping and AdamW, for
-one video. Each way is measured in a process of its own, all on the same weights, latents and noise:
+The network has random weights. A step is forward and backward pass under bfloat16 autocast, clipping and AdamW, for one
+video. Each setting is measured in a separate process, all on the same weights, latents and noise:
 
     plain              everything that the backward pass needs is kept
     recompute          blocks are computed again (gradient checkpointing)
@@ -17,7 +17,7 @@ Memory is the peak of what torch allocates on CUDA, with weights and optimiser; 
 resident set. "Runs in" is the smallest cap on torch's memory (in steps of --grain) under which two steps still succeed;
 the CUDA context, about half a GiB, comes on top. TFLOP are those the step needs (training/flops.py), not those
 computed again; utilisation is their rate over the device's peak for dense bfloat16. The last column compares the loss
-and the gradient's norm after the last step with the first way's.
+and the gradient's norm after the last step with the first setting's.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from lumosx_training.memory.offload import offload_blocks
 
 GIB = 2**30
 WAYS = ("plain", "recompute", "recompute, host", "offload", "offload, host")
-# Dense bfloat16 with float32 sums, as the makers' data sheets give it, by a part of the device's name.
+# Dense bfloat16 with float32 sums, from the makers' data sheets, by a part of the device's name.
 PEAK_TFLOPS = {
     "H200": 989,
     "H100 PCIe": 756,
@@ -183,7 +183,7 @@ def measured(way: str, cap: float = 0.0, *more: str) -> dict:
 
 
 def smallest(fits: Callable[[float], bool], low: float, high: float, grain: float) -> float | None:
-    """The smallest multiple of `grain` that fits, known to lie from `low` to `high`; None if even that does not."""
+    """The smallest multiple of `grain` that fits, known to be between `low` and `high`; None if even that does not."""
     below, above = math.ceil(low / grain) - 1, math.ceil(high / grain)
     if not fits(above * grain):
         return None
@@ -217,7 +217,7 @@ def table(arguments: argparse.Namespace) -> None:
     print(
         f"{'all weights' if arguments.full else f'LoRA of rank {arguments.rank}'}, dim {case.config.dim}, "
         f"{case.config.num_layers} blocks; video of {'x'.join(map(str, arguments.video))}, {case.layout.pictures} "
-        f"pictures, {tokens} tokens; {torch.cuda.get_device_name(arguments.device) if cuda else arguments.device}, "
+        f"reference images, {tokens} tokens; {torch.cuda.get_device_name(arguments.device) if cuda else arguments.device}, "
         f"torch {torch.__version__}; best of {arguments.steps}\n"
         f"{flops / 1e12:.4g} TFLOP a step ({forward / 1e12:.4g} a forward pass); peak "
         f"{f'{peak} TFLOP/s' if peak else 'unknown'}\n\n{HEADER}",
@@ -249,14 +249,14 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", default="cuda", help="cuda (default) or cpu")
     parser.add_argument("--full", action="store_true", help="train all weights instead of a LoRA")
     parser.add_argument("--rank", type=int, default=16, help="of the LoRA (default 16)")
-    parser.add_argument("--references", type=int, default=6, help="number of pictures (default 6)")
+    parser.add_argument("--references", type=int, default=6, help="number of reference images (default 6)")
     parser.add_argument("--video", type=int, nargs=3, metavar=("FRAMES", "WIDTH", "HEIGHT"), help="default 81 832 480")
     parser.add_argument("--tiny", action="store_true", help="the tiny preset's network and, by default, 9 96 64")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), metavar="WAY", help="default: all")
     parser.add_argument("--steps", type=int, default=3, help="measured steps; the fastest counts (default 3)")
     parser.add_argument("--grain", type=float, default=0.25, help="GiB, of the search for the smallest memory")
-    parser.add_argument("--no-search", action="store_true", help="leave out the smallest memory")
-    parser.add_argument("--peak-tflops", type=float, help="of the device, if it is not known here")
+    parser.add_argument("--no-search", action="store_true", help="skip the search for the smallest memory")
+    parser.add_argument("--peak-tflops", type=float, help="of the device, if it is not in the table")
     parser.add_argument("--measure", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--cap", type=float, default=0.0, help=argparse.SUPPRESS)
     arguments = parser.parse_args(words)

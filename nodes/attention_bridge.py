@@ -29,7 +29,7 @@ Watch = Callable[[int], "Callable[[torch.Tensor, torch.Tensor], None] | None"]
 
 
 class AttentionRecords:
-    """What travels on the wire from LumosX Record Attention: the recordings of the last few runs of its MODEL.
+    """The output of LumosX Record Attention: the recordings of the last few runs of its MODEL.
 
     ComfyUI keeps it as long as the node's other output, so one object sees many runs.
     """
@@ -155,7 +155,7 @@ class _Run:
 
 def _record_run(records: AttentionRecords, executor, noise, latent_image, sampler, sigmas, *args, **kwargs):
     guider = executor.class_obj
-    # By the conditionings' own numbers: guiders give them to the model in orders of their own, one by one or at once.
+    # By the conditionings' own numbers: guiders pass them to the model in varying order, one by one or together.
     positive = {cond["uuid"] for cond in guider.conds.get("positive", ())}
     run = _Run(records, positive, noise.shape)
     options = guider.model_options["transformer_options"]  # a copy that this run alone uses

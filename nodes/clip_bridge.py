@@ -42,7 +42,7 @@ class PromptTokenizer:
         return self.ids(self._clip.tokenize(phrase, disable_weights=True))
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
-        """The piece of text behind each token id; U+FFFD for an embedding."""
+        """The piece of text for each token id; U+FFFD for an embedding."""
         tokenizer = self._clip.tokenizer
         vocabulary = getattr(tokenizer, tokenizer.clip).inv_vocab
         return [vocabulary.get(token, UNKNOWN) for token in ids]

@@ -1,4 +1,4 @@
-"""Everything that touches ComfyUI's internals: how a scene reaches the model, and how the model obeys it.
+"""Everything that touches ComfyUI's internals: how a scene reaches the model, and how the model follows it.
 
 The scene travels inside the conditioning: reference latents as `time_dim_concat`, as for native Phantom, and a
 SceneConditioning as one more model condition. A wrapper around the diffusion model finds both at each call and
@@ -39,7 +39,7 @@ TIMESTEP_KEY = "lumosx_timestep"  # in transformer_options: the integer timestep
 class SceneConditioning:
     """What the model needs to know of a scene besides the reference latents.
 
-    Compared by identity: ComfyUI batches two conditionings only if they carry the very same scene.
+    Compared by identity: ComfyUI batches two conditionings only if they carry the same scene object.
     """
 
     layout: ReferenceLayout
@@ -214,7 +214,7 @@ def _replaced_block(block, relations: Relations, outer, args: dict, extra: dict)
 
 
 def _patches(transformer_options: dict) -> dict:
-    """What other nodes have put between the steps of a block, as the host's own Wan blocks consult it."""
+    """Patches that other nodes have put between the steps of a block, consulted as by the host's own Wan blocks."""
     patches = transformer_options.get("patches", {}) if ATTENTION_PATCHES else {}
     found = {}
     if "attn1_patch" in patches:

@@ -18,7 +18,7 @@ FaceDetectionModel = io.Custom("FACE_DETECTION_MODEL")  # ComfyUI's own type; 0.
 
 @dataclass(frozen=True, eq=False)
 class ChosenTools:
-    """What the artist connected; None leaves a search to LumosX Auto Scene's own choice."""
+    """The connected models; for None, LumosX Auto Scene uses its own choice."""
 
     sam3: tuple[object, object] | None
     faces: object | None

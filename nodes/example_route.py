@@ -29,5 +29,5 @@ def add_example_route() -> None:
         except LumosXError as error:
             return web.Response(status=404, text=str(error))
 
-    # Not a route of its own: the page builds the address from the option, and knows /view only.
+    # Not a separate route: the page builds the address from the option, and knows /view only.
     server.app.middlewares.append(view_example)

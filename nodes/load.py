@@ -43,8 +43,8 @@ class LumosXLoadModel(io.ComfyNode):
                 io.Combo.Input(
                     "model_name",
                     options=weight_files("diffusion_models"),
-                    tooltip="A LumosX (Wan2.1 text-to-video) file in models/diffusion_models. If the file is missing, "
-                    "the node gives the command that downloads the released weights.",
+                    tooltip="A LumosX (Wan2.1 text-to-video) file in models/diffusion_models. If the file is "
+                    "missing, the node shows the command that downloads the released weights.",
                 ),
                 io.Combo.Input(
                     "weight_dtype",

@@ -60,7 +60,7 @@ class LumosXLoadImage(io.ComfyNode):
                 io.Mask.Output(
                     display_name="mask",
                     tooltip="1 where the subject is, as LumosX masks are; 1 everywhere for an image without "
-                    "transparency. ComfyUI's Load Image gives the opposite.",
+                    "transparency. ComfyUI's Load Image outputs the inverse.",
                 ),
             ],
         )

@@ -29,7 +29,7 @@ def given_title(cls: type[io.ComfyNode]) -> str:
 
 
 def title_of(cls: type[io.ComfyNode]) -> str:
-    """The title of a running node in the graph; its display name where it has none of its own."""
+    """The title of a running node in the graph; its display name if it has none of its own."""
     return given_title(cls) or _display_name(cls)
 
 

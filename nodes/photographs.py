@@ -22,7 +22,8 @@ BOXES_HELP = "Boxes from any node with a BOUNDING_BOX output, such as ComfyUI's 
 def boxes_input(name: str, tooltip: str) -> io.Input:
     """An optional input for boxes that takes a link only.
 
-    Without forceInput pages since 1.39 make a widget of it, which gives 512x512 pixels of the corner unasked.
+    Without forceInput pages since 1.39 make a widget of it, which sends an unwanted box of 512x512 pixels in the
+    corner.
     """
     return BoundingBox.Input(name, optional=True, tooltip=f"{tooltip} {BOXES_HELP}", extra_dict={"forceInput": True})
 

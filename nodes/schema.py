@@ -1,4 +1,4 @@
-"""What newer hosts know and ComfyUI 0.8.0 does not, decided once by the host's version."""
+"""Schema features that newer hosts have and ComfyUI 0.8.0 does not, decided once by the host's version."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def weight_files(folder: str) -> list[str]:
 
 
 def weight_path(folder: str, name: str) -> str:
-    """The file behind an option.
+    """The file of an option.
 
     Raises:
         LumosXError: it does not exist; the message contains the command that downloads the released weights.
@@ -31,7 +31,7 @@ def weight_path(folder: str, name: str) -> str:
 
 
 def validated(folder: str, name: str) -> bool | str:
-    """What a loader's validate_inputs answers."""
+    """The result of a loader's validate_inputs."""
     try:
         weight_path(folder, name)
     except LumosXError as error:

@@ -1,4 +1,4 @@
-"""What the tests share: the reference numbers, a model with the reference weights, a real ComfyUI, and a browser.
+"""Shared fixtures: the reference numbers, a model with the reference weights, a real ComfyUI, and a browser.
 
 None of these is part of the repository. A test that needs a missing one is skipped and says what was looked for;
 with LUMOSX_REQUIRE_ALL=1 it fails instead, so that a full run can prove that nothing was skipped.

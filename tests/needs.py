@@ -1,4 +1,4 @@
-"""What a test does that needs something which is not part of the repository and is not there."""
+"""Skipping or failing tests that need something outside of the repository."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the attention map is good for, on few scenes and with wide margins; the script prints the whole of it."""
+"""The attention-map benchmark on few scenes and with wide margins; the script prints the whole table."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Crowd:
         self.desk.settle()
 
     def title(self, node) -> tuple[float, float]:
-        """Where the title of a node is on the screen."""
+        """The screen position of a node's title."""
         return tuple(
             self.desk.page.evaluate(
                 """id => {

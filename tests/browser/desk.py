@@ -236,7 +236,7 @@ class Desk:
         )
 
     def red_nodes(self) -> dict:
-        """What the server found wrong in the last run before it began: node id to errors."""
+        """Errors of the server's validation of the last run: node id to errors."""
         return self.page.evaluate("() => app.lastNodeErrors ?? {}")
 
     def run(self, timeout: float = 240) -> dict[str, dict]:
@@ -259,7 +259,7 @@ class Desk:
         return panel
 
     def tooltip(self, node: int, name: str, output: bool = False) -> str:
-        """What the page says when the mouse rests on an input (a slot or a one-line widget) or on an output."""
+        """The tooltip of an input (a slot or a one-line widget) or on an output."""
         place = self.page.evaluate(
             """([id, name, output]) => {
                 const node = app.graph.getNodeById(id), { ds, canvas } = app.canvas

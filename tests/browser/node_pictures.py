@@ -1,5 +1,4 @@
-"""What the picture of each node in the node help shows: the node with values in it, and its neighbours where they
-explain more."""
+"""Contents of the images in the node help: each node with values in it, and its neighbours where they explain more."""
 
 from __future__ import annotations
 

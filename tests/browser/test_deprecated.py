@@ -1,4 +1,4 @@
-"""What this pack does in the page is not on its way out: no front end says so of our files."""
+"""No front end reports a deprecated function of the page in our files."""
 
 import pytest
 

@@ -19,7 +19,7 @@ def today(name: str) -> str:
 
 
 def links(workflow: dict) -> set[tuple]:
-    """Who is connected to what: the ends of each link by node, number of the output, and name of the input."""
+    """The links of a graph: their ends by node, index of the output, and name of the input."""
     nodes = {node["id"]: node for node in workflow["nodes"]}
     return {
         (source, output, target, today(nodes[target]["inputs"][place]["name"]))

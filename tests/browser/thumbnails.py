@@ -45,7 +45,7 @@ THREE = tuple(
 
 @dataclass(frozen=True)
 class Card:
-    """What a thumbnail shows, from top to bottom.
+    """The contents of a thumbnail, from top to bottom.
 
     Args:
         rows: rows of example images, each with the number of its owner's colour.

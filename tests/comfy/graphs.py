@@ -133,7 +133,7 @@ def sample(server, graph) -> torch.Tensor:
 
 
 def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
-    """How far two tensors are apart, as a share of the expected one's norm."""
+    """The distance of two tensors, as a fraction of the expected one's norm."""
     return ((found - expected).norm() / expected.norm()).item()
 
 

@@ -1,4 +1,4 @@
-"""What a saved workflow relies on of the nodes, and which changes of it break workflows that people have shared.
+"""The parts of node schemas on which saved workflows rely, and which changes break shared workflows.
 
 A workflow saved in the page keeps a node's widgets by their position, its links by the names of inputs and the numbers
 of outputs; one in the API's format keeps inputs by name and leaves none of the required ones out.
@@ -22,7 +22,7 @@ WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 
 @dataclass
 class Changes:
-    """What differs from the record, a sentence for each.
+    """Differences from the record, a sentence for each.
 
     Args:
         breaking: changes after which saved workflows mean something else, or nothing.
@@ -39,7 +39,7 @@ def schemas_of(object_info: dict) -> dict[str, dict]:
 
 
 def compare(recorded: dict[str, dict], found: dict[str, dict]) -> Changes:
-    """What became of recorded schemas; both as `schemas_of` gives them."""
+    """Changes between recorded and found schemas, both as `schemas_of` returns them."""
     changes = Changes()
     for name, old in recorded.items():
         if name in found:

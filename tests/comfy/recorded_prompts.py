@@ -1,4 +1,4 @@
-"""What ComfyUI's page sends for each example workflow, recorded from the real page.
+"""The prompts that ComfyUI's page sends for the example workflows, recorded from the real page.
 
 api_prompts/NAME.json is from the oldest host; api_prompts/VERSION/NAME.json is there where a later host sends something
 else. To re-create them: LUMOSX_RECORD_PROMPTS=1 python -m pytest tests/browser/test_templates.py

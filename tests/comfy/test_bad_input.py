@@ -21,7 +21,7 @@ spaces = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def good(server):
-    """What a run without a mistake gives."""
+    """The result of a run without a mistake."""
     return sample(server, sampled(scene_graph()))
 
 
@@ -407,7 +407,7 @@ def test_code_in_a_pt_does_not_run(refused, put, weights, tmp_path):
 def test_a_nested_pt_that_comfyui_cannot_read_says_how_to_convert_it(refused, put, weights):
     name = put("diffusion_models", "both.pt", {"ema": weights, "model": weights})
     refused(
-        load_model(name), "both.pt holds a LumosX network", "-m lumosx_core convert", "both.pt ", "both.safetensors"
+        load_model(name), "both.pt contains a LumosX network", "-m lumosx_core convert", "both.pt ", "both.safetensors"
     )
 
 

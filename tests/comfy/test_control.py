@@ -1,4 +1,4 @@
-"""What the artist controls beyond the released model: strength and time of each picture, several of one thing, CFG."""
+"""Controls beyond the released model: strength and timing of each reference image, several images of one thing, CFG."""
 
 import copy
 

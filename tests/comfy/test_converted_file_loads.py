@@ -41,7 +41,7 @@ json.dump(kinds, open(folder + "/kinds.json", "w"))
 
 @pytest.fixture(scope="module")
 def outputs(comfyui, tmp_path_factory):
-    """What ComfyUI computes with the source and its three conversions, and what each was loaded as."""
+    """ComfyUI's outputs with the source and its three conversions, and the types they were loaded as."""
     folder = tmp_path_factory.mktemp("converted")
     torch.manual_seed(0)
     model = LumosXModel(CONFIG).eval()

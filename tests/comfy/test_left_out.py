@@ -1,4 +1,4 @@
-"""What is muted, bypassed or unplugged is left out of the scene, and the page names it by the node's title."""
+"""Muted, bypassed or unplugged inputs are left out of the scene, and the page names them by the node's title."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from lumosx_core.media.loaded_image import load_image
 
 
 def seen(server, **inputs) -> tuple[np.ndarray, np.ndarray]:
-    """What a LumosX Load Image gives, as bytes: image (H, W, 3) and mask (H, W)."""
+    """The outputs of a LumosX Load Image, as bytes: image (H, W, 3) and mask (H, W)."""
     graph = {
         "load": node("LumosXLoadImage", **{"background": "white", "crop_to_content": False, **inputs}),
         "image": node("SaveImage", images=["load", 0], filename_prefix="seen"),

@@ -33,7 +33,7 @@ def schemas(comfyui, tmp_path_factory) -> dict[str, dict]:
 
 
 def texts_of(schemas: dict[str, dict]) -> dict[str, dict]:
-    """What the page can show of the nodes in another language, in the page's form."""
+    """The translatable texts of the nodes, in the page's format."""
     return {name: _node(node) for name, node in schemas.items()}
 
 
@@ -113,7 +113,7 @@ def test_every_chinese_text_is_chinese(file):
 
 
 def test_chinese_tooltips_say_the_numbers_of_the_english_ones():
-    """What a translation most easily misses when a text changes."""
+    """A translation most easily misses these when a text changes."""
     english, chinese = read("en", "nodeDefs"), read("zh", "nodeDefs")
     numbers = re.compile(r"\d+(?:\.\d+)?")
     differing = {

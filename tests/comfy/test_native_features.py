@@ -23,7 +23,7 @@ def two_scenes() -> dict:
 
 @pytest.fixture(scope="module")
 def plain(server):
-    """What the scene gives without any further feature."""
+    """The output of the scene without any further feature."""
     return sample(server, sampled(scene_graph()))
 
 

@@ -1,4 +1,4 @@
-"""What the page says of a prompt while it is typed is what a run in ComfyUI says, with weights, brackets and tokens."""
+"""The page and a run in ComfyUI report the same about a prompt, with weights, brackets and tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the artist sees of a long run, and how soon it stops: bars, previews and Interrupt, over ComfyUI's websocket."""
+"""Progress of a long run: bars, previews and Interrupt, over ComfyUI's websocket."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def segment_graph(finders) -> dict:
 
 
 def finished(listener, graph: dict, **extra) -> tuple[list[Message], dict]:
-    """What was heard of a whole run, and its outputs."""
+    """The messages of a whole run, and its outputs."""
     run = listener.queue(graph, **extra)
     heard = listener.until_end(run)
     assert heard[-1].kind == "execution_success", heard[-1].data

@@ -1,4 +1,4 @@
-"""Which changes of a node break saved workflows, and which only have to be recorded. Needs no ComfyUI."""
+"""Changes of a node that break saved workflows, and changes that only have to be recorded. Needs no ComfyUI."""
 
 from __future__ import annotations
 

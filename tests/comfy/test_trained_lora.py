@@ -76,7 +76,7 @@ result = {"patched": patched, "said": [line for line in said if "lora" in line.l
 
 
 def in_comfyui(run_in_comfyui, base, path, tmp_path, strength=1.0) -> tuple[dict, torch.nn.Module]:
-    """What the stock loader says, and our network with the weights that it patched."""
+    """The log of the stock loader, and our network with the weights that it patched."""
     weights = tmp_path / "patched.safetensors"
     found = run_in_comfyui(PATCHED, model=str(base), lora=str(path), strength=strength, weights=str(weights))
     return found, load_model(weights, dtype=torch.float32)

@@ -21,7 +21,7 @@ CELL = 8  # MCAM pools queries over 8 x 8 tokens
 
 
 class Switches(NamedTuple):
-    """What of the relational machinery is on."""
+    """Switches of the relational parts."""
 
     mcam_ratio: float = 0.5
     r2pe: bool = True

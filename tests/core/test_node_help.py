@@ -34,7 +34,7 @@ def texts(language: str) -> dict[str, dict]:
 
 
 def name_of(node: str, language: str) -> str:
-    """What texts call a node: its title without what it explains in brackets."""
+    """The name of a node in texts: its title without the explanation in brackets."""
     return re.split(r" \(|（", texts(language)[node]["display_name"])[0]
 
 

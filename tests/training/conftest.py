@@ -1,4 +1,4 @@
-"""What tests of the training room share."""
+"""Shared fixtures of the training tests."""
 
 import shutil
 

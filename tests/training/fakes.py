@@ -1,4 +1,4 @@
-"""What trainer tests share: clips in memory in the place of a cache, and configs of tiny networks."""
+"""Shared by trainer tests: clips in memory instead of a cache, and configs of tiny networks."""
 
 from __future__ import annotations
 

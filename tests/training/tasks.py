@@ -1,4 +1,4 @@
-"""What the processes of forked.py do, by name."""
+"""Tasks for the processes of forked.py, by name."""
 
 from __future__ import annotations
 

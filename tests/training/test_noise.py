@@ -1,4 +1,4 @@
-"""What is drawn depends on seed, step and place alone, and has the distribution it should."""
+"""Noise draws depend only on seed, step and position, and have the right distribution."""
 
 from __future__ import annotations
 

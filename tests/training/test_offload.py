@@ -106,7 +106,7 @@ def test_a_second_step_and_a_look_in_between_change_nothing():
 
 
 def activations_kept(model: LumosXModel) -> int:
-    """How many numbers the forward pass keeps for the backward pass."""
+    """The number of values that the forward pass keeps for the backward pass."""
     kept = {}
 
     def pack(tensor):

@@ -1,4 +1,4 @@
-"""What has changed between a checkpoint and the run that continues there is said, and nothing else."""
+"""Changes between a checkpoint and the run that resumes from it are reported, and nothing else."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from lumosx_training.data.sources import open_source
 
 
 def loads(source):
-    """What loading each key gives: "good", or the reasons."""
+    """The result of loading each key: "good", or the reasons."""
     found = {}
     keys = source.keys()
     for key in keys:

@@ -1,4 +1,4 @@
-"""What is recorded of attention, against a softmax over everything at once."""
+"""Recorded attention against a softmax over everything at once."""
 
 import math
 

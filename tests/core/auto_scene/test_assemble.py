@@ -45,7 +45,7 @@ def build(photographs, plan, desk=None, **options):
 
 
 def owner_of(image: torch.Tensor, phrase: str) -> int:
-    """Whose thing a cut-out shows: by the shade in its middle."""
+    """The owner of the thing in a cutout, by the shade in its middle."""
     middle = image[image.shape[0] // 2, image.shape[1] // 2]
     assert (middle - torch.tensor(COLOURS[phrase])).abs().max() < 0.03, f"not a {phrase}"
     return round(float((middle - torch.tensor(COLOURS[phrase])).mean()) / SHADE)

@@ -1,4 +1,4 @@
-"""Which models are found on a machine, which one is taken, and what is said when there is none."""
+"""Models found on a machine, the choice among them, and the message when there is none."""
 
 from __future__ import annotations
 

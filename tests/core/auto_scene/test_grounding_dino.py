@@ -66,7 +66,8 @@ def found_by(finder, boxes, scores, *, threshold=0.3, size=(100, 200)):
 
 
 def reference(folder, finder, image, text):
-    """What transformers' processor makes of all queries: scores (n,), corners (n, 4); logits (n, tokens), offsets."""
+    """The output of transformers' processor for all queries: scores (n,), corners (n, 4); logits (n, tokens),
+    offsets."""
     from transformers import AutoTokenizer, GroundingDinoProcessor
 
     words = AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt", return_offsets_mapping=True)

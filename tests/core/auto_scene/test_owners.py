@@ -1,4 +1,4 @@
-"""Who is who, and what belongs to whom: with boxes and regions that are given."""
+"""Matching of people to words, and of things to owners, with given boxes and regions."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Which masks are taken for inverted, on many shapes of subjects."""
+"""Detection of inverted masks, on many shapes of subjects."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def noise(mask: torch.Tensor) -> torch.Tensor:
 
 
 def cutout(mask: torch.Tensor, colour: float = 0.0) -> torch.Tensor:
-    """What Load Image gives of a transparent image: one colour around the subject."""
+    """The output of Load Image for a transparent image: one colour around the subject."""
     return torch.where(mask[..., None] > 0.5, noise(mask), torch.tensor(colour))
 
 

@@ -49,7 +49,7 @@ def masks(prompt, *phrases):
 
 
 def runs(prompt, phrase):
-    """What the bound tokens spell, a text for each run of them."""
+    """The text of the bound tokens, one for each run of them."""
     encoder = tokenizer()
     ids = encoder.tokenize(clean_prompt(prompt))
     spelled = token_text(encoder.pieces(ids[:-1]))

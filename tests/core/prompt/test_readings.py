@@ -8,7 +8,7 @@ def texts(typed, dynamic=True):
 
 
 def typed_for(typed, words, dynamic=False):
-    """What was typed for some words of the first reading."""
+    """The typed text for some words of the first reading."""
     [reading, *_] = readings(typed, dynamic=dynamic)
     start = reading.text.index(words)
     places = reading.places[start : start + len(words)]

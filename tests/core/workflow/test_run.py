@@ -1,4 +1,4 @@
-"""What a workflow makes a video of, and how, is read from its nodes; what only ComfyUI can do is said."""
+"""Scene and settings of a workflow are read from its nodes; a step that only ComfyUI can do is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a set of tensors is, by names and shapes: LumosX and plain Wan2.1 are taken, everything else is named."""
+"""Detection of a network by tensor names and shapes: LumosX and plain Wan2.1 are accepted, everything else is named."""
 
 from __future__ import annotations
 

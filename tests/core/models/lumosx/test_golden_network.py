@@ -26,7 +26,7 @@ def case(request, golden):
 
 @pytest.fixture(scope="module")
 def stages(case, golden_model):
-    """What passes through the model's layers in one run of the case, by the name of the layer; "final" is the end."""
+    """Activations of the model's layers in one run of the case, by the name of the layer; "final" is the end."""
     seen = defaultdict(list)
 
     def keep(name, _module, inputs, output):

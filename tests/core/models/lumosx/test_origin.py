@@ -1,4 +1,4 @@
-"""What a model file says of how its weights were trained."""
+"""Training origin of a model file's weights."""
 
 from __future__ import annotations
 
