@@ -217,7 +217,8 @@ def table(arguments: argparse.Namespace) -> None:
     print(
         f"{'all weights' if arguments.full else f'LoRA of rank {arguments.rank}'}, dim {case.config.dim}, "
         f"{case.config.num_layers} blocks; video of {'x'.join(map(str, arguments.video))}, {case.layout.pictures} "
-        f"reference images, {tokens} tokens; {torch.cuda.get_device_name(arguments.device) if cuda else arguments.device}, "
+        f"reference images, {tokens} tokens; "
+        f"{torch.cuda.get_device_name(arguments.device) if cuda else arguments.device}, "
         f"torch {torch.__version__}; best of {arguments.steps}\n"
         f"{flops / 1e12:.4g} TFLOP a step ({forward / 1e12:.4g} a forward pass); peak "
         f"{f'{peak} TFLOP/s' if peak else 'unknown'}\n\n{HEADER}",
