@@ -4,7 +4,7 @@ from .own_command import pip_command
 
 
 class LumosXError(ValueError):
-    """A mistake in what the user gave: the message names the value, what was expected, and the mend.
+    """A mistake in what the user gave: the message names the value, what was expected, and the fix.
 
     The command line prints it as one line; ComfyUI shows it on the node.
     """
