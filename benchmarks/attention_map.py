@@ -177,7 +177,8 @@ def compare_swapped(
     model: LumosXModel, vae: WanVae, questions: Sequence[Question], sigmas: Sequence[float] = SIGMAS
 ) -> dict[str, tuple[list[Seen], ...]]:
     """The true clips and the exchanged ones, by what was recorded: each noise level with all layers, and each choice of
-    layers with all noise levels."""
+    layers with all noise levels.
+    """
     wanted = {
         **{f"sigma {sigma}": (lambda step, layer, i=i: step == i) for i, sigma in enumerate(sigmas, 1)},
         **{f"layers {name}": (lambda step, layer, those=those: layer in those) for name, those in LAYERS.items()},
@@ -242,8 +243,8 @@ def print_swapped(model: LumosXModel, vae: WanVae, questions: dict[int, list[Que
     print(f"{'recorded':<14} {'people':>6} |" + "".join(f"{column:>8}" for column in columns))
     for people, asked in questions.items():
         for name, (true, wrong) in compare_swapped(model, vae, asked).items():
-            a, b = (sum((clip.scores for clip in clips), []) for clips in (true, wrong))
-            by_masks = [sum((clip.scores_by_masks for clip in clips), []) for clips in (true, wrong)]
+            a, b = ([score for clip in clips for score in clip.scores] for clips in (true, wrong))
+            by_masks = [[score for clip in clips for score in clip.scores_by_masks] for clips in (true, wrong)]
             ordered = mean([float(x > y) for x, y in zip(a, b, strict=True)])
             values = [auc(a, b), ordered, mean(a), mean(b), auc(*by_masks), *_found(true)]
             print(f"{name:<14} {people:>6} |" + "".join(f"{value:>8.3f}" for value in values), flush=True)
@@ -291,7 +292,8 @@ def _divided(clips: Sequence[Seen], scores: str = "scores") -> tuple[list[float]
 
 
 def _found(clips: Sequence[Seen]) -> list[float]:
-    return [mean(sum((getattr(clip, name) for clip in clips), [])) for name in ("region", "map", "other", "box")]
+    names = ("region", "map", "other", "box")
+    return [mean([value for clip in clips for value in getattr(clip, name)]) for name in names]
 
 
 def _groups(record: AttentionRecord) -> tuple[range, ...]:

@@ -213,7 +213,7 @@ def difference(base: Sequence[Sequence[Answer]], runs: Sequence[Sequence[Answer]
     counts = []
     for seeds in (base, runs):
         by_scene = zip(*(fractions(answers)[column] for answers in seeds), strict=True)
-        people = [sum(rows, []) for rows in by_scene]
+        people = [[person for row in rows for person in row] for rows in by_scene]
         counts.append([(sum(each), len(each)) for each in people])
     pairs = [theirs + mine for theirs, mine in zip(*counts, strict=True)]
     return "-" if not pairs else spread(pairs, lambda sums: percent(sums[..., 2:]) - percent(sums[..., :2]), "+.1f")

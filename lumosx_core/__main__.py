@@ -1,5 +1,6 @@
 """`python -m lumosx_core` is `lumosx`; so is `python PATH/lumosx_core`, for a Python that does not import from the
-current folder."""
+current folder.
+"""
 
 import sys
 from pathlib import Path

@@ -18,6 +18,8 @@ from .segment import LumosXSegment
 
 
 class LumosXExtension(ComfyExtension):
+    """The nodes of the pack, as ComfyUI asks for them."""
+
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [
             LumosXLoadModel,
@@ -43,4 +45,5 @@ class LumosXExtension(ComfyExtension):
 
 
 async def comfy_entrypoint() -> LumosXExtension:
+    """Called by ComfyUI when it loads the pack."""
     return LumosXExtension()

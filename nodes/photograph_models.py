@@ -54,6 +54,7 @@ _NAMES = {"faces": "face", "phrases": "box", "masks": "mask", "language": "langu
 
 
 def face_finder(name: str, threshold: float) -> FaceDetector:
+    """The face detector of this file name, loaded once."""
     cuda = comfy.model_management.get_torch_device().type == "cuda"
     path = _path("faces", name)
     return _once("faces", (path, cuda, threshold), lambda: FaceDetector.load(path, threshold=threshold, cuda=cuda))
@@ -71,6 +72,7 @@ def face_finder_if_present() -> FaceDetector | None:
 
 
 def phrase_finder(name: str, threshold: float) -> _OnDevice:
+    """The Grounding DINO of this file name, loaded once; on the device while it is in use."""
     path, dtype = _path("phrases", name), _dtype()
     finder = _once("phrases", (path, dtype), lambda: _OnDevice("phrases", GroundingDino.load(path, dtype=dtype)))
     finder.network.threshold = threshold
@@ -112,6 +114,7 @@ def language_model(name: str, progress: Progress) -> _OnDevice:
 
 
 def finders(face_model: str, box_model: str, mask_model: str, face_threshold: float, box_threshold: float) -> Finders:
+    """The three finders by their file names; each is loaded when it is first used."""
     return Finders(
         lambda: face_finder(face_model, face_threshold),
         lambda: phrase_finder(box_model, box_threshold),

@@ -18,15 +18,21 @@ Progress = Callable[[str, int, int], None]
 
 
 class FaceFinder(Protocol):
+    """Finds faces."""
+
     def find(self, image: Tensor) -> list[Face]:
         """All faces, in no particular order."""
 
 
 class PhraseFinder(Protocol):
+    """Finds what phrases name."""
+
     def find(self, image: Tensor, phrases: Sequence[str]) -> list[list[Detection]]:
         """For each phrase its detections above the finder's threshold, best first; boxes inside the photograph."""
 
 
 class Segmenter(Protocol):
+    """Turns boxes into regions."""
+
     def look_at(self, image: Tensor) -> Callable[[Sequence[Box]], list[Region]]:
         """Look at a photograph once; what comes back turns boxes into regions, each inside its box."""

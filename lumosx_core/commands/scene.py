@@ -14,6 +14,7 @@ PREVIEWS = (".png", ".jpg", ".webp")
 
 
 def add_scene(commands) -> None:
+    """Add `lumosx scene` to the command line."""
     parser = commands.add_parser(
         "scene",
         help="make a case folder of photographs and a prompt",

@@ -217,4 +217,5 @@ def forget(cache: Path, repositories: Iterable[str]) -> None:
 
 
 def size_text(size: int) -> str:
+    """A number of bytes for people, such as "2.84 GB"."""
     return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

@@ -93,6 +93,7 @@ class PromptTokens:
 
 
 def before_end(ids: Sequence[int]) -> list[int]:
+    """The tokens before the end token; all of them if there is none."""
     ids = [int(token) for token in ids]
     return ids[: ids.index(END_ID)] if END_ID in ids else ids
 

@@ -10,10 +10,10 @@ from ..errors import LumosXError
 
 
 def place_in(folder: Path, name: str, what: str) -> Path:
-    """The path of a file, or folder, of `folder`; a workflow may come from anybody, and reads nothing elsewhere.
+    r"""The path of a file, or folder, of `folder`; a workflow may come from anybody, and reads nothing elsewhere.
 
     Args:
-        name: as ComfyUI writes it, such as "people/man.png", also with "\\" or with " [input]" behind.
+        name: as ComfyUI writes it, such as "people/man.png", also with "\" or with " [input]" behind.
         what: whose name it is, for the message.
 
     Raises:

@@ -52,7 +52,8 @@ class SceneReader(ABC):
     @abstractmethod
     def picture(self, node: Node, name: str) -> dict[str, Any]:
         """What the slots of one picture hold, as `scene_parts.subject_scene` takes it: picture, phrase, mask, strength;
-        nothing if there is no picture."""
+        nothing if there is no picture.
+        """
 
     @abstractmethod
     def auto_scene(self, node: Node) -> Scene:

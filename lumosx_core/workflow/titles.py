@@ -28,7 +28,8 @@ def own_title(entry: Mapping[str, Any]) -> str:
 @lru_cache
 def _names() -> Mapping[str, frozenset[str]]:
     """What nodes of this pack are called, in each language, by type; also without what is in brackets, as they were
-    called in version 0.1.0."""
+    called in version 0.1.0.
+    """
     names: dict[str, set[str]] = {}
     for path in shipped("locales").glob("*/nodeDefs.json"):
         for kind, texts in json.loads(path.read_text(encoding="utf-8")).items():

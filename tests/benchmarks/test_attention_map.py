@@ -41,7 +41,7 @@ def swapped(script, vae):
 
 
 def values(clips, name: str) -> list[float]:
-    return sum((getattr(clip, name) for clip in clips), [])
+    return [value for clip in clips for value in getattr(clip, name)]
 
 
 @pytest.mark.parametrize("recorded", ["sigma 0.6", "sigma 0.4", "layers all"])

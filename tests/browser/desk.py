@@ -289,7 +289,7 @@ class Desk:
             return
         address = message.location.get("url", "")
         failed = "Failed to load resource" in message.text
-        if NOT_OURS.search(message.text) or failed and not re.search(rf"/extensions/{PACK}/|/lumosx/", address):
+        if NOT_OURS.search(message.text) or (failed and not re.search(rf"/extensions/{PACK}/|/lumosx/", address)):
             return
         self.errors.append(f"{message.text} ({address})")
 

@@ -206,7 +206,7 @@ def test_it_begins_with_a_note_of_what_it_does_and_what_it_needs(path, workflow)
     text = "\n".join(note["widgets_values"][0] for note in above)
     assert "**Change first**" in text and "## What it needs" in text
     for name in BRINGS[path.stem]:
-        assert f"`{name}`" in text or name.startswith("photograph") and "our own photo" in text, name
+        assert f"`{name}`" in text or (name.startswith("photograph") and "our own photo" in text), name
 
 
 def test_it_fits_one_screen_at_a_zoom_at_which_text_is_shown(workflow):

@@ -167,8 +167,7 @@ def test_shipped_code_unpickles_nothing_but_weights():
         where
         for where, call in called
         if ast.unparse(call.func) in ("pickle.load", "pickle.loads")
-        or ast.unparse(call.func) == "torch.load"
-        and "weights_only=True" not in map(ast.unparse, call.keywords)
+        or (ast.unparse(call.func) == "torch.load" and "weights_only=True" not in map(ast.unparse, call.keywords))
     ]
     assert found == []
 

@@ -77,9 +77,9 @@ def wait_for(happened, seconds: float = 300) -> None:
 def _serve() -> None:
     import accelerate  # noqa: F401
     import torch
-    import torch.distributed.fsdp  # noqa: F401
+    import torch.distributed.fsdp
 
-    import lumosx_training.data.buckets  # noqa: F401
+    import lumosx_training.data.buckets
     import lumosx_training.loop.trainer  # noqa: F401
 
     torch.set_num_threads(1)

@@ -95,7 +95,7 @@ def test_a_subject_shrinks_to_no_less_than_112_pixels():
 
 def test_a_small_subject_is_not_shrunk():
     for seed in range(20):
-        top, bottom, left, right = content(augmented(seed, height=64, width=96))
+        top, bottom, _left, _right = content(augmented(seed, height=64, width=96))
         assert bottom - top >= 60
 
 

@@ -6,6 +6,7 @@ from .shared import add_source, counter
 
 
 def add_cache(commands) -> None:
+    """Add `lumosx cache` to the command line."""
     parser = commands.add_parser(
         "cache",
         help="write the latents and encoded captions of a data set, once for many training runs",

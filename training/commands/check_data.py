@@ -6,6 +6,7 @@ from .shared import add_source, counter, open_to_check
 
 
 def add_check_data(commands) -> None:
+    """Add `lumosx check-data` to the command line."""
     parser = commands.add_parser(
         "check-data",
         help="read a whole data set and report every bad sample",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 
 def add_glyphs(commands) -> None:
+    """Add `lumosx glyphs` to the command line."""
     parser = commands.add_parser(
         "glyphs",
         help="write clips of the glyph world as sample folders, to try training without data of your own",

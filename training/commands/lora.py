@@ -4,6 +4,7 @@ from __future__ import annotations
 
 
 def add_lora(commands) -> None:
+    """Add `lumosx lora` to the command line."""
     parser = commands.add_parser("lora", help="merge, extract or export a LoRA")
     tasks = parser.add_subparsers(required=True, metavar="TASK")
 

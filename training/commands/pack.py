@@ -6,6 +6,7 @@ from .shared import add_source, counter, open_to_check
 
 
 def add_pack(commands) -> None:
+    """Add `lumosx pack` to the command line."""
     parser = commands.add_parser(
         "pack",
         help="write a data set as WebDataset shards",

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 
 def add_source(parser) -> None:
+    """Add the arguments by which a command opens a data set."""
     parser.add_argument(
         "source",
         metavar="SOURCE",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 
 def add_train(commands) -> None:
+    """Add `lumosx train` to the command line."""
     parser = commands.add_parser("train", help="fine-tune a model, or train a LoRA, from a config file")
     parser.add_argument("config", metavar="CONFIG.toml")
     parser.add_argument(

@@ -157,7 +157,7 @@ def _parse_info(path: Path) -> tuple[dict, set[int]]:
         )
 
     def all_of(right: Callable[[object], bool], value: object) -> bool:
-        return value is None or isinstance(value, list) and all(right(each) for each in value)
+        return value is None or (isinstance(value, list) and all(right(each) for each in value))
 
     tags = info.get("word_tags_path") if isinstance(info, dict) else None
     selected = info.get("selected_frames") if isinstance(info, dict) else None

@@ -100,7 +100,7 @@ class SampleSettings:
         whole_body: in the research format, the share of videos that show people as whole bodies without a group.
     """
 
-    clip: ClipSettings = ClipSettings()
+    clip: ClipSettings = ClipSettings()  # noqa: RUF009 - immutable
     require_faces: bool = True
     seed: int = 0
     whole_body: float = 0.3

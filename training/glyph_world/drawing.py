@@ -47,6 +47,7 @@ def sprite(image: Image.Image) -> np.ndarray:
 
 
 def draw_face(face: Face, scale: float = FINE) -> Image.Image:
+    """A head with its hair, eyes and mouth; RGBA."""
     pen = Pen(HEAD, scale)
     if face.hair == "sides":
         pen.box(0, 2, 18, 15, face.hair_colour, 3)
@@ -120,6 +121,7 @@ def draw_sash(scale: float = FINE) -> Image.Image:
 
 
 def draw_thing(thing: Thing, scale: float = FINE) -> Image.Image:
+    """A hat or something to carry; RGBA."""
     size, draw = _THINGS[thing.kind]
     pen = Pen(size, scale)
     draw(pen, thing.colour, thing.second)

@@ -115,6 +115,7 @@ def rebuild(vae: WanVae, questions: Sequence[Question]) -> list[Answer]:
 
 
 def answer(question: Question, frames: Tensor) -> Answer:
+    """Judge the clip, (F, H, W, 3) in 0..1, that was generated for a question."""
     scene = question.sample.scene
     verdicts = judge(frames, scene)
     placed = placed_right(verdicts, scene) if question.sample.caption.placed else None

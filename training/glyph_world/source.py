@@ -45,7 +45,7 @@ class GlyphSource:
     frames: int = 9
     height: int = 64
     width: int = 80
-    casting: Casting = Casting()
+    casting: Casting = Casting()  # noqa: RUF009 - immutable
     placed: bool | None = None
 
     def keys(self) -> list[str]:

@@ -47,10 +47,12 @@ class Ema:
 
 
 def trained_parameters(model: nn.Module) -> dict[str, Tensor]:
+    """The parameters that are trained, by name."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 @torch.no_grad()
 def copy_into(parameters: dict[str, Tensor], values: dict[str, Tensor]) -> None:
+    """Overwrite parameters by values of the same names."""
     for name, parameter in parameters.items():
         parameter.copy_(values[name])

@@ -22,6 +22,7 @@ _DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 def export_path(config: TrainConfig) -> Path:
+    """The file that a finished run writes: a model or a LoRA."""
     return Path(config.training.output) / ("model.safetensors" if config.lora is None else "lora.safetensors")
 
 

@@ -28,6 +28,7 @@ def draw_share(purpose: str, *key: int) -> float:
 
 
 def draw_generator(purpose: str, *key: int) -> torch.Generator:
+    """A generator that depends on purpose and key only."""
     return torch.Generator().manual_seed(draw_seed(purpose, *key))
 
 

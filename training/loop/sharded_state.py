@@ -96,6 +96,7 @@ def fill(tensor: Tensor, full: Tensor) -> None:
 
 
 def is_sharded(tensor: Tensor) -> bool:
+    """Whether this process holds only a part of the tensor."""
     return isinstance(tensor, DTensor)
 
 

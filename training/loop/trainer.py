@@ -287,6 +287,8 @@ class Trainer:
 
 
 def open_cache(config: TrainConfig):
+    """The cache that the config names."""
+
     from ..cache import LatentCache
 
     return LatentCache(config.data.cache)

@@ -31,6 +31,7 @@ def checkpoint_blocks(model: LumosXModel, *, inputs_on_cpu: bool = False) -> Non
 
 
 def is_checkpointed(block: nn.Module) -> bool:
+    """Whether the block recomputes its activations."""
     return isinstance(block.__dict__.get("forward"), CheckpointedForward)
 
 

@@ -16,6 +16,7 @@ WINDOW = 50  # steps of the running mean
 
 
 def main() -> None:
+    """Read the logs and draw the curve."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("logs", type=Path, nargs="+", metavar="LOG.jsonl")
@@ -24,6 +25,7 @@ def main() -> None:
 
 
 def read_losses(path: Path) -> list[float]:
+    """The loss of each step of a log."""
     return [json.loads(line)["loss"] for line in path.read_text().splitlines()]
 
 

@@ -35,6 +35,7 @@ MASK_ID = 2  # the tokeniser's unknown piece, which captions never need: what it
 
 
 def main() -> None:
+    """Train the tokenizer and the encoder, and write them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=1500)
@@ -123,6 +124,7 @@ def labelled(text: str, tokenizer) -> tuple[list[int], list[int], list[int]]:
 
 
 def train(tokenizer_model: bytes, steps: int, batch: int, seed: int) -> nn.Module:
+    """The tagger after training; its encoder is the text encoder."""
     import sentencepiece
 
     tokenizer = sentencepiece.SentencePieceProcessor(model_proto=tokenizer_model)

@@ -34,6 +34,7 @@ CROP = 48  # pixels; the network has no fixed size, and more small crops teach i
 
 
 def main() -> None:
+    """Train the VAE and write it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=3000)
@@ -91,6 +92,7 @@ def chance_frames(chance: torch.Generator) -> int:
 
 
 def new_network():
+    """A small Wan VAE that passes its input through before training."""
     from diffusers import AutoencoderKLWan
 
     network = AutoencoderKLWan(base_dim=WIDTH, z_dim=16)

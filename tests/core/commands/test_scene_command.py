@@ -84,7 +84,7 @@ def test_a_background_of_ones_own_and_a_preview(scene, photo, tmp_path):
     own = tmp_path / "room.png"
     Image.new("RGB", (40, 30), (10, 200, 30)).save(own)
     plan = "man | woman || || cozy room"
-    code, out, err = scene(
+    code, _out, err = scene(
         "--plan", plan, "--box-threshold", 0.98, "--background", own, "--preview", tmp_path / "look" / "seen.png"
     )
     assert code == 0, err

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 from PIL import ImageColor
@@ -117,7 +119,7 @@ def test_the_sheet_is_a_landscape_with_people_side_by_side(count, rest):
     image = sheet(scene, "A man in a hat by a lamp in a room, and some more words about the light. " * 3, warnings)
     assert image.width >= 1.2 * image.height
     boxes = [box_of(image, colour) for colour in colours]
-    assert all(one[2] < other[0] and one[1] == other[1] for one, other in zip(boxes, boxes[1:], strict=False))
+    assert all(one[2] < other[0] and one[1] == other[1] for one, other in itertools.pairwise(boxes))
 
 
 def test_a_fifth_person_begins_a_second_row():

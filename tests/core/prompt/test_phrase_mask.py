@@ -159,7 +159,7 @@ def test_a_phrase_behind_the_end_of_a_cut_prompt_says_so():
     ids = words("a b c man")[:4]
     with pytest.raises(LumosXError, match="cut off: shorten the prompt"):
         phrase_mask(
-            ids[:3] + [1],
+            [*ids[:3], 1],
             Scene(objects=(picture("man"),)),
             words,
             pieces=words.pieces_of,

@@ -156,7 +156,7 @@ def test_an_impossible_strength_is_refused(strength):
         Subject(None, strength=strength)
 
 
-@pytest.mark.parametrize("start, end", [(0.5, 0.5), (0.6, 0.4), (-0.1, 1), (0, 1.1), (float("nan"), 1)])
+@pytest.mark.parametrize(("start", "end"), [(0.5, 0.5), (0.6, 0.4), (-0.1, 1), (0, 1.1), (float("nan"), 1)])
 def test_an_impossible_span_is_refused(start, end):
     with pytest.raises(LumosXError, match="0 <= start < end <= 1"):
         Subject(None, start=start, end=end)

@@ -79,7 +79,7 @@ class Trial:
     mask_density: float = 0.3
     heads: int = 1
     layers: int = 1
-    switches: Switches = Switches()
+    switches: Switches = Switches()  # noqa: RUF009 - immutable
     seed: int = 0
 
 
