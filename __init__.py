@@ -19,9 +19,9 @@ if _host_version is not None:
     HOST = (*_numbers, 0, 0)[:3] if _numbers else (math.inf,)
     if HOST >= OLDEST_COMFYUI:
         from .nodes import comfy_entrypoint  # noqa: F401
-        from .nodes.earlier_prompts import translate_earlier_prompts
-        from .nodes.example_route import add_example_route
-        from .nodes.prompt_route import add_prompt_route
+        from .nodes.page.earlier_prompts import translate_earlier_prompts
+        from .nodes.page.example_route import add_example_route
+        from .nodes.page.prompt_route import add_prompt_route
 
         WEB_DIRECTORY = "./web"
         add_prompt_route()

@@ -12,7 +12,7 @@ from ..lumosx_core.attention_map.number_choice import NumberChoice
 from ..lumosx_core.attention_map.report import describe_binding
 from ..lumosx_core.errors import LumosXError
 from .attention_bridge import latent_preview, record_attention
-from .schema import FOLDED, found_by
+from .inputs.host_schema import FOLDED, found_by
 
 AttentionType = io.Custom("LUMOSX_ATTENTION")
 

@@ -12,12 +12,12 @@ from ..lumosx_core.auto_scene.plan.plan import ScenePlan, check_plan, format_pla
 from ..lumosx_core.auto_scene.settings import BACKGROUNDS, MISSING, AutoSettings
 from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.prompt.phrase_mask import clean_prompt
+from .bridges.photo_models_bridge import Progress, finders, language_model, model_input
 from .core_tools import CoreTools
-from .growing import connected, earlier, growing
-from .photograph_models import Progress, finders, language_model, model_input
-from .photographs import CATEGORY, boxes_input, boxes_of, drawing, face_of, masks_of, photographs_of
+from .inputs.host_schema import FOLDED, found_by
+from .inputs.image_values import CATEGORY, boxes_input, boxes_of, drawing, face_of, masks_of, photographs_of
+from .inputs.slot_rows import connected, earlier, growing
 from .scene import SceneType
-from .schema import FOLDED, found_by
 
 PHOTOGRAPH_HELP = "A photo, or a batch of photos."
 

@@ -27,7 +27,7 @@ from ..lumosx_core.sampling.schedule import sigma_at
 from ..lumosx_core.scene.layout import ReferenceLayout
 from ..lumosx_core.scene.strength import Influence, SeenPictures
 from .attention_bridge import Watch, watch_pass
-from .schema import ATTENTION_PATCHES
+from .inputs.host_schema import ATTENTION_PATCHES
 
 KEY = "lumosx"
 REFERENCES = "time_dim_concat"  # native Wan's name for frames that follow the video

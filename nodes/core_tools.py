@@ -8,9 +8,9 @@ from comfy_api.latest import io
 
 from ..lumosx_core.auto_scene.settings import Finders
 from ..lumosx_core.errors import LumosXError
-from .core_tools_bridge import MediaPipeFaces, Sam3, check_host, check_sam3, check_sam3_words
-from .photographs import CATEGORY
-from .schema import found_by
+from .bridges.core_tools_bridge import MediaPipeFaces, Sam3, check_host, check_sam3, check_sam3_words
+from .inputs.host_schema import found_by
+from .inputs.image_values import CATEGORY
 
 CoreTools = io.Custom("LUMOSX_CORE_TOOLS")
 FaceDetectionModel = io.Custom("FACE_DETECTION_MODEL")  # ComfyUI's own type; 0.8.0 has no node for it yet

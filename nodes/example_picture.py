@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..lumosx_core.media.example_images import example_pictures, read_example
-from .schema import found_by
+from .inputs.host_schema import found_by
 
 
 class LumosXExamplePicture(io.ComfyNode):

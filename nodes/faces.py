@@ -5,12 +5,13 @@ from __future__ import annotations
 from comfy_api.latest import io, ui
 
 from ..lumosx_core.auto_scene.annotations import Mark, note_of
-from ..lumosx_core.auto_scene.faces import ORDERS, crop_face, face_crop_box, faces_of_masks, order_faces, pick
-from ..lumosx_core.auto_scene.quality import face_warnings
+from ..lumosx_core.auto_scene.cutouts.faces import ORDERS, crop_face, face_crop_box, faces_of_masks, order_faces, pick
+from ..lumosx_core.auto_scene.cutouts.quality import face_warnings
 from ..lumosx_core.drawing.contact_sheet import COLOURS, FAINT
 from ..lumosx_core.errors import LumosXError
-from .photograph_models import face_finder, model_input
-from .photographs import (
+from .bridges.photo_models_bridge import face_finder, model_input
+from .inputs.host_schema import FOLDED, found_by
+from .inputs.image_values import (
     CATEGORY,
     BoundingBox,
     boxes_input,
@@ -21,7 +22,6 @@ from .photographs import (
     masks_of,
     one_photograph,
 )
-from .schema import FOLDED, found_by
 
 
 class LumosXFaces(io.ComfyNode):

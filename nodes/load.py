@@ -17,12 +17,12 @@ from ..lumosx_core.files.read_weights import QUANTISATION
 from ..lumosx_core.models.lumosx.weights import open_network
 from ..lumosx_core.models.wan.names import native_names, open_checkpoint
 from ..lumosx_core.own_command import own_command
-from .clip_bridge import load_umt5
+from .bridges.clip_bridge import load_umt5
 from .comfy_bridge import RelationalOptions, patch_model
-from .notices import HIDDEN
-from .schema import FOLDED, found_by
-from .untrained import warn_of_file, warn_of_model
-from .weight_files import validated, weight_files, weight_path
+from .inputs.host_schema import FOLDED, found_by
+from .inputs.weight_files import validated, weight_files, weight_path
+from .page.notices import HIDDEN
+from .page.weight_warnings import warn_of_file, warn_of_model
 
 _DTYPES = {"default": None, "fp8_e4m3fn": torch.float8_e4m3fn, "fp8_e5m2": torch.float8_e5m2}
 _CHOOSE_UMT5 = "Choose the umt5 file that belongs to Wan2.1, e.g. umt5_xxl_fp8_e4m3fn_scaled.safetensors."

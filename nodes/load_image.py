@@ -14,7 +14,7 @@ from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.media.example_images import SUFFIX, example_path, example_pictures
 from ..lumosx_core.media.images import SUFFIXES
 from ..lumosx_core.media.loaded_image import BACKGROUNDS, is_painted, load_image
-from .schema import found_by
+from .inputs.host_schema import found_by
 
 _CLIPSPACE = "clipspace"  # folder of the mask editor: the layers beside what it saves are not for choosing
 

@@ -11,12 +11,12 @@ from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.prompt.phrase_mask import clean_prompt, match_phrases_in_text, phrase_mask, prompt_spans
 from ..lumosx_core.prompt.scene_warnings import EMPTY_PROMPT, scene_warnings
 from ..lumosx_core.scene.scene import Scene
-from .clip_bridge import PromptTokenizer
-from .notices import HIDDEN, named, notice
-from .photograph_models import face_finder_if_present
+from .bridges.clip_bridge import PromptTokenizer
+from .bridges.photo_models_bridge import face_finder_if_present
+from .inputs.host_schema import FOLDED, found_by
+from .page.notices import HIDDEN, named, notice
+from .page.scene_titles import titled
 from .scene import SceneType
-from .scene_titles import titled
-from .schema import FOLDED, found_by
 
 
 class LumosXPreviewScene(io.ComfyNode):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 
@@ -13,9 +12,10 @@ from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.scene.build import ATTRIBUTES, MASK_HELP, OBJECTS, subject_scene, whole_scene
 from ..lumosx_core.scene.case_folder import read_case
 from ..lumosx_core.scene.strength import STRONGEST
-from .growing import connected, earlier, growing
-from .notices import HIDDEN, named, notice
-from .schema import FOLDED, found_by
+from .inputs.case_folders import case_fingerprint, case_folders
+from .inputs.host_schema import FOLDED, found_by
+from .inputs.slot_rows import connected, earlier, growing
+from .page.notices import HIDDEN, named, notice
 
 SceneType = io.Custom("LUMOSX_SCENE")
 
@@ -132,7 +132,7 @@ class LumosXSceneFromFolder(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "folder",
-                    options=_case_folders(),
+                    options=case_folders(),
                     tooltip="A folder with a caption.txt inside ComfyUI's input folder.",
                 )
             ],
@@ -149,7 +149,7 @@ class LumosXSceneFromFolder(io.ComfyNode):
 
     @classmethod
     def _known(cls, folder) -> bool | str:
-        if folder in _case_folders():
+        if folder in case_folders():
             return True
         return (
             f"There is no case folder {folder!r} in ComfyUI's input folder {folder_paths.get_input_directory()}. Copy "
@@ -160,9 +160,7 @@ class LumosXSceneFromFolder(io.ComfyNode):
     def fingerprint_inputs(cls, folder) -> list:
         if folder is None:
             return []
-        root = Path(folder_paths.get_input_directory(), folder)
-        files = sorted(path for path in root.rglob("*") if path.is_file())
-        return [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files]
+        return case_fingerprint(folder)
 
     @classmethod
     def execute(cls, folder) -> io.NodeOutput:
@@ -203,9 +201,3 @@ def _percent(name: str, default: float, tooltip: str) -> io.Input:
     return io.Float.Input(
         name, default=default, min=0.0, max=1.0, step=0.01, optional=True, tooltip=tooltip, extra_dict=FOLDED
     )
-
-
-def _case_folders() -> list[str]:
-    root = folder_paths.get_input_directory()
-    found = [os.path.relpath(folder, root) for folder, _, files in os.walk(root) if "caption.txt" in files]
-    return sorted(folder.replace(os.sep, "/") for folder in found if folder != ".")

@@ -14,12 +14,12 @@ from ..lumosx_core.models.latent_cache import LatentCache
 from ..lumosx_core.prompt.phrase_mask import check_prompt_length, clean_prompt, phrase_mask
 from ..lumosx_core.prompt.scene_warnings import EMPTY_PROMPT, scene_warnings
 from ..lumosx_core.scene.strength import NEGATIVE_REFERENCES
-from .clip_bridge import PromptTokenizer
+from .bridges.clip_bridge import PromptTokenizer
 from .comfy_bridge import SceneConditioning, attach_scene
-from .notices import HIDDEN, named, notice
+from .inputs.host_schema import FOLDED, found_by
+from .page.notices import HIDDEN, named, notice
+from .page.scene_titles import titled
 from .scene import SceneType
-from .scene_titles import titled
-from .schema import FOLDED, found_by
 
 LATENTS = LatentCache()  # of the last scenes, so that another prompt encodes no image again
 

@@ -8,15 +8,24 @@ import torch
 from comfy_api.latest import io, ui
 
 from ..lumosx_core.auto_scene.annotations import Mark, note_of
-from ..lumosx_core.auto_scene.faces import pick
+from ..lumosx_core.auto_scene.cutouts.faces import pick
+from ..lumosx_core.auto_scene.cutouts.mask_cleaning import clean
+from ..lumosx_core.auto_scene.cutouts.quality import cut_out_warnings
 from ..lumosx_core.auto_scene.instances import MOST_INSTANCES, Instance, View, find_instances
-from ..lumosx_core.auto_scene.mask_cleaning import clean
-from ..lumosx_core.auto_scene.quality import cut_out_warnings
 from ..lumosx_core.drawing.contact_sheet import COLOURS
 from ..lumosx_core.errors import LumosXError
-from .photograph_models import Progress, model_input, phrase_finder, segmenter
-from .photographs import CATEGORY, BoundingBox, box_of, boxes_input, boxes_of_one, drawing, given_of, one_photograph
-from .schema import FOLDED, found_by
+from .bridges.photo_models_bridge import Progress, model_input, phrase_finder, segmenter
+from .inputs.host_schema import FOLDED, found_by
+from .inputs.image_values import (
+    CATEGORY,
+    BoundingBox,
+    box_of,
+    boxes_input,
+    boxes_of_one,
+    drawing,
+    given_of,
+    one_photograph,
+)
 
 _MOST_MASKS = 2**32  # bytes of masks, each of the photo's size
 _INSTANCES = {"best": 1, "all": MOST_INSTANCES}

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..drawing.contact_sheet import CARD, PAGE, TEXT, WARNING
 from ..drawing.fonts import font
 from ..media.images import to_pil
-from .regions import Box, Region
+from .cutouts.regions import Box, Region
 
 LARGEST, SMALLEST = 1280, 640  # the long side of the drawing
 MOST_ENLARGED = 2

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from ..errors import LumosXError
 from ..scene.scene import Scene
-from .finders import Progress
+from .cutouts.regions import Face
+from .detectors import Progress
 from .overrides import Overrides
 from .plan.plan import ScenePlan
-from .regions import Face
 from .search import AutoScene, SceneSearch
 from .settings import AutoSettings, Finders
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .finders import PhraseFinder, Segmenter
-from .regions import Box, Detection, Region
+from .cutouts.regions import Box, Detection, Region
+from .detectors import PhraseFinder, Segmenter
 
 Look = Callable[[Sequence[Box]], list[Region]]
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import MissingPackageError
+from .cutouts.regions import Box, Detection, Face, Region
 from .instances import Instance
 from .plan.plan import detector_word
-from .regions import Box, Detection, Face, Region
 
 # Two boxes of people are one person above this intersection over union ("man" and "person" find the same one).
 SAME_PERSON = 0.6

@@ -13,16 +13,16 @@ from ..errors import LumosXError
 from ..prompt.phrase_mask import split_number
 from ..scene.scene import Reference, Scene, Subject
 from .annotations import Mark, note_of
-from .background import background_mask, fill
-from .faces import crop_face, face_crop_box
-from .finders import Progress
+from .cutouts.background_fill import background_mask, fill
+from .cutouts.faces import crop_face, face_crop_box
+from .cutouts.mask_cleaning import clean
+from .cutouts.quality import cut_out_warnings, face_warnings
+from .cutouts.regions import Box, Face, Region, region_of
+from .detectors import Progress
 from .instances import Instance, View, find_instances
-from .mask_cleaning import clean
 from .overrides import Overrides
 from .owners import Claim, Person, name_people, people_of, settle_claims
 from .plan.plan import ScenePlan, detector_word
-from .quality import cut_out_warnings, face_warnings
-from .regions import Box, Face, Region, region_of
 from .settings import AutoSettings, Finders
 
 ANYBODY = "person"  # looked for besides the words of the plan, so that bystanders, too, leave the background

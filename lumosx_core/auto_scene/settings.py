@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import LumosXError
-from .finders import FaceFinder, PhraseFinder, Segmenter
+from .detectors import FaceFinder, PhraseFinder, Segmenter
 
 BACKGROUNDS = ("fill", "inpaint", "none")
 MISSING = ("error", "leave out")

@@ -191,7 +191,7 @@ def _generate(options: argparse.Namespace) -> None:
 
 
 def _is_workflow(options: argparse.Namespace) -> bool:
-    from ..workflow.file import SUFFIXES
+    from ..workflow.saved.file import SUFFIXES
 
     if options.source.lower().endswith(SUFFIXES) and not Path(options.source).is_dir():
         return True
@@ -222,8 +222,8 @@ def _of_case(options: argparse.Namespace):
 
 def _of_workflow(options: argparse.Namespace):
     """Scene, prompt, settings and files for a saved workflow."""
-    from ..workflow.file import read_workflow
     from ..workflow.run import input_folder, read_video
+    from ..workflow.saved.file import read_workflow
 
     graph = read_workflow(options.source)
     folder = input_folder(options.source, options.input)

@@ -101,7 +101,7 @@ def _scene(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     """Raise LumosXError for what can be known to be wrong before the long work begins."""
-    from ..auto_scene.mask_cleaning import check_feather
+    from ..auto_scene.cutouts.mask_cleaning import check_feather
     from ..scene.case_folder import check_unused
 
     for name in ("face_threshold", "box_threshold"):

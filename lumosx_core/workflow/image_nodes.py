@@ -26,8 +26,8 @@ from ..errors import LumosXError
 from ..media.example_images import SUFFIX, example_path, read_example
 from ..media.images import FORMATS, MAX_PIXELS, eight_bit
 from ..media.loaded_image import LoadedImage, is_painted, load_image
-from .graph import Link, Node
-from .places import place_in
+from .confined_path import path_inside
+from .saved.graph import Link, Node
 from .values import Values
 
 CHANNELS = {"alpha": "A", "red": "R", "green": "G", "blue": "B"}
@@ -88,7 +88,7 @@ class Pictures:
 
     def _path(self, node: Node) -> Path:
         name = self._values.text(node, "image")
-        path = place_in(self._folder, name, f"image of {node}")
+        path = path_inside(self._folder, name, f"image of {node}")
         if not path.is_file():
             raise LumosXError(
                 f"There is no picture {path}, which {node} names. Copy it there, or give --input DIR, the folder that "

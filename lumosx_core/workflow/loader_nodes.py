@@ -11,8 +11,8 @@ from ..errors import LumosXError
 from ..files.model_files import ModelFiles, find_model_files
 from ..models.lumosx.tiny import TINY_DIRECTORY, tiny_files
 from ..own_command import own_command
-from .graph import Graph, Node
-from .places import place_in
+from .confined_path import path_inside
+from .saved.graph import Graph, Node
 from .values import Values
 
 # The input of each loader that names its file.
@@ -76,7 +76,7 @@ def _place(directory: Path | None, kind: str, name: str) -> Path:
             f"The workflow uses {name}. Say where it is: --model DIR, a folder with diffusion_models, vae and "
             f"text_encoders, such as ComfyUI's models."
         )
-    return place_in(directory / kind, name, "The workflow")
+    return path_inside(directory / kind, name, "The workflow")
 
 
 def read_weights(graph: Graph, values: Values, guided: Node, video: Node) -> Weights:

@@ -13,7 +13,7 @@ from ..auto_scene.plan.plan import ScenePlan, parse_plan
 from ..errors import LumosXError
 from ..prompt.highlight import phrases_only
 from ..scene.scene import Reference, Scene, Subject
-from .graph import Graph, Link, Node
+from .saved.graph import Graph, Link, Node
 from .scene_nodes import SceneReader
 from .values import CaseReader, Values
 

@@ -16,11 +16,11 @@ from ..own_command import own_command
 from ..prompt.phrase_mask import shortened
 from ..scene.case_folder import Case, read_case
 from ..scene.scene import Scene
-from .graph import Graph, Node
+from .confined_path import path_inside
 from .image_nodes import Pictures
 from .loader_nodes import Weights, read_weights
-from .places import place_in
 from .sampler_nodes import Sampling, find_sampling
+from .saved.graph import Graph, Node
 from .scene_nodes import SceneReader
 from .values import Values
 
@@ -73,7 +73,7 @@ def read_video(
     """
 
     def case(name: str) -> Case:
-        return read_case(place_in(folder, name, "LumosX Scene From Folder"))
+        return read_case(path_inside(folder, name, "LumosX Scene From Folder"))
 
     values = Values(graph, case)
     sampling = find_sampling(graph, values, node_id, released=released)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..errors import LumosXError
-from .graph import Graph, Node
+from .saved.graph import Graph, Node
 from .values import Values
 
 VIDEO = "LumosXSceneToVideo"

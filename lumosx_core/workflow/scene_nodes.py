@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import LumosXError
 from ..scene.build import ATTRIBUTES, OBJECTS, subject_scene, whole_scene
 from ..scene.scene import Scene
-from .graph import Graph, Link, Node
+from .saved.graph import Graph, Link, Node
 from .values import Values
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import LumosXError
 from ..prompt.phrase_mask import clean_prompt
 from ..scene.case_folder import Case
-from .graph import Graph, Link, Node
+from .saved.graph import Graph, Link, Node
 
 CaseReader = Callable[[str], Case]
 """Reads the case folder of a name in ComfyUI's input folder; raises LumosXError if there is none."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lumosx_core.workflow.ui_format import api_prompt
+from lumosx_core.workflow.saved.ui_format import api_prompt
 
 SAVED = sorted((Path(__file__).resolve().parents[1] / "core" / "workflow" / "saved").glob("*.json"))
 
@@ -15,7 +15,7 @@ PROMPT, NESTED_PROMPT = "15:8.positive_prompt", "17:15:8.positive_prompt"
 INSIDE = {"17:10", "17:15:3", "17:15:4", "17:15:8"}
 
 # Where a page sends something else for a file of another version, and in which nodes or inputs; what the command reads
-# is what the file's own page sent (tests/core/workflow/test_subgraphs.py).
+# is what the file's own page sent (tests/core/workflow/saved/test_subgraphs.py).
 ELSEWHERE = {
     # 1.58 turns promoted widgets into inputs: it loses height and length where both kinds were promoted, and it leaves
     # comments in a promoted prompt.

@@ -24,7 +24,7 @@ for part in (network, clip.cond_stage_model):
             values.data += 1
 model = comfy.model_patcher.ModelPatcher(network, torch.device("cpu"), torch.device("cpu"))
 photo = torch.rand(1, 60, 80, 3, generator=torch.Generator().manual_seed(1))
-bridge = sys.modules["pack.nodes.core_tools_bridge"]
+bridge = sys.modules["pack.nodes.bridges.core_tools_bridge"]
 [tools] = sys.modules["pack.nodes.core_tools"].LumosXCoreTools.execute(model, clip, None).args
 finder = bridge.Sam3(*tools.sam3, 0.3)
 """

@@ -15,7 +15,7 @@ import numpy as np
 import comfy.sd, comfy.model_base, comfy.model_patcher, comfy.supported_models
 import comfy.text_encoders.sam3_clip as words
 from comfy_extras import nodes_mediapipe
-bridge = sys.modules["pack.nodes.core_tools_bridge"]
+bridge = sys.modules["pack.nodes.bridges.core_tools_bridge"]
 node = sys.modules["pack.nodes.core_tools"].LumosXCoreTools
 auto = sys.modules["pack.nodes.auto_scene"].LumosXAutoScene
 torch.manual_seed(0)
@@ -117,7 +117,7 @@ def test_auto_scene_with_sam3_and_mediapipe_finds_everybody_and_needs_no_package
 for package in ("insightface", "segment_anything", "transformers", "onnxruntime"):
     for name in [m for m in sys.modules if m.split(".")[0] == package and package != "transformers"]:
         del sys.modules[name]
-held = sys.modules["pack.nodes.photograph_models"]
+held = sys.modules["pack.nodes.bridges.photo_models_bridge"]
 held._path = None  # no model of our own may be looked for
 [tools] = node.execute(patched(Fake()), clip, face_model).args
 made = auto.execute(

@@ -239,7 +239,7 @@ import comfy.sd
 from pack.lumosx_core import LumosXConfig, LumosXModel, ReferenceLayout
 from pack.lumosx_core.scene.strength import Influence
 from pack.nodes.comfy_bridge import KEY, RelationalOptions, SceneConditioning, patch_model
-from pack.nodes.schema import ATTENTION_PATCHES
+from pack.nodes.inputs.host_schema import ATTENTION_PATCHES
 torch.set_grad_enabled(False)
 
 generator = torch.Generator().manual_seed(0)

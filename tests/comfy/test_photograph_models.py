@@ -31,7 +31,7 @@ def models(comfyui_reads_photographs, tmp_path_factory):
 SETUP = """
 import folder_paths
 folder_paths.models_dir = arguments["models"]
-held = sys.modules["pack.nodes.photograph_models"]
+held = sys.modules["pack.nodes.bridges.photo_models_bridge"]
 import comfy.model_management as memory
 image = torch.rand(1, 90, 120, 3, generator=torch.Generator().manual_seed(0))
 segment = sys.modules["pack.nodes.segment"].LumosXSegment

@@ -187,7 +187,7 @@ def test_interrupt_while_one_network_works_keeps_the_next_one_from_starting(run_
 import comfy.model_management as memory
 import folder_paths
 folder_paths.models_dir = arguments["models"]
-models = sys.modules["pack.nodes.photograph_models"]
+models = sys.modules["pack.nodes.bridges.photo_models_bridge"]
 find, called = models.phrase_finder(arguments["box_model"], 0.01), []
 masks = models.segmenter(arguments["mask_model"])
 seen, looked = find.network.find, masks.network.look_at
@@ -217,7 +217,7 @@ def test_each_word_of_a_language_models_answer_is_shown(run_in_comfyui, comfyui,
         """
 import comfy.utils, folder_paths
 folder_paths.models_dir = arguments["models"]
-models = sys.modules["pack.nodes.photograph_models"]
+models = sys.modules["pack.nodes.bridges.photo_models_bridge"]
 sys.modules["pack.lumosx_core.auto_scene.plan.language_model"].NEW_TOKENS = models.NEW_TOKENS = 4
 bar = []
 comfy.utils.set_progress_bar_global_hook(lambda value, total, preview, node_id=None: bar.append((value, total)))

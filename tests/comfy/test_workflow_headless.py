@@ -15,11 +15,11 @@ from workflow_graphs import PICTURE_FILES, write_picture
 from lumosx_core.commands.main import main
 from lumosx_core.models.lumosx.pipeline import LumosXPipeline
 from lumosx_core.models.wan.vae import WanVae
-from lumosx_core.workflow.file import read_workflow
-from lumosx_core.workflow.graph import Graph
 from lumosx_core.workflow.image_nodes import Pictures
 from lumosx_core.workflow.run import read_video
-from lumosx_core.workflow.ui_format import api_prompt
+from lumosx_core.workflow.saved.file import read_workflow
+from lumosx_core.workflow.saved.graph import Graph
+from lumosx_core.workflow.saved.ui_format import api_prompt
 from lumosx_core.workflow.values import Values
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...errors import LumosXError, MissingPackageError
-from ..regions import Box, Face
+from ..cutouts.regions import Box, Face
 from .known import INSIGHTFACE
 
 _CANVAS = 640  # pixels; what these detectors were trained on

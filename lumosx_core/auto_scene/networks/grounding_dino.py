@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ...errors import LumosXError, MissingPackageError
 from ...prompt.phrase_mask import split_number
-from ..regions import Box, Detection
+from ..cutouts.regions import Box, Detection
 from .hub_folder import HubFolder
 
 _WHERE_TO_GET = (

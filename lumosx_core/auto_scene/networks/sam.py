@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ...errors import LumosXError, MissingPackageError
 from ...models.wan.names import read_state_dict
-from ..regions import Box, Region
+from ..cutouts.regions import Box, Region
 from .hub_folder import HubFolder
 
 _WHERE_TO_GET = (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from scipy import ndimage
 
-from lumosx_core.auto_scene.regions import Box, Detection, Face, Region
+from lumosx_core.auto_scene.cutouts.regions import Box, Detection, Face, Region
 
 WALL = (0.95, 0.95, 0.90)
 COLOURS = {

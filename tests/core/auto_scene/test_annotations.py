@@ -6,7 +6,7 @@ import torch
 from PIL import ImageColor
 
 from lumosx_core.auto_scene.annotations import Mark, draw_findings
-from lumosx_core.auto_scene.regions import Box, Region
+from lumosx_core.auto_scene.cutouts.regions import Box, Region
 from lumosx_core.drawing.contact_sheet import COLOURS, PAGE, WARNING
 
 GREY = 128

@@ -8,8 +8,8 @@ pytest.importorskip("scipy", reason="scipy is not installed")
 from drawn_world import COLOURS, SHADE, WALL, ColourFaces, ColourPhrases, OwnersMasks, Photograph  # noqa: E402
 
 from lumosx_core.auto_scene.assemble import build_scene
+from lumosx_core.auto_scene.cutouts.regions import Box, Face  # noqa: E402
 from lumosx_core.auto_scene.plan.plan import PersonPlan, ScenePlan  # noqa: E402
-from lumosx_core.auto_scene.regions import Box, Face  # noqa: E402
 from lumosx_core.auto_scene.search import PartsMissing  # noqa: E402
 from lumosx_core.auto_scene.settings import AutoSettings, Finders
 from lumosx_core.errors import LumosXError  # noqa: E402

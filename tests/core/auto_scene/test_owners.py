@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from lumosx_core.auto_scene.cutouts.regions import Box, Detection, Face, Region
 from lumosx_core.auto_scene.instances import Instance
 from lumosx_core.auto_scene.owners import Claim, Person, name_people, people_of, settle_claims
-from lumosx_core.auto_scene.regions import Box, Detection, Face, Region
 
 pytest.importorskip("scipy", reason="scipy is not installed")
 

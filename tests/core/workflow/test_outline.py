@@ -9,8 +9,8 @@ from workflow_graphs import node, two_people
 from lumosx_core.errors import LumosXError
 from lumosx_core.scene.case_folder import Case
 from lumosx_core.scene.scene import Reference, Scene, Subject
-from lumosx_core.workflow.graph import Graph
 from lumosx_core.workflow.outline import scene_outline
+from lumosx_core.workflow.saved.graph import Graph
 
 WHOLE = (
     (("background", "cozy room"),),

@@ -12,10 +12,10 @@ from workflow_graphs import node, two_people, write_picture
 from lumosx_core.commands.main import main
 from lumosx_core.errors import LumosXError
 from lumosx_core.models.lumosx.tiny import tiny_files
-from lumosx_core.workflow.file import read_workflow
-from lumosx_core.workflow.graph import Graph
 from lumosx_core.workflow.loader_nodes import Weights
 from lumosx_core.workflow.run import input_folder, read_video
+from lumosx_core.workflow.saved.file import read_workflow
+from lumosx_core.workflow.saved.graph import Graph
 
 PROMPT = "A man in a denim jacket and a woman in a red hat by a white lamp in a cozy room."
 

@@ -1,0 +1,38 @@
+"""What finds things in a photograph. Three small interfaces: the networks behind them can be exchanged, and the logic
+above them is tested with boxes and masks that are given.
+
+Photographs are (H, W, 3) float tensors of 0..1 on the CPU, boxes are in their pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from torch import Tensor
+
+from .cutouts.regions import Box, Detection, Face, Region
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is done ("faces", "phrases", ...), how many are done, and of how many. It may raise, to stop."""
+
+
+class FaceFinder(Protocol):
+    """Finds faces."""
+
+    def find(self, image: Tensor) -> list[Face]:
+        """All faces, in no particular order."""
+
+
+class PhraseFinder(Protocol):
+    """Finds what phrases name."""
+
+    def find(self, image: Tensor, phrases: Sequence[str]) -> list[list[Detection]]:
+        """For each phrase its detections above the finder's threshold, best first; boxes inside the photograph."""
+
+
+class Segmenter(Protocol):
+    """Turns boxes into regions."""
+
+    def look_at(self, image: Tensor) -> Callable[[Sequence[Box]], list[Region]]:
+        """Look at a photograph once; what comes back turns boxes into regions, each inside its box."""

@@ -1,0 +1,182 @@
+"""A workflow as ComfyUI's page saves it, turned into what the page sends to the server (the API prompt).
+
+The file has "nodes" and "links". A node's inputs name their widgets, whose values are in "widgets_values" in the same
+order, with further values in between: what is to be done with a seed after each run, and the button of an upload.
+Muted nodes (mode 2) are gone, bypassed ones (mode 4) hand on an input of the same type, Reroute hands on its only one,
+and a PrimitiveNode is the value of the widgets it is connected to. Subgraphs are unpacked (`subgraphs`), and a GetNode
+is what its SetNode is connected to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...errors import LumosXError
+from .subgraphs import Scope, named, root_scope
+from .widget_values import widget_values
+
+MUTED, BYPASSED = 2, 4
+REROUTES = {"Reroute", "Reroute (rgthree)", "SetNode"}  # what they give is what they are connected to
+NOT_SENT = REROUTES | {"GetNode", "PrimitiveNode", "Note", "MarkdownNote"}  # they live in the page only
+# They connect inputs while the page sends the workflow, and leave no links in the file.
+_INVISIBLE_LINKS = ("Anything Everywhere", "Prompts Everywhere", "Seed Everywhere")
+EXPORT = "In ComfyUI, save it with Export (API), which has everything in it."
+
+
+def is_ui_format(workflow: Any) -> bool:
+    """Whether the content of a file was saved by the page, and is no API prompt."""
+    return isinstance(workflow, Mapping) and isinstance(workflow.get("nodes"), list)
+
+
+def api_prompt(workflow: Mapping[str, Any]) -> tuple[dict[str, dict], dict[str, str]]:
+    """Turn a file of the page into an API prompt.
+
+    Returns: the prompt; and for each node of which the file does not tell everything, a sentence that says why and
+        what to do. What is known of such a node is in the prompt.
+
+    Raises:
+        LumosXError: links or subgraphs that are not clear, or that only the page's own extensions resolve.
+    """
+    prompt: dict[str, dict] = {}
+    unreadable: dict[str, str] = {}
+    root = root_scope(workflow)
+    # As in the page, a subgraph that is muted or bypassed inside another one is sent, connected to nothing.
+    off = {id for id, node in root.nodes.items() if node.get("mode") in (MUTED, BYPASSED)}
+    for scope in root.scopes():
+        if scope.path.split(":")[0] in off:
+            continue
+        for id, node in scope.nodes.items():
+            if node.get("mode") in (MUTED, BYPASSED) or node["type"] in NOT_SENT or id in scope.inner:
+                continue
+            if node["type"].startswith(_INVISIBLE_LINKS):
+                raise LumosXError(
+                    f"{named(node, scope)} connects inputs without links, which only the page does. {EXPORT}"
+                )
+            inputs, reason = _inputs(scope, id, node)
+            prompt[scope.path + id] = {"class_type": node["type"], "inputs": inputs}
+            if reason:
+                unreadable[scope.path + id] = (
+                    f"{named(node, scope)} of the saved workflow cannot be read: {reason}. {EXPORT}"
+                )
+    return prompt, unreadable
+
+
+def _inputs(scope: Scope, id: str, node: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    overrides = {name: value for (inner, name), value in scope.overrides.items() if inner == id}
+    inputs, reason = widget_values(node, overrides)
+    if node["type"].startswith(("workflow>", "workflow/")):
+        reason = "it is a group node of earlier front ends, which is not looked into"
+    elif len(node["type"]) == 36 and node["type"].count("-") == 4:
+        reason = "it is a subgraph, whose definition is not in the file"
+    for slot in node.get("inputs") or []:
+        source = _source(scope, slot, node)
+        if source is not None:
+            inputs[slot["name"]] = source
+    return inputs, reason
+
+
+def _source(scope: Scope, slot: Mapping[str, Any], node: Mapping[str, Any]) -> Any:
+    """What reaches an input: [id, output] of the node that makes it, a value, or None for nothing."""
+    asked, wanted, crossed = f"{slot.get('name')} of {named(node, scope)}", slot.get("type"), False
+    link = slot.get("link")
+    passed: set[tuple[str, Any]] = set()
+    while link is not None:
+        if (scope.path, link) in passed:
+            raise LumosXError(f"The links before {asked} lead in a circle. Disconnect one of them.")
+        passed.add((scope.path, link))
+        if link not in scope.links:
+            raise LumosXError(
+                f"{asked} is connected by link {link}, which the file does not have. Open the workflow in ComfyUI, "
+                f"connect that input again, and save it."
+            )
+        origin, output = scope.links[link]
+        if scope.instance is not None and origin == scope.input_node:
+            outside = _instance_input(scope, output)
+            if outside.get("link") is None:
+                return scope.promoted(outside)
+            link, scope, crossed = outside["link"], scope.outer, True
+            continue
+        node = scope.nodes.get(origin)
+        if node is None:
+            raise LumosXError(
+                f"{asked} is connected to node {scope.path}{origin}, which the file does not have. Open the workflow "
+                f"in ComfyUI, connect that input again, and save it."
+            )
+        if node.get("mode") == MUTED:
+            return None
+        inputs = node.get("inputs") or []
+        if node.get("mode") == BYPASSED:
+            handed_on = _handed_on(node, output, wanted)
+            link = None if handed_on is None else inputs[handed_on].get("link")
+        elif origin in scope.inner:
+            scope = scope.inner[origin]
+            link = scope.ends.get(output)
+        elif node["type"] in REROUTES:
+            link = inputs[0].get("link") if inputs else None
+        elif node["type"] == "GetNode":
+            scope, setter = _setter(scope, node)
+            link = setter["inputs"][0].get("link")
+        elif node["type"] == "PrimitiveNode":
+            if crossed:
+                raise LumosXError(
+                    f"{asked} gets its value from {named(node, scope)} through a subgraph, which front ends do in "
+                    f"different ways. Write the value in the subgraph's node, or use a node such as Int or String."
+                )
+            return node["widgets_values"][0]
+        else:
+            return [scope.path + origin, output]
+    return None
+
+
+def _instance_input(scope: Scope, number: int) -> Mapping[str, Any]:
+    """The input of a subgraph's node that a link inside it comes from."""
+    slots = scope.instance.get("inputs") or []
+    name = scope.input_names[number]
+    if number < len(slots) and slots[number].get("name") == name:
+        return slots[number]
+    raise LumosXError(
+        f"{named(scope.instance, scope.outer)} has no input {name!r} at the place where its subgraph has it. Open the "
+        f"workflow in ComfyUI and save it again."
+    )
+
+
+def _setter(scope: Scope, getter: Mapping[str, Any]) -> tuple[Scope, Mapping[str, Any]]:
+    """The SetNode of a GetNode, by the name of their constant: in its own subgraph, else in those around it."""
+    name, inside = getter["widgets_values"][0], scope
+    while scope is not None:
+        setters = [
+            node
+            for node in scope.nodes.values()
+            if node["type"] == "SetNode" and (node.get("widgets_values") or [None])[0] == name
+        ]
+        if len(setters) == 1:
+            return scope, setters[0]
+        if setters:
+            raise LumosXError(
+                f"{len(setters)} SetNodes are called {name!r}, so that {named(getter, inside)} is not clear. Give each "
+                f"its own name."
+            )
+        scope = scope.outer
+    raise LumosXError(
+        f"{named(getter, inside)} asks for {name!r}, but no SetNode has that name. Choose one that is there."
+    )
+
+
+def _handed_on(node: Mapping[str, Any], output: int, wanted: Any) -> int | None:
+    """Which input a bypassed node gives for one of its outputs: that of the same place, else the first that fits."""
+    kinds = [slot.get("type") for slot in node.get("inputs") or []]
+    made = node["outputs"][output].get("type")
+    if wanted in ("*", "", None):
+        return None if not kinds else output if output < len(kinds) else 0
+    fitting = [i for i, kind in enumerate(kinds) if _fit(kind, made) and _fit(kind, wanted)]
+    if output in fitting:
+        return output
+    return next((i for i, kind in enumerate(kinds) if kind == wanted), next(iter(fitting), None))
+
+
+def _fit(one: Any, other: Any) -> bool:
+    """Whether the page joins two types: they are equal, one takes anything, or their lists share one."""
+    if "*" in (one, other):
+        return True
+    return bool(set(str(one).lower().split(",")) & set(str(other).lower().split(",")))
