@@ -44,7 +44,7 @@ from lumosx_training.data.items import TrainingBatch, collate
 from lumosx_training.glyph_world import CASTINGS
 from lumosx_training.glyph_world.clip import BODY, HEAD_AT, film
 from lumosx_training.glyph_world.exam import Question, Sampling, answer, generate, make_questions
-from lumosx_training.loop.noise import draw_noise
+from lumosx_training.loop.batches.noise import draw_noise
 
 PATCH = 16  # pixels of a token's side
 SIGMAS = (0.95, 0.85, 0.7, 0.5, 0.3, 0.15)

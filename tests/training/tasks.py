@@ -17,7 +17,7 @@ from lumosx_core.commands import main as cli
 from lumosx_core.scene.layout import ReferenceLayout
 from lumosx_training.loop import train as command
 from lumosx_training.loop import trainer as trainer_module
-from lumosx_training.loop.sharded_state import whole
+from lumosx_training.loop.checkpoints.sharded_state import whole
 from lumosx_training.loop.trainer import Trainer
 
 

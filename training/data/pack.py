@@ -16,8 +16,8 @@ from lumosx_core.media.images import to_pil
 from lumosx_core.own_command import own_command
 from lumosx_core.scene.scene import Reference
 
-from .records import describe_record
 from .samples import BadSample, RawSample, Source, printable, write_sample_video
+from .sources.records import describe_record
 
 
 def pack(

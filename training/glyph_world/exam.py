@@ -18,8 +18,8 @@ from lumosx_core.sampling.guidance import sample_guided
 
 from ..cache import CacheSettings, LatentCache, build_cache
 from ..data.items import TrainingBatch, TrainingItem, collate
-from ..loop.dropout import ungrouped, without_text
-from ..loop.noise import draw_noise
+from ..loop.batches.dropout import ungrouped, without_text
+from ..loop.batches.noise import draw_noise
 from .casting import CASTINGS, Casting, only
 from .scoring import Verdict, judge, placed_right
 from .source import GlyphSample, GlyphSource

@@ -10,7 +10,7 @@ from lumosx_core import LumosXModel
 from lumosx_core.errors import LumosXError, MissingPackageError
 
 from .config import TrainConfig
-from .trackers import need_trackers
+from .tracking.trackers import need_trackers
 
 
 def make_accelerator(config: TrainConfig):

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from lumosx_core.sampling.objective import noisy_latents, velocity_loss
 
-from .step_batches import NoisyBatch
+from .batches.step_batches import NoisyBatch
 
 
 def clip_losses(model: nn.Module, noisy: NoisyBatch) -> Tensor:

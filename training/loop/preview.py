@@ -21,8 +21,8 @@ from lumosx_core.sampling.guidance import sample_guided
 from lumosx_core.scene.case_folder import read_case
 
 from ..data.items import TrainingBatch
+from .batches.dropout import ungrouped
 from .config import TrainConfig
-from .dropout import ungrouped
 
 FOLDER = "samples"
 

@@ -9,8 +9,8 @@ import torch
 from lumosx_core import LumosXConfig, LumosXModel
 from lumosx_core.models.lumosx.weights import load_model
 
+from .batches.noise import draw_seed
 from .config import TrainConfig
-from .noise import draw_seed
 
 
 def starting_model(config: TrainConfig) -> LumosXModel:

@@ -18,23 +18,23 @@ from torch import Tensor, nn
 from lumosx_core.errors import LumosXError
 
 from ..file_hash import sha256_of
-from .checkpoints import Checkpoint, Checkpoints
+from .batches.loading import Loader, explained_worker_failures
+from .batches.noise import draw_seed
+from .batches.step_batches import NoisyBatch
+from .checkpoints.checkpoint import Checkpoint, Checkpoints
+from .checkpoints.finished_file import export
+from .checkpoints.run_facts import changes, run_facts
+from .checkpoints.sharded_state import as_number, fill, load_optimizer_state, optimizer_state, stored
 from .config import TrainConfig
 from .devices import make_accelerator, place_model
 from .ema import Ema, trained_parameters
-from .export import export
 from .interrupts import Interrupts
-from .loading import Loader, explained_worker_failures
 from .losses import clip_losses
-from .noise import draw_seed
 from .optimizer import learning_rate, make_optimizer, set_learning_rate
-from .progress import Progress
-from .run_facts import changes, run_facts
-from .run_log import RunLog
-from .sharded_state import as_number, fill, load_optimizer_state, optimizer_state, stored
 from .starting_model import starting_model
-from .step_batches import NoisyBatch
-from .trackers import finish_trackers, start_trackers
+from .tracking.progress import Progress
+from .tracking.run_log import RunLog
+from .tracking.trackers import finish_trackers, start_trackers
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +95,7 @@ class Trainer:
         self.saved: Path | None = None
         self._resume()
 
+    @explained_worker_failures()
     def run(self) -> Outcome:
         """Train to the last step, or until a signal comes, which saves first.
 
@@ -112,7 +113,7 @@ class Trainer:
         batches = self.loader.steps(self.done, loop.steps)
         stop = None
         try:
-            with explained_worker_failures(), Interrupts() as interrupts:
+            with Interrupts() as interrupts:
                 while self.done < loop.steps and stop is None:
                     begun = time.perf_counter()
                     rate = learning_rate(self.config.optimizer, self.done, loop.steps)

@@ -1,0 +1,128 @@
+"""Where training samples come from: one address names any kind of source."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from lumosx_core.errors import LumosXError
+
+from ..fingerprints import files_below, fingerprint_of
+from ..samples import VIDEO, BadSample, RawSample, SampleSettings, Source, printable, read_sample
+
+_CASE_PARTS = ("caption.txt", VIDEO, "subjects", "objects", "background")
+_KINDS = (
+    "a folder of sample folders, a manifest (.jsonl), WebDataset shards (.tar, also as clips-{000..127}.tar or "
+    "clips-*.tar), a research table (.csv, .parquet) or glyphs:SEED:COUNT[:FRAMESxHEIGHTxWIDTH][:CASTING]"
+)
+
+
+def open_source(address: str, settings: SampleSettings | None = None) -> Source:
+    """Open the samples at an address.
+
+    Args:
+        address: a folder of sample folders, a `.jsonl` manifest, `.tar` shards (a pattern with {000..127}, *, ? or
+            [...] means several), a `.csv` or `.parquet` table of the research format, or
+            `glyphs:SEED:COUNT[:FRAMESxHEIGHTxWIDTH][:CASTING]`, CASTING being one of `glyph_world.CASTINGS`.
+        settings: how files are read; the glyph world makes its clips as they are and takes none.
+
+    Raises:
+        LumosXError: nothing there, or of a kind that is not known. A bad sample shows only when it is loaded.
+    """
+    settings = settings or SampleSettings()
+    address = str(address)
+    if address.startswith("glyphs:"):
+        return _glyphs(address)
+    suffix = Path(address).suffix.lower()
+    if Path(address).is_dir():
+        return FolderSource(address, settings)
+    if suffix == ".jsonl":
+        from .manifest import ManifestSource
+
+        return ManifestSource(address, settings)
+    if suffix == ".tar":
+        from .webdataset_source import WebDatasetSource
+
+        return WebDatasetSource(address, settings)
+    if suffix in (".csv", ".parquet"):
+        from .research_format import ResearchSource
+
+        return ResearchSource(address, settings)
+    found = "There is nothing at" if not Path(address).exists() else "No kind of data set is known for"
+    raise LumosXError(f"{found} {address!r}. Give {_KINDS}.")
+
+
+class FolderSource:
+    """Sample folders below a folder, at any depth; the key is the path from there.
+
+    A folder counts as a sample as soon as it has any part of one, so that incomplete samples are reported, not passed
+    over. Hidden folders are left out.
+
+    Args:
+        root: a folder of samples, or one sample.
+
+    Raises:
+        LumosXError: there is no folder, or nothing in it.
+    """
+
+    def __init__(self, root: str | Path, settings: SampleSettings | None = None):
+        self.root = Path(root)
+        self.settings = settings or SampleSettings()
+        if not self.root.is_dir():
+            raise LumosXError(f"There is no folder {str(self.root)!r}. Give a folder of sample folders.")
+        folders = _samples(self.root)
+        if folders == [self.root] and not _is_sample(self.root):
+            shards = next(self.root.glob("*.tar"), None)
+            mend = f"Did you mean its shards, {str(self.root / '*.tar')!r}?" if shards else f"Give {_KINDS}."
+            raise LumosXError(f"The folder {printable(str(self.root))!r} has no sample folder in it. {mend}")
+        self._folders = {_key(folder, self.root): folder for folder in folders}
+
+    def keys(self) -> list[str]:
+        return list(self._folders)
+
+    def fingerprint(self, key: str) -> str:
+        """A text that changes when a file of the sample does."""
+        return fingerprint_of(files_below(self._folders[key]))
+
+    def load(self, key: str) -> RawSample:
+        folder = self._folders[key]
+        if not _is_sample(folder):
+            raise BadSample(folder, f"The folder holds no sample: none of {', '.join(_CASE_PARTS)} is in it.")
+        return read_sample(folder, self.settings, key=key)
+
+
+def _key(folder: Path, root: Path) -> str:
+    return root.resolve().name if folder == root else folder.relative_to(root).as_posix()
+
+
+def _is_sample(folder: Path) -> bool:
+    return any(os.path.exists(folder / part) for part in _CASE_PARTS)
+
+
+def _samples(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
+    """Samples in a folder; a folder without any below it, or that may not be read, is given too: loading it says so."""
+    if _is_sample(folder):
+        return [folder]
+    resolved = folder.resolve()
+    if resolved in above:  # a link that leads back up
+        return []
+    try:
+        below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError:
+        below = []
+    return [sample for each in below for sample in _samples(each, (*above, resolved))] or [folder]
+
+
+def _glyphs(address: str) -> Source:
+    from ...glyph_world import CASTINGS, GlyphSource
+
+    parts = address.removeprefix("glyphs:").split(":")
+    casting = parts.pop() if parts[-1] in CASTINGS else "all"
+    numbers = [*parts[:2], *(number for size in parts[2:] for number in size.split("x"))]
+    readable = all(number.isdecimal() and number.isascii() for number in numbers)
+    if len(numbers) not in (2, 5) or len(parts) > 3 or not readable:
+        raise LumosXError(
+            f"{address!r} is no glyph world. Write glyphs:SEED:COUNT in whole numbers, and if need be "
+            f":FRAMESxHEIGHTxWIDTH and one of {', '.join(CASTINGS)}, such as glyphs:0:4000:9x64x80:plain."
+        )
+    return GlyphSource(*map(int, numbers), casting=CASTINGS[casting])

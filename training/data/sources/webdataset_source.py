@@ -1,0 +1,179 @@
+"""Samples in WebDataset shards: tar files in which the files of a sample lie together and share a name.
+
+    000000012.json                  the record of the sample (see records.py); its file names are endings of these
+    000000012.mp4
+    000000012.face1.png             ... "image": "face1.png"
+
+A shard is listed once and then read at any place, so that samples can be drawn in any order.
+"""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import os
+import re
+import tarfile
+import tempfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from lumosx_core.errors import LumosXError
+from lumosx_core.own_command import own_command
+
+from ..fingerprints import fingerprint_of
+from ..samples import BadSample, RawSample, SampleSettings, printable
+from .records import parse_record, read_record
+
+
+@dataclass
+class _Stored:
+    """Where the files of one sample lie in their shard: offset and size, by ending."""
+
+    shard: Path
+    name: str
+    members: dict[str, tuple[int, int]] = field(default_factory=dict)
+    repeated: list[str] = field(default_factory=list)
+
+
+class WebDatasetSource:
+    """The samples of one or more shards; the key is the shard's name and the sample's.
+
+    A shard that is cut off gives the samples in front of the cut, and a bad sample that says so.
+
+    Args:
+        pattern: a path, in which {000..127} counts, {a,b} lists, and *, ? and [...] match as in a shell.
+
+    Raises:
+        LumosXError: no such shard.
+    """
+
+    def __init__(self, pattern: str | Path, settings: SampleSettings | None = None):
+        self.settings = settings or SampleSettings()
+        shards = find_shards(str(pattern))
+        above = os.path.commonpath([shard.parent for shard in shards])
+        self._samples: dict[str, _Stored] = {}
+        self._damaged: dict[str, BadSample] = {}
+        for shard in shards:
+            self._index(shard, Path(os.path.relpath(shard, above)).with_suffix("").as_posix())
+
+    def keys(self) -> list[str]:
+        return [*self._samples, *self._damaged]
+
+    def fingerprint(self, key: str) -> str:
+        """A text that changes when the sample's shard does."""
+        stored = self._samples.get(key)
+        return fingerprint_of([stored.shard], sorted(stored.members.items())) if stored else ""
+
+    def load(self, key: str) -> RawSample:
+        if key in self._damaged:
+            raise self._damaged[key]
+        stored = self._samples[key]
+        place = f"{stored.shard}, sample {stored.name}"
+        # Decoders want files; and so a shard's sample is read by the very code that reads a manifest's.
+        with tempfile.TemporaryDirectory(prefix="lumosx-") as folder:
+            try:
+                return self._read(stored, Path(folder), key, place)
+            except BadSample as error:
+                reasons = [reason.replace(f"{folder}{os.sep}", f"{stored.shard}:") for reason in error.reasons]
+                raise BadSample(place, *reasons) from None
+            except OSError as error:
+                raise BadSample(place, f"Cannot read its files: {error}.") from error
+
+    def _read(self, stored: _Stored, folder: Path, key: str, place: str) -> RawSample:
+        if stored.repeated:
+            raise BadSample(place, f"{', '.join(stored.repeated)} is there twice. Give every sample an own name.")
+        stem = stored.name.rpartition("/")[2]
+        with stored.shard.open("rb") as shard:
+            for ending, (offset, size) in stored.members.items():
+                shard.seek(offset)
+                content = shard.read(size)
+                if len(content) < size:
+                    raise BadSample(place, f"{stored.name}.{ending} is cut off. Get the shard again.")
+                (folder / f"{stem}.{ending}").write_bytes(content)
+        if "json" not in stored.members:
+            raise BadSample(
+                place,
+                f"It has no {stored.name}.json that describes it. Write the shards with: "
+                f"{own_command('pack', 'SOURCE', 'SHARDS')}",
+            )
+
+        def locate(name: str) -> Path:
+            if name not in stored.members:
+                raise LumosXError(f"{stored.name}.{name} is not in the shard. Pack the sample again.")
+            return folder / f"{stem}.{name}"
+
+        try:
+            record = parse_record((folder / f"{stem}.json").read_text(encoding="utf-8"))
+            if "case" in record:
+                raise LumosXError("A case folder cannot be in a shard. Write video, caption and pictures.")
+        except (LumosXError, UnicodeDecodeError) as error:
+            raise BadSample(place, f"{stored.name}.json: {error}") from error
+        return replace(read_record(record, locate, self.settings, key=key, place=place), file=None)
+
+    def _index(self, shard: Path, label: str) -> None:
+        count = len(self._samples)
+        try:
+            with tarfile.open(shard, "r:", errorlevel=2) as archive:
+                for member in archive:
+                    if member.isfile():
+                        self._add(shard, label, member)
+                _check_end(archive)
+        except (tarfile.TarError, OSError) as error:
+            read = len(self._samples) - count
+            self._damaged[f"{label} (damaged)"] = BadSample(
+                shard, f"The shard is truncated or damaged ({error}): {read} samples of it are known. Get it again."
+            )
+
+    def _add(self, shard: Path, label: str, member: tarfile.TarInfo) -> None:
+        # A sample's name ends at the first dot of the file's own name, as everywhere in WebDataset.
+        folder, _, file = member.name.rpartition("/")
+        stem, _, ending = file.partition(".")
+        if not stem or not ending or printable(member.name) != member.name:
+            self._damaged[f"{label}/{printable(member.name)}"] = BadSample(
+                shard, f"The member {printable(member.name)!r} is not named SAMPLE.ENDING in UTF-8. Rename it."
+            )
+            return
+        name = f"{folder}/{stem}" if folder else stem
+        stored = self._samples.setdefault(f"{label}/{name}", _Stored(shard, name))
+        if ending in stored.members:
+            stored.repeated.append(f"{name}.{ending}")
+        stored.members[ending] = (member.offset_data, member.size)
+
+
+def _check_end(archive: tarfile.TarFile) -> None:
+    """Raise TarError unless the listing ended at the mark of the end: tarfile also ends at a damaged member."""
+    archive.fileobj.seek(archive.offset)
+    if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError(f"no further member and no end at byte {archive.offset}")
+
+
+def find_shards(pattern: str) -> list[Path]:
+    """The files that a pattern means, in order.
+
+    Raises:
+        LumosXError: a file is not there, or nothing matches.
+    """
+    shards = []
+    for path in _expand(pattern):
+        # A file of just that name counts first: a folder may have brackets in its own name.
+        found = [path] if os.path.exists(path) else sorted(glob.glob(path))
+        if not found:
+            raise LumosXError(f"There is no shard {path!r}. Check the path; addresses in a network are not read here.")
+        shards += found
+    return [Path(path) for path in dict.fromkeys(shards)]
+
+
+def _expand(pattern: str) -> list[str]:
+    """Every text that braces stand for: {008..127} with the zeros kept, {a,b}."""
+    parts = re.split(r"\{([^{}]*(?:\.\.|,)[^{}]*)\}", pattern)
+    choices = []
+    for place, part in enumerate(parts):
+        numbers = re.fullmatch(r"(\d+)\.\.(\d+)", part) if place % 2 else None
+        if numbers:
+            first, last = int(numbers[1]), int(numbers[2])
+            step = 1 if last >= first else -1
+            choices.append([f"{number:0{len(numbers[1])}d}" for number in range(first, last + step, step)])
+        else:
+            choices.append(part.split(",") if place % 2 else [part])
+    return ["".join(each) for each in itertools.product(*choices)]
