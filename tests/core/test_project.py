@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +105,85 @@ def test_training_imports_itself_relatively_and_the_core_by_name():
     own = INSTALLED_AS | set(ROOMS)
     found = [each for each in all_imports("training") if each.package in own]
     assert [each for each in found if each.relative != (each.package == "training")] == []
+
+
+# The rooms of the core, lowest floor first: a room imports from the floors below its own only.
+FLOORS = (
+    {"errors", "own_command", "shipped", "version"},
+    {"files", "sampling"},
+    {"media"},
+    {"scene"},
+    {"prompt"},
+    {"drawing", "models"},
+    {"attention_map", "auto_scene", "bridges", "evaluation"},
+    {"workflow"},
+    {"commands"},
+)
+FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+BASES = {"lumosx": {"wan"}}  # the model families that a family is built on
+MOST_MODULES = 12  # of a room, beside __init__
+LARGER_ROOMS = {"lumosx_core/models/lumosx": 13}  # one network with its weight files: a family stays in one room
+
+
+def room_of(module: str) -> str:
+    """The room of a file or module of the core: its folder below lumosx_core, or the module itself if it has none."""
+    return (re.split(r"[./:]", module) + [""])[1]
+
+
+def test_every_room_of_the_core_has_a_floor():
+    rooms = {room_of(name(path)) for path in sources("lumosx_core")} - {"__init__", "__main__"}
+    assert rooms - FLOOR_OF.keys() == set()
+
+
+def test_rooms_of_the_core_import_from_lower_floors_only():
+    upwards = []
+    for each in all_imports("lumosx_core"):
+        own, other = room_of(each.where), room_of(each.module)
+        if each.package != "lumosx_core" or own not in FLOOR_OF or other not in FLOOR_OF or own == other:
+            continue
+        # The modules of the lowest floor are no rooms: they may import each other.
+        if FLOOR_OF[other] > FLOOR_OF[own] or FLOOR_OF[other] == FLOOR_OF[own] > 0:
+            upwards.append(each)
+    assert upwards == []
+
+
+def test_a_model_family_imports_no_other_family_but_its_base():
+    families = {path.name for path in (ROOT / "lumosx_core" / "models").iterdir() if (path / "__init__.py").is_file()}
+    foreign = []
+    for each in all_imports("lumosx_core/models"):
+        own, other = each.where.split("/")[2], (each.module.split(".") + ["", ""])[2]
+        in_models = each.module.startswith("lumosx_core.models.")
+        if in_models and own in families and other in families - {own} - BASES.get(own, set()):
+            foreign.append(each)
+    assert families and foreign == []
+
+
+def test_training_stands_on_the_core_and_its_data_know_no_glyph_world():
+    assert [each for each in all_imports("training") if each.package == "nodes"] == []
+    glyphs = r"(training|lumosx_training)\.glyph_world"
+    assert [each for each in all_imports("training/data") if re.match(rf"{glyphs}\b", each.module)] == []
+
+
+def test_no_room_of_the_core_has_too_many_modules():
+    counts = Counter(path.parent for path in sources("lumosx_core") if path.stem != "__init__")
+    assert {
+        name(room): count for room, count in counts.items() if count > LARGER_ROOMS.get(name(room), MOST_MODULES)
+    } == {}
+
+
+def test_no_module_of_the_core_has_the_name_of_another():
+    places = defaultdict(list)
+    for path in sources("lumosx_core"):
+        room = name(path.parent)
+        # A command's module has the name of the command, and the parts of a model have the same names in each family.
+        if room != "lumosx_core/commands" and path.stem not in ("__init__", "__main__"):
+            key = "family" if re.match(r"lumosx_core/models/\w+", room) else "core"
+            places[(key, room if key == "family" else "", path.stem)].append(name(path))
+    own_names = {stem for key, _, stem in places if key == "core"}
+    twice = [
+        paths for (key, _, stem), paths in places.items() if len(paths) > 1 or (key == "family" and stem in own_names)
+    ]
+    assert twice == []
 
 
 def test_the_core_loads_optional_packages_only_where_they_are_needed():

@@ -42,6 +42,7 @@ def add_cache(commands) -> None:
 
 
 def _cache(options) -> None:
+    from .. import glyph_world  # noqa: F401 - registers its addresses
     from ..cache import CacheSettings, build_cache
     from ..data.samples import SampleSettings
     from ..data.sources import open_source

@@ -19,6 +19,7 @@ def add_source(parser) -> None:
 
 def open_to_check(options):
     """The source, read so that damage anywhere in a video is found and only one frame of it is kept."""
+    from .. import glyph_world  # noqa: F401 - registers its addresses
     from ..data.clips import ClipSettings
     from ..data.samples import SampleSettings
     from ..data.sources import open_source

@@ -10,8 +10,9 @@ from lumosx_core.scene.case_folder import Case
 from lumosx_core.scene.scene import Reference, Scene, Subject
 
 from ..data.fingerprints import fingerprint_of
+from ..data.sources.open_source import GENERATED
 from .caption import GlyphCaption, describe
-from .casting import Casting, GlyphScene
+from .casting import CASTINGS, Casting, GlyphScene
 from .clip import FRAMES_A_SECOND, GlyphClip, face_picture, film, place_picture, shirt_picture, thing_picture
 
 WORLD_VERSION = 3
@@ -93,3 +94,24 @@ def scene_of(scene: GlyphScene, caption: GlyphCaption, height: int, width: int) 
     objects = (Reference(caption.thing, thing_picture(scene.thing, height, width)),) if scene.thing else ()
     background = Reference(caption.place, place_picture(scene.place, height, width)) if scene.place else None
     return Scene(tuple(subjects), objects, background)
+
+
+def open_glyphs(address: str) -> GlyphSource:
+    """The data set of an address such as glyphs:0:4000:9x64x80:plain.
+
+    Raises:
+        LumosXError: the address has another form.
+    """
+    parts = address.removeprefix("glyphs:").split(":")
+    casting = parts.pop() if parts[-1] in CASTINGS else "all"
+    numbers = [*parts[:2], *(number for size in parts[2:] for number in size.split("x"))]
+    readable = all(number.isdecimal() and number.isascii() for number in numbers)
+    if len(numbers) not in (2, 5) or len(parts) > 3 or not readable:
+        raise LumosXError(
+            f"{address!r} is not a glyph world. Write glyphs:SEED:COUNT in whole numbers, and if need be "
+            f":FRAMESxHEIGHTxWIDTH and one of {', '.join(CASTINGS)}, such as glyphs:0:4000:9x64x80:plain."
+        )
+    return GlyphSource(*map(int, numbers), casting=CASTINGS[casting])
+
+
+GENERATED["glyphs"] = open_glyphs

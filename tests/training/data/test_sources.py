@@ -18,6 +18,7 @@ from lumosx_core.scene.scene import Reference
 from lumosx_training.data.phrase_check import check_phrases
 from lumosx_training.data.samples import BadSample
 from lumosx_training.data.sources.open_source import open_source
+from lumosx_training.glyph_world import GlyphSource
 
 
 def loads(source):
@@ -93,6 +94,7 @@ def test_an_address_that_means_nothing_says_what_there_is():
 
 def test_the_glyph_world_opens_by_seed_and_count():
     source = open_source("glyphs:3:4:5x32x48")
+    assert isinstance(source, GlyphSource)
     assert len(source.keys()) == 4
     assert source.load(source.keys()[0]).video.shape == (5, 32, 48, 3)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from lumosx_core.errors import LumosXError
@@ -15,6 +16,10 @@ _KINDS = (
     "a folder of sample folders, a manifest (.jsonl), WebDataset shards (.tar, also as clips-{000..127}.tar or "
     "clips-*.tar), a research table (.csv, .parquet) or glyphs:SEED:COUNT[:FRAMESxHEIGHTxWIDTH][:CASTING]"
 )
+
+GENERATED: dict[str, Callable[[str], Source]] = {}
+"""Openers of generated data sets, by the word before the first colon of their address. A package that generates one
+registers it here when it is imported, as `glyph_world` does for "glyphs"."""
 
 
 def open_source(address: str, settings: SampleSettings | None = None) -> Source:
@@ -31,8 +36,9 @@ def open_source(address: str, settings: SampleSettings | None = None) -> Source:
     """
     settings = settings or SampleSettings()
     address = str(address)
-    if address.startswith("glyphs:"):
-        return _glyphs(address)
+    kind, colon, _ = address.partition(":")
+    if colon and kind in GENERATED:
+        return GENERATED[kind](address)
     suffix = Path(address).suffix.lower()
     if Path(address).is_dir():
         return FolderSource(address, settings)
@@ -111,18 +117,3 @@ def _samples(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
     except OSError:
         below = []
     return [sample for each in below for sample in _samples(each, (*above, resolved))] or [folder]
-
-
-def _glyphs(address: str) -> Source:
-    from ...glyph_world import CASTINGS, GlyphSource
-
-    parts = address.removeprefix("glyphs:").split(":")
-    casting = parts.pop() if parts[-1] in CASTINGS else "all"
-    numbers = [*parts[:2], *(number for size in parts[2:] for number in size.split("x"))]
-    readable = all(number.isdecimal() and number.isascii() for number in numbers)
-    if len(numbers) not in (2, 5) or len(parts) > 3 or not readable:
-        raise LumosXError(
-            f"{address!r} is no glyph world. Write glyphs:SEED:COUNT in whole numbers, and if need be "
-            f":FRAMESxHEIGHTxWIDTH and one of {', '.join(CASTINGS)}, such as glyphs:0:4000:9x64x80:plain."
-        )
-    return GlyphSource(*map(int, numbers), casting=CASTINGS[casting])
