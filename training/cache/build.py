@@ -147,7 +147,7 @@ class _Recipe:
 
     def writer(self, number: int = 0, stop: Callable[[], bool] = lambda: False) -> CacheWriter:
         device = self.device
-        if device.type == "cuda" and device.index is None:
+        if device == torch.device("cuda"):  # without an index
             device = torch.device("cuda", number % torch.cuda.device_count())
         return CacheWriter(self.source, self.directory, self.files, self.settings, device, stop)
 
@@ -157,9 +157,10 @@ def _work(make: _Recipe, jobs: Sequence[Job], workers: int) -> Iterator[tuple[in
     size = max(1, min(PACK_CLIPS, -(-len(jobs) // (4 * workers)) if workers > 1 else PACK_CLIPS))
     pieces = [jobs[start : start + size] for start in range(0, len(jobs), size)]
     if workers == 1 or len(pieces) < 2:
-        writer = make.writer() if pieces else None
-        for piece in pieces:
-            yield len(piece), *writer.write(piece)
+        if pieces:
+            writer = make.writer()
+            for piece in pieces:
+                yield len(piece), *writer.write(piece)
         return
     context = multiprocessing.get_context("spawn")
     stop, started = context.Event(), context.Value("i", 0)
@@ -196,8 +197,10 @@ def _start_worker(make: _Recipe, workers: int, started, stop) -> None:
 
 
 def _leave_with_parent() -> None:
-    """A killed parent says goodbye to nobody; without this its workers would wait for work for ever."""
-    multiprocessing.parent_process().join()
+    """A killed parent cannot end its workers; without this they would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
     os._exit(1)
 
 
@@ -205,6 +208,7 @@ def _write(jobs: Sequence[Job]) -> tuple[int, list[tuple[str, BadSample]]]:
     global _writer
     try:
         if _writer is None:
+            assert _recipe is not None  # set by _start_worker
             make, number, stop = _recipe
             _writer = make.writer(number, stop)
         return _writer.write(jobs)

@@ -152,4 +152,4 @@ def _read_into(file, data: bytearray) -> int:
 
 def _bytes(tensor: Tensor) -> memoryview:
     flat = tensor.contiguous().view(-1)
-    return memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else memoryview(b"")
+    return flat.view(torch.uint8).numpy().data if flat.numel() else memoryview(b"")

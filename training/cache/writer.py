@@ -122,7 +122,8 @@ class CacheWriter:
         """Write what is finished: first the texts, so that no clip is ever without its caption."""
         self._write_texts()
         if self._finished:
-            tensors, records = {}, []
+            tensors: dict[str, Tensor] = {}
+            records: list[dict] = []
             for number, sample in enumerate(self._finished):
                 tensors |= _tensors(number, sample)
                 records.append(_record(sample, self._fingerprints[sample.key]))

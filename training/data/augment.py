@@ -90,8 +90,8 @@ def _scale_down(picture: Image.Image, chance: random.Random) -> Image.Image:
     if longest <= SMALLEST_SIDE:
         return picture
     ratio = chance.uniform(SMALLEST_SIDE, longest) / longest
-    size = tuple(max(1, round(side * ratio)) for side in picture.size)
-    return picture.resize(size, Image.Resampling.BICUBIC)
+    width, height = (max(1, round(side * ratio)) for side in picture.size)
+    return picture.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def _factor(chance: random.Random) -> float:

@@ -143,7 +143,7 @@ def _check(source: Source, key: str, text_encoder: TextEncoder | None, shortest:
         tuple(_warnings(sample)),
         len(scene.subjects),
         len(scene.references),
-        (original.height, original.width) if original else tuple(sample.video.shape[1:3]),
+        (original.height, original.width) if original else (sample.video.shape[1], sample.video.shape[2]),
         original.seconds if original else len(sample.video) / sample.fps,
     )
 

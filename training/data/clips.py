@@ -230,7 +230,8 @@ def _stream(container, path: Path):
 def _frame_times(container, path: Path) -> list[float]:
     """The time of each frame in seconds, in the order in which they are shown."""
     stream = _stream(container, path)
-    times, packets = [], 0
+    times: list[float] = []
+    packets = 0
     for packet in container.demux(stream):
         if not packet.size:  # the end
             continue

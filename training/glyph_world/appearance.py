@@ -112,8 +112,8 @@ class Wardrobe:
         return Thing(self.chance.choice(kinds), *self.two_colours())
 
     def place(self) -> Place:
-        muted = [tuple(round(150 + 0.38 * (value - 60)) for value in self.colour()) for _ in range(2)]
-        return Place(self.chance.choice(PLACES), *muted)
+        first, second = ([round(150 + 0.38 * (value - 60)) for value in self.colour()] for _ in range(2))
+        return Place(self.chance.choice(PLACES), (first[0], first[1], first[2]), (second[0], second[1], second[2]))
 
     def two_colours(self) -> tuple[Colour, Colour]:
         """Two colours that differ clearly."""
@@ -135,8 +135,8 @@ class Wardrobe:
         else:
             while any(low <= hue < high for low, high in NEW_HUES):
                 hue = draw()
-        rgb = colorsys.hsv_to_rgb(hue, 0.6 + 0.4 * draw(), 0.45 + 0.55 * draw())
-        return tuple(round(255 * value) for value in rgb)
+        red, green, blue = colorsys.hsv_to_rgb(hue, 0.6 + 0.4 * draw(), 0.45 + 0.55 * draw())
+        return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def distance(first: Colour, second: Colour) -> float:

@@ -98,6 +98,7 @@ class Casting:
         shirts = _distinct(lambda i: wardrobe.garment(), count, lambda shirt: (shirt.colour, shirt.second))
         thing = wardrobe.thing(OBJECTS) if count < 3 and chance.random() < self.thing else None
         places = count + (thing is not None)
+        marks: tuple[float, ...]
         if places == 1:
             marks, jitter = (chance.choice(MARKS_ALONE),), JITTER
         elif places in MARKS:

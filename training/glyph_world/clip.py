@@ -44,7 +44,8 @@ def film(scene: GlyphScene, frames: int = 9, height: int = 64, width: int = 80) 
     backdrop = draw_place(scene.place, height, width)
     figures = [_figure(person, scene.sashes) for person in scene.people]
     standing = None if scene.thing is None else sprite(draw_thing(scene.thing))
-    film_, regions = [], []
+    film_: list[np.ndarray] = []
+    regions: list[list] = []
     for frame in range(frames):
         picture = backdrop.copy()
         if standing is not None:
@@ -118,10 +119,10 @@ def draw_place(place: Place | None, height: int, width: int) -> np.ndarray:
 
 def _figure(person: GlyphPerson, sash: bool) -> np.ndarray:
     """The whole person as one sprite."""
-    sheet = Image.new("RGBA", tuple(FINE * side for side in BODY), (0, 0, 0, 0))
+    sheet = Image.new("RGBA", (FINE * BODY[0], FINE * BODY[1]), (0, 0, 0, 0))
 
     def put(image: Image.Image, at: tuple[float, float]) -> None:
-        sheet.alpha_composite(image, tuple(round(FINE * value) for value in at))
+        sheet.alpha_composite(image, (round(FINE * at[0]), round(FINE * at[1])))
 
     legs = Image.new("RGBA", (FINE * 5, FINE * 14), (*TROUSERS, 255))
     put(legs, (5, 43))

@@ -23,7 +23,7 @@ class Pen:
 
     def __init__(self, size: tuple[int, int], scale: float = FINE):
         self.scale = scale
-        self.image = Image.new("RGBA", tuple(round(side * scale) for side in size), (0, 0, 0, 0))
+        self.image = Image.new("RGBA", (round(size[0] * scale), round(size[1] * scale)), (0, 0, 0, 0))
         self._draw = ImageDraw.Draw(self.image)
 
     def box(self, left, top, right, bottom, colour: Colour, radius=0.0) -> None:
@@ -106,8 +106,8 @@ def draw_garment(garment: Garment, scale: float = FINE) -> Image.Image:
     elif garment.pattern == PATCHWORK:
         columns, rows = PATCHES
         for row, column in (divmod(patch, columns) for patch in garment.patches):
-            left, top = 3 + 16 / columns * column, 22 / rows * row
-            pen.box(left, top, left + 16 / columns, top + 22 / rows, second)
+            x, y = 3 + 16 / columns * column, 22 / rows * row
+            pen.box(x, y, x + 16 / columns, y + 22 / rows, second)
     elif garment.pattern == "framed":
         pen.box(7, 4, 15, 18, second)
     return pen.image

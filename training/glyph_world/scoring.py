@@ -141,12 +141,12 @@ def _places(maps: list[Tensor]) -> list[tuple[int, int]]:
             candidates.append((best_rows[x].item(), int(rows[x]), x))
             remaining[max(0, x - APART // 2) : x + APART // 2 + 1] = float("inf")
         choices.append(candidates)
-    best = None
+    best: tuple[float, list[tuple[int, int]]] = float("inf"), []
     for chosen in itertools.product(*choices):
         columns = sorted(x for _, _, x in chosen)
         crowded = sum(b - a < APART for a, b in itertools.pairwise(columns))
         cost = sum(error for error, _, _ in chosen) + crowded  # distances are below 1
-        if best is None or cost < best[0]:
+        if cost < best[0]:
             best = cost, [(y, x) for _, y, x in chosen]
     return best[1]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +44,7 @@ def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim
         for parameters, decay in ((decayed, settings.weight_decay), (others, 0.0))
         if parameters
     ]
-    options = {"lr": settings.learning_rate, "betas": tuple(settings.betas), "eps": settings.eps}
+    options: dict[str, Any] = {"lr": settings.learning_rate, "betas": tuple(settings.betas), "eps": settings.eps}
     if settings.name == "adamw8bit":
         return _eight_bit()(groups, **options)
     return torch.optim.AdamW(groups, **options, fused=_fuses(trained.values()))

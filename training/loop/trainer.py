@@ -168,9 +168,10 @@ class Trainer:
             )
         ratio = self.config.model.mcam_ratio_at(self.done)
         self.network.config = replace(self.network.config, mcam_ratio=ratio)
-        loss = self.backward(parts)
-        norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.config.optimizer.max_grad_norm or math.inf)
-        (loss, stop), norm = self._agree(loss, interrupts), as_number(norm)
+        own_loss = self.backward(parts)
+        limit = self.config.optimizer.max_grad_norm or math.inf
+        norm = as_number(nn.utils.clip_grad_norm_(self.parameters.values(), limit))
+        loss, stop = self._agree(own_loss, interrupts)
         if not math.isfinite(loss + norm):
             self._refuse(loss, norm, parts)
         set_learning_rate(self.optimizer, rate)
@@ -214,8 +215,8 @@ class Trainer:
 
     def export(self) -> Path:
         """Write the model or the LoRA as it stands: `OUTPUT/model.safetensors` or `OUTPUT/lora.safetensors`."""
-        averaged = self.ema is not None and self.config.export.weights == "ema"
-        weights = self.ema.averages if averaged else self.parameters
+        averages = self.ema.averages if self.ema is not None else self.parameters
+        weights = averages if self.config.export.weights == "ema" else self.parameters
         path = export(
             self.config, self.network, weights, self.done, base_sha256=self.facts["base_sha256"], write=self.main
         )
@@ -264,9 +265,10 @@ class Trainer:
 
     def _base_sha256(self) -> str | None:
         """The hash of the file that a LoRA is for; asked once, as that file may be replaced during the run."""
-        if self.config.lora is None or not self.main or not Path(self.config.model.file).is_file():
+        file = self.config.model.file
+        if self.config.lora is None or not self.main or file is None or not Path(file).is_file():
             return None
-        return sha256_of(self.config.model.file)
+        return sha256_of(file)
 
     def _fill(self, tensors: dict[str, Tensor], checkpoint: Checkpoint, part: str) -> None:
         if checkpoint.shapes(part) != {name: tuple(tensor.shape) for name, tensor in tensors.items()}:

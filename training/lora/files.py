@@ -119,8 +119,8 @@ class LoraFile:
             tensors[f"{PREFIX}{name}.lora_B.weight"] = layer.up
             tensors[f"{PREFIX}{name}.alpha"] = torch.tensor(layer.alpha)
         for name, difference in self.differences.items():
-            layer, _, parameter = name.rpartition(".")
-            stem = name if parameter in _BARE else layer
+            above, _, parameter = name.rpartition(".")
+            stem = name if parameter in _BARE else above
             tensors[f"{PREFIX}{stem}.{'diff_b' if parameter == 'bias' else 'diff'}"] = difference
         return tensors
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +42,7 @@ class LoraSettings:
 
     rank: int = 16
     alpha: float = 16.0
-    targets: tuple[str, ...] = ATTENTION + FEED_FORWARD
+    targets: Sequence[str] = ATTENTION + FEED_FORWARD
     dropout: float = 0.0
 
     def __post_init__(self):
@@ -72,20 +73,20 @@ def add_lora(model: LumosXModel, settings: LoraSettings) -> None:
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     found = {target: [name for name in linear if f".{name}".endswith(f".{target}")] for target in settings.targets}
     if lora_layers(model):
-        raise LumosXError("The model has a LoRA already. Load the model anew to begin another one.")
+        raise LumosXError("The model has a LoRA already. Load the model again to start another one.")
     if unknown := [target for target, names in found.items() if not names]:
-        names = ", ".join(dict.fromkeys(name.removeprefix("blocks.0.") for name in linear if "blocks.0." in name))
-        raise LumosXError(f"targets {unknown} name no linear layer of the model. In each block there are: {names}.")
+        known = ", ".join(dict.fromkeys(name.removeprefix("blocks.0.") for name in linear if "blocks.0." in name))
+        raise LumosXError(f"targets {unknown} name no linear layer of the model. In each block there are: {known}.")
     names = dict.fromkeys(name for names in found.values() for name in names)
     _inject(model, {name: (settings.rank, settings.alpha) for name in names}, settings.dropout)
 
 
-def lora_layers(model: LumosXModel) -> dict[str, nn.Module]:
+def lora_layers(model: nn.Module) -> dict[str, Any]:
     """Native name of each layer that has a LoRA -> peft's layer; empty without a LoRA."""
     return {name: module for name, module in model.named_modules() if _ADAPTER in getattr(module, "lora_A", ())}
 
 
-def lora_state_dict(model: LumosXModel) -> dict[str, Tensor]:
+def lora_state_dict(model: nn.Module) -> dict[str, Tensor]:
     """The LoRA's tensors under ComfyUI's names, on the CPU in float32.
 
     For each layer `diffusion_model.<layer>.lora_A.weight`, `.lora_B.weight` and `.alpha`.
@@ -96,7 +97,7 @@ def lora_state_dict(model: LumosXModel) -> dict[str, Tensor]:
     return _as_file(model).comfyui()
 
 
-def save_lora(path: str | Path, model: LumosXModel, metadata: Mapping[str, object] | None = None) -> None:
+def save_lora(path: str | Path, model: nn.Module, metadata: Mapping[str, object] | None = None) -> None:
     """Write the LoRA as a file for ComfyUI's models/loras; it appears whole or not at all.
 
     Rank and alpha stand in the file's metadata beside what is given; values that are no text are written as JSON.
@@ -140,7 +141,7 @@ def load_lora(model: LumosXModel, path: str | Path) -> None:
             layers[name].scaling[_ADAPTER] = layer.alpha / layer.rank
 
 
-def _check_same_layers(path: str | Path, layers: Mapping[str, nn.Module], file: LoraFile) -> None:
+def _check_same_layers(path: str | Path, layers: Mapping[str, Any], file: LoraFile) -> None:
     only_file, only_model = sorted(file.layers.keys() - layers.keys()), sorted(layers.keys() - file.layers.keys())
     if only_file or only_model:
         raise LumosXError(
@@ -179,7 +180,7 @@ def _inject(model: LumosXModel, layers: Mapping[str, tuple[int, float]], dropout
             parameter.data = parameter.data.float()
 
 
-def _as_file(model: LumosXModel) -> LoraFile:
+def _as_file(model: nn.Module) -> LoraFile:
     layers = {
         name: LoraLayer(
             layer.lora_A[_ADAPTER].weight.detach().float().cpu(),

@@ -9,6 +9,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -105,7 +106,7 @@ class _Merge:
 
     def changes(self) -> dict[str, Callable[[], Tensor]]:
         """Name in the base file -> what gives its new value."""
-        changes = {}
+        changes: dict[str, Callable[[], Tensor]] = {}
         for native, name in native_names(n for n in self.header if n != "__metadata__").items():
             touched = any(
                 native.removesuffix(".weight") in lora.layers or native in lora.differences for lora, _ in self.loras
@@ -114,10 +115,10 @@ class _Merge:
                 continue
             scale = next((s for s in (name.removesuffix(".weight") + e for e in _SCALES) if s in self.header), None)
             if scale is None:
-                changes[name] = lambda native=native, name=name: self._plain(native, name)
+                changes[name] = partial(self._plain, native, name)
             else:
-                changes[name] = lambda native=native, name=name, scale=scale: self._scaled(native, name, scale)[0]
-                changes[scale] = lambda native=native, name=name, scale=scale: self._scaled(native, name, scale)[1]
+                changes[name] = partial(self._scaled_weight, native, name, scale)
+                changes[scale] = partial(self._scale, native, name, scale)
         return changes
 
     def _sum(self, native: str, weight: Tensor) -> Tensor:
@@ -140,6 +141,12 @@ class _Merge:
         values = _finite(native, self._sum(native, weight.float() * old.float().reshape(())))
         new = (values.abs().max() / torch.finfo(weight.dtype).max).clamp(min=torch.finfo(torch.float32).tiny)
         return (values / new).to(weight.dtype), new.to(old.dtype).reshape(old.shape)
+
+    def _scaled_weight(self, native: str, name: str, scale: str) -> Tensor:
+        return self._scaled(native, name, scale)[0]
+
+    def _scale(self, native: str, name: str, scale: str) -> Tensor:
+        return self._scaled(native, name, scale)[1]
 
     def _load(self, name: str) -> Tensor:
         from safetensors import safe_open
@@ -187,7 +194,7 @@ def _rewrite(source: Path, out: Path, changes: Mapping[str, Callable[[], Tensor]
             start, stop = entry["data_offsets"]
             if name in changes:
                 # One byte a number: NumPy, which gives the bytes out, has neither bfloat16 nor fp8.
-                new.write(memoryview(changes[name]().contiguous().reshape(-1).view(torch.uint8).numpy()))
+                new.write(changes[name]().contiguous().reshape(-1).view(torch.uint8).numpy().data)
                 continue
             old.seek(begin + start)
             for position in range(start, stop, _CHUNK):

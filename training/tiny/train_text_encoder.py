@@ -143,7 +143,7 @@ def train(tokenizer_model: bytes, steps: int, batch: int, seed: int) -> nn.Modul
     def compute() -> tuple[Tensor, list[float]]:
         texts = [next(others if i % 8 == 0 else glyphs) for i in range(batch)]
         losses = loss(tagger, [labelled(text, tokenizer) for text in texts], chance)
-        return sum(losses), [value.item() for value in losses]
+        return torch.stack(losses).sum(), [value.item() for value in losses]
 
     take_steps(tagger.parameters(), optimizer, steps, compute)
     return tagger.encoder.eval()

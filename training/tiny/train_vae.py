@@ -109,7 +109,7 @@ def train(network, videos: Tensor, pictures: Tensor, steps: int, *, learning_rat
     def compute() -> tuple[Tensor, list[float]]:
         clips = crops(videos[:, :, : chance_frames(chance)], 2, chance)
         parts = [loss(network, batch, noise) for batch in (clips, crops(pictures, 6, chance))]
-        return sum(part[0] for part in parts), [value for part in parts for value in part[1:]]
+        return torch.stack([part[0] for part in parts]).sum(), [value for part in parts for value in part[1:]]
 
     take_steps(network.parameters(), optimizer, steps, compute)
     network.eval()
@@ -130,11 +130,11 @@ def pass_through(network) -> None:
             mix = torch.cat([torch.eye(inputs)] * -(-outputs // inputs))[:outputs]
             if min(outputs, inputs) <= 3 or outputs < inputs:
                 mix = torch.nn.init.orthogonal_(torch.empty(outputs, inputs))
-            center = tuple(side // 2 for side in module.kernel_size)
+            center: tuple[int, ...] = tuple(side // 2 for side in module.kernel_size)
             if isinstance(module, Conv3d):
                 center = (module.kernel_size[0] - 1, *center[1:])  # causal: the last tap is the frame itself
             module.weight *= 0.3
-            index = (slice(None), slice(None), *center)
+            index: tuple[slice | int, ...] = (slice(None), slice(None), *center)
             module.weight[index] += mix
 
 

@@ -17,7 +17,9 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.media.images import cut_out, read_picture
@@ -113,7 +115,7 @@ def describe_record(case: Case, video: str, picture: Callable[[str, Reference], 
         id(reference): {"image": picture(label, reference), "phrase": reference.phrase}
         for label, reference in case.scene.labelled()
     }
-    record = {"video": video, "caption": case.prompt, "subjects": []}
+    record: dict[str, Any] = {"video": video, "caption": case.prompt, "subjects": []}
     if case.name is not None:
         record["name"] = case.name
     for subject in case.scene.subjects:
@@ -125,7 +127,7 @@ def describe_record(case: Case, video: str, picture: Callable[[str, Reference], 
     return record
 
 
-def _scene(record: dict, locate: Locate, attempt) -> Scene:
+def _scene(record: dict, locate: Locate, attempt: Callable[[], AbstractContextManager[None, bool]]) -> Scene:
     """The scene, read whole before anything is raised, so that every bad picture is noted."""
 
     def reference(value: object, what: str) -> Reference | None:
@@ -136,24 +138,29 @@ def _scene(record: dict, locate: Locate, attempt) -> Scene:
     def references(value: object, what: str) -> list[Reference | None]:
         return [reference(each, f"{what} {number}") for number, each in enumerate(_list(value, what), 1)]
 
-    subjects, standing = [], []
+    subjects: list[tuple[Reference | None, list[Reference | None]]] = []
+    required: list[Reference | None] = []
     for number, value in enumerate(_list(record.get("subjects"), "subjects"), 1):
         _check_object(value, ("face", "attributes"), f"subject {number}")
         face = reference(value["face"], f"the face of subject {number}") if value.get("face") is not None else None
         attributes = references(value.get("attributes"), f"subject {number}'s attribute")
-        standing += [face] * (value.get("face") is not None) + attributes
+        required += [face] * (value.get("face") is not None) + attributes
         subjects.append((face, attributes))
     objects = references(record.get("objects"), "object")
     background = record.get("background")
     behind = reference(background, "the background") if background is not None else None
-    if None in [*standing, *objects] or (background is not None and behind is None):
+    if None in [*required, *objects] or (background is not None and behind is None):
         raise BadSample("")  # what is wrong is noted already
-    scene = Scene(tuple(Subject(face, tuple(each)) for face, each in subjects), tuple(objects), behind)
+    scene = Scene(tuple(Subject(face, _present(each)) for face, each in subjects), _present(objects), behind)
     scene.check()
     return scene
 
 
-def _reference(value: object, what: str, locate: Locate) -> Reference:
+def _present(references: list[Reference | None]) -> tuple[Reference, ...]:
+    return tuple(reference for reference in references if reference is not None)
+
+
+def _reference(value: Any, what: str, locate: Locate) -> Reference:
     _check_object(value, ("image", "phrase", "mask"), what)
     for name in ("image", "phrase"):
         if not isinstance(value.get(name), str):

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -147,7 +148,7 @@ def _parse_info(path: Path) -> tuple[dict, set[int]]:
             for place, box in value.items()
         )
 
-    def person(value: object) -> bool:
+    def person(value: Any) -> bool:
         subject = value.get("subject") if isinstance(value, dict) else None
         return (
             isinstance(subject, dict)
@@ -159,8 +160,8 @@ def _parse_info(path: Path) -> tuple[dict, set[int]]:
     def all_of(right: Callable[[object], bool], value: object) -> bool:
         return value is None or (isinstance(value, list) and all(right(each) for each in value))
 
-    tags = info.get("word_tags_path") if isinstance(info, dict) else None
-    selected = info.get("selected_frames") if isinstance(info, dict) else None
+    tags: Any = info.get("word_tags_path") if isinstance(info, dict) else None
+    selected: Any = info.get("selected_frames") if isinstance(info, dict) else None
     mistakes = [
         name
         for name, right in (

@@ -12,6 +12,7 @@ import signal
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -153,7 +154,7 @@ def _worker_failure(error: Exception) -> LumosXError:
     )
 
 
-def _unchanged(step: LoadedStep) -> LoadedStep:
+def _unchanged(step: Any) -> Any:
     return step
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -100,7 +101,7 @@ def is_sharded(tensor: Tensor) -> bool:
     return isinstance(tensor, DTensor)
 
 
-def _entries(state: Mapping[str, dict]) -> Iterator[tuple[str, dict, str]]:
+def _entries(state: Any) -> Iterator[tuple[str, dict, str]]:
     """Parameter, dictionary and key of each value; bitsandbytes nests its moments in a dictionary of their own."""
     for name, values in state.items():
         for key, value in values.items():

@@ -1,4 +1,4 @@
-"""TOML tables become dataclasses: unknown names, missing ones and values of another type are refused by name."""
+"""TOML tables to dataclasses: unknown names, missing ones and values of another type are refused by name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import types
 from collections.abc import Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from lumosx_core.errors import LumosXError, MissingPackageError
 
@@ -19,7 +19,7 @@ def read_tables(path: str | Path, changes: Sequence[str] = ()) -> dict:
     """The tables of a TOML file, with `changes` ("table.name=value") made.
 
     Raises:
-        LumosXError: no such file, no TOML, or a change that is none.
+        LumosXError: no such file, invalid TOML, or a malformed change.
     """
     toml = _toml()
     try:
@@ -27,7 +27,7 @@ def read_tables(path: str | Path, changes: Sequence[str] = ()) -> dict:
     except OSError as error:
         raise LumosXError(f"The config {path} cannot be read: {error.strerror}. Check the path.") from error
     except (toml.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise LumosXError(f"{path} is no TOML file: {error}. Mend that line.") from error
+        raise LumosXError(f"{path} is not valid TOML: {error}. Fix that line.") from error
     for change in changes:
         name, equals, text = change.partition("=")
         *above, last = name.strip().split(".")
@@ -37,7 +37,7 @@ def read_tables(path: str | Path, changes: Sequence[str] = ()) -> dict:
         for step in above:
             table = table.setdefault(step, {})
             if not isinstance(table, dict):
-                raise LumosXError(f"--set {change!r} is not possible: {step} is no table.")
+                raise LumosXError(f"--set {change!r} is not possible: {step} is not a table.")
         table[last] = _value(toml, text.strip())
     return tables
 
@@ -66,18 +66,18 @@ def tables_to_dataclass(kind: type[Settings], tables: dict, name: str = "") -> S
     Raises:
         LumosXError: an unknown or missing name, or a value of another type.
     """
-    known = {entry.name: entry for entry in fields(kind)}
-    for given in tables:
-        if given not in known:
-            near = difflib.get_close_matches(given, known, 1, 0.5)
+    known = {entry.name: entry for entry in fields(cast(Any, kind))}
+    for unknown in tables:
+        if unknown not in known:
+            near = difflib.get_close_matches(unknown, known, 1, 0.5)
             hint = f"Did you mean {_join(name, near[0])}?" if near else f"There are: {', '.join(known)}."
-            raise LumosXError(f"{_join(name, given)} does not exist. {hint}")
+            raise LumosXError(f"{_join(name, unknown)} does not exist. {hint}")
     for entry in known.values():
         if entry.name not in tables and entry.default is MISSING and entry.default_factory is MISSING:
             what = f"the table [{_join(name, entry.name)}]" if not name else _join(name, entry.name)
             raise LumosXError(f"{what} is missing. Add it.")
     types_of = get_type_hints(kind)
-    return kind(**{given: _converted(types_of[given], value, _join(name, given)) for given, value in tables.items()})
+    return kind(**{each: _converted(types_of[each], value, _join(name, each)) for each, value in tables.items()})
 
 
 def _converted(kind: Any, value: object, name: str) -> object:
@@ -86,7 +86,7 @@ def _converted(kind: Any, value: object, name: str) -> object:
     if is_dataclass(kind):
         if not isinstance(value, dict):
             raise LumosXError(f"{name} is {value!r}, expected a table [{name}].")
-        return tables_to_dataclass(kind, value, name)
+        return tables_to_dataclass(cast(type, kind), value, name)
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
             raise LumosXError(f"{name} is {value!r}, expected one of {', '.join(map(repr, get_args(kind)))}.")
