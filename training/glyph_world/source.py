@@ -111,7 +111,9 @@ def open_glyphs(address: str) -> GlyphSource:
             f"{address!r} is not a glyph world. Write glyphs:SEED:COUNT in whole numbers, and if need be "
             f":FRAMESxHEIGHTxWIDTH and one of {', '.join(CASTINGS)}, such as glyphs:0:4000:9x64x80:plain."
         )
-    return GlyphSource(*map(int, numbers), casting=CASTINGS[casting])
+    seed, count, *size = map(int, numbers)
+    frames, height, width = size or (GlyphSource.frames, GlyphSource.height, GlyphSource.width)
+    return GlyphSource(seed, count, frames, height, width, casting=CASTINGS[casting])
 
 
 GENERATED["glyphs"] = open_glyphs

@@ -132,8 +132,8 @@ def test_sizes_that_no_reader_could_tell_from_the_file_are_refused(tmp_path, siz
         tiny_config(tmp_path, model={"sizes": sizes})
 
 
-def test_a_file_that_is_no_toml_is_named_with_its_line(config, tmp_path):
-    with pytest.raises(LumosXError, match="config.toml is no TOML file.*line 2"):
+def test_an_invalid_file_is_named_with_its_line(config, tmp_path):
+    with pytest.raises(LumosXError, match="config.toml is not valid TOML.*line 2"):
         config("[model]\nfile = \n")
     with pytest.raises(LumosXError, match="cannot be read"):
         read_config(str(tmp_path / "nothing.toml"))
