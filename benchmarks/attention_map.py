@@ -34,11 +34,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 from torch import Tensor
 
-from lumosx_core import LumosXModel
+from lumosx_core import LumosXModel, RelationalOptions
 from lumosx_core.attention_map.binding import measure_binding, subject_groups, subject_regions
 from lumosx_core.attention_map.record import AttentionPass, AttentionRecord, AttentionRecording, picture_content
 from lumosx_core.models.lumosx.tiny import tiny_files
-from lumosx_core.models.lumosx.weights import load_model
+from lumosx_core.models.lumosx.weights.load import load_model
 from lumosx_core.models.wan.vae import WanVae
 from lumosx_training.data.items import TrainingBatch, collate
 from lumosx_training.glyph_world import CASTINGS
@@ -50,6 +50,7 @@ PATCH = 16  # pixels of a token's side
 SIGMAS = (0.95, 0.85, 0.7, 0.5, 0.3, 0.15)
 LAYERS = {"all": (0, 1, 2), "0": (0,), "1": (1,), "2": (2,), "0, 1": (0, 1)}
 QUARTERS = ("first", "second", "third", "last")  # of the steps of a run
+JOINED = RelationalOptions(join_text_padding=True)
 WEAKER = {"no mcam": {"mcam_ratio": 0.0}, "no csam": {"csam": False}}
 RESAMPLES = 1000
 
@@ -79,15 +80,16 @@ def recording(
         batch: of one clip.
     """
     _, _, frames, height, width = batch.video.shape
-    labels = tuple(str(number) for number in range(batch.layout.pictures))
-    records = {name: AttentionRecording(batch.layout, labels, 1, frames, (height // 2, width // 2)) for name in wanted}
-    content = picture_content(batch.references)
+    labels = tuple(str(number) for number in range(batch.scene.layout.pictures))
+    grid, layout = (height // 2, width // 2), batch.scene.layout
+    records = {name: AttentionRecording(layout, labels, 1, frames, grid) for name in wanted}
+    content = picture_content(batch.scene.references)
     passes = [0] * len(model.blocks)
 
     def watch(layer: int, arguments: tuple):
         relations = arguments[3]
         passes[layer] += 1
-        seen = AttentionPass(range(batch.layout.pictures), range(frames), [0], content, relations.key_bias)
+        seen = AttentionPass(range(batch.scene.layout.pictures), range(frames), [0], content, relations.key_bias)
         takers = [records[name] for name, takes in wanted.items() if takes(passes[layer], layer)]
         observe = lambda q, k: [each.add(seen, q, k) for each in takers]  # noqa: E731
         return (*arguments[:3], replace(relations, observe=observe), *arguments[4:])
@@ -114,7 +116,7 @@ def look_at_clip(
             noise = draw_noise(latents.shape, 0, 0, [int(question.sample.key.rpartition("-")[2])])
             noisy = (1 - sigma) * latents[None].float() + sigma * noise
             timestep = torch.tensor([int(1000 * sigma)])
-            model(noisy, timestep, batch.text, batch.references, batch.layout, batch.phrase_mask)
+            model(noisy, timestep, batch.text, batch.scene, JOINED)
     return {name: each.finish() for name, each in records.items()}
 
 
@@ -126,7 +128,7 @@ def swapped_clip(question: Question, vae: WanVae) -> tuple[Tensor, list[list[Box
         for person, other in zip(people, people[1:] + people[:1], strict=True)
     )
     clip = film(replace(question.sample.scene, people=exchanged))
-    return vae.encode_video(clip.frames.permute(0, 3, 1, 2) * 2 - 1)[0], _boxes(clip.regions)
+    return vae.encode_video(clip.frames)[0], _boxes(clip.regions)
 
 
 def judge_record(record: AttentionRecord, boxes: list[list[Box]], right: list[bool]) -> Seen:
@@ -281,7 +283,6 @@ def print_generated(
 def _load(path: Path, **switches) -> LumosXModel:
     model = load_model(path).eval().requires_grad_(False)
     model.config = replace(model.config, **switches)
-    model.join_text_padding = True
     return model
 
 

@@ -40,9 +40,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 from torch import Tensor
 
+from lumosx_core import RelationalOptions
 from lumosx_core.files.model_files import ModelFiles
 from lumosx_core.models.lumosx.tiny import tiny_files
-from lumosx_core.models.lumosx.weights import load_model
+from lumosx_core.models.lumosx.weights.load import load_model
 from lumosx_core.models.wan.umt5 import TextEncoder
 from lumosx_core.models.wan.vae import WanVae
 from lumosx_training.glyph_world import CASTINGS
@@ -122,12 +123,17 @@ class Exam:
         """Examine a model file with these relational parts (as in VARIANTS)."""
         shuffle = switches.pop("shuffle_references", False)
         model = load_model(path).eval().requires_grad_(False)
-        model.config = replace(model.config, **switches)
-        model.join_text_padding = True
+        options = RelationalOptions(**switches, join_text_padding=True)
 
         def answers(questions: Sequence[Question]) -> list[Answer]:
             return examine(
-                model, self.vae, questions, self.sampling, empty_text=self.empty_text, shuffle_pictures=shuffle
+                model,
+                self.vae,
+                questions,
+                self.sampling,
+                options=options,
+                empty_text=self.empty_text,
+                shuffle_pictures=shuffle,
             )
 
         return self.score(name, answers)

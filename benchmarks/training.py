@@ -37,7 +37,8 @@ import torch
 from attention import PeakMemory, layout_of
 from torch import Tensor
 
-from lumosx_core import LumosXConfig, LumosXModel
+from lumosx_core import EncodedScene, LumosXConfig, LumosXModel
+from lumosx_core.models.lumosx.spec import SPEC
 from lumosx_core.models.lumosx.tiny import TINY_CONFIG
 from lumosx_training.flops import forward_flops, step_flops
 from lumosx_training.lora import LoraSettings, add_lora
@@ -69,7 +70,7 @@ class Case:
         frames, width, height = arguments.video
         self.config = TINY_CONFIG if arguments.tiny else LumosXConfig()
         self.layout = layout_of(arguments.references)
-        self.frames, self.latent = (frames - 1) // 4 + 1, (height // 8, width // 8)
+        _, _, self.frames, *self.latent = SPEC.latent_shape(1, frames, height, width)
         self.grid = tuple(-(-size // 2) for size in self.latent)
         self.settings = None if arguments.full else LoraSettings(rank=arguments.rank, alpha=float(arguments.rank))
 
@@ -131,8 +132,8 @@ def step(model: LumosXModel, optimizer: torch.optim.Optimizer, batch: dict, layo
     sigma = batch["timestep"][0] / 1000
     noisy = (1 - sigma) * batch["clean"] + sigma * batch["noise"]
     with torch.autocast(noisy.device.type, torch.bfloat16):
-        given = (batch["timestep"], batch["text"], batch["references"], layout, batch["phrase_mask"])
-        velocity = model(noisy, *given)
+        scene = EncodedScene(batch["references"], layout, batch["phrase_mask"])
+        velocity = model(noisy, batch["timestep"], batch["text"], scene)
     loss = (velocity - (batch["noise"] - batch["clean"])).square().mean()
     loss.backward()
     trained = [p for p in model.parameters() if p.requires_grad]

@@ -1,22 +1,26 @@
 """LumosX without ComfyUI: scene, layout, relational attention and the video transformer.
 
 A scene becomes a layout, and the layout shapes attention; see the modules in that order: scene, layout, r2pe, csam,
-mcam, block, model.
+mcam, relations, block, model.
 """
 
 from .errors import LumosXError, MissingPackageError
-from .models.lumosx.model import LumosXConfig, LumosXModel
+from .models.lumosx.config import LumosXConfig, RelationalOptions
+from .models.lumosx.model import LumosXModel
+from .scene.encoded import EncodedScene
 from .scene.layout import ReferenceLayout
 from .scene.scene import Reference, Scene, Subject
 from .version import __version__
 
 __all__ = [
+    "EncodedScene",
     "LumosXConfig",
     "LumosXError",
     "LumosXModel",
     "MissingPackageError",
     "Reference",
     "ReferenceLayout",
+    "RelationalOptions",
     "Scene",
     "Subject",
     "__version__",

@@ -1,7 +1,7 @@
 """Everything that touches ComfyUI's internals: how a scene reaches the model, and how the model follows it.
 
-The scene travels inside the conditioning: reference latents as `time_dim_concat`, as for native Phantom, and a
-SceneConditioning as one more model condition. A wrapper around the diffusion model finds both at each call and
+The scene travels inside the conditioning: reference latents as `time_dim_concat`, as for native Phantom, and the
+EncodedScene as one more model condition. A wrapper around the diffusion model finds both at each call and
 replaces the blocks for that call only. So nothing is left on the model after a run, however it ends, and a call without
 a scene passes through untouched, but for LumosX Sampler's integer timesteps.
 """
@@ -21,11 +21,12 @@ from comfy.ldm.modules.attention import optimized_attention
 from comfy.patcher_extension import WrappersMP
 
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.models.lumosx.block import Relations, relational_block
+from ..lumosx_core.models.lumosx.block import relational_block
+from ..lumosx_core.models.lumosx.config import RelationalOptions
 from ..lumosx_core.models.lumosx.csam import scaled_dot_product_attention
-from ..lumosx_core.sampling.schedule import sigma_at
-from ..lumosx_core.scene.layout import ReferenceLayout
-from ..lumosx_core.scene.strength import Influence, SeenPictures
+from ..lumosx_core.models.lumosx.relations import Relations, RelationTables
+from ..lumosx_core.models.lumosx.spec import SPEC
+from ..lumosx_core.scene.encoded import EncodedScene
 from .attention_bridge import Watch, watch_pass
 from .inputs.host_schema import ATTENTION_PATCHES
 
@@ -36,17 +37,19 @@ TIMESTEP_KEY = "lumosx_timestep"  # in transformer_options: the integer timestep
 
 
 @dataclass(frozen=True, eq=False)
-class SceneConditioning:
-    """What the model needs to know of a scene besides the reference latents.
+class SampledScene:
+    """A scene in one run of a sampler.
 
     Compared by identity: ComfyUI batches two conditionings only if they carry the same scene object.
+
+    Args:
+        level: the noise level at a fraction of the model's schedule.
+        tables: what is computed once a run; they go with the run.
     """
 
-    layout: ReferenceLayout
-    phrase_mask: torch.Tensor  # (R, 512) bool, CPU
-    influence: Influence
-    labels: tuple[str, ...]  # the phrase of each picture, for what is shown to the artist
-    level: Callable[[float], float] = sigma_at  # the noise level at a share of the model's schedule
+    scene: EncodedScene
+    level: Callable[[float], float]
+    tables: RelationTables
 
 
 class UnreadScene(comfy.conds.CONDConstant):
@@ -70,18 +73,9 @@ class WholePictures(comfy.conds.CONDRegular):
         return comfy.conds.CONDRegular(self.cond).process_cond(batch_size, **kwargs)
 
 
-@dataclass(frozen=True)
-class RelationalOptions:
-    """The settings of LumosX Apply."""
-
-    mcam_ratio: float = 0.5
-    r2pe: bool = True
-    csam: bool = True
-
-
-def attach_scene(conditioning: list, scene: SceneConditioning, reference_latents: torch.Tensor) -> list:
-    """Return the conditioning with the scene in it. reference_latents: (1, 16, R, H/8, W/8), as the VAE gave them."""
-    conditioning = node_helpers.conditioning_set_values(conditioning, {REFERENCES: reference_latents})
+def attach_scene(conditioning: list, scene: EncodedScene) -> list:
+    """Return the conditioning with the scene in it, its references as the VAE gave them."""
+    conditioning = node_helpers.conditioning_set_values(conditioning, {REFERENCES: scene.references})
     for _, values in conditioning:
         # A model condition needs no support in the model's own list of conditions, unlike other values.
         values["model_conds"] = {**values.get("model_conds", {}), KEY: UnreadScene(scene)}
@@ -96,13 +90,15 @@ def patch_model(model, options: RelationalOptions):
     """
     network = model.model.diffusion_model
     text_to_video = (
-        type(network) is comfy.ldm.wan.model.WanModel and network.model_type == "t2v" and network.in_dim == 16
+        type(network) is comfy.ldm.wan.model.WanModel
+        and network.model_type == "t2v"
+        and network.in_dim == SPEC.channels
     )
     if not text_to_video:
         kind = getattr(network, "model_type", type(network).__name__)
         channels = f", {network.in_dim} channels" if hasattr(network, "in_dim") else ""
         raise LumosXError(
-            f"LumosX Apply works on a Wan2.1 text-to-video model (t2v, 16 channels), but this MODEL is "
+            f"LumosX Apply works on a Wan2.1 text-to-video model (t2v, {SPEC.channels} channels), but this MODEL is "
             f"{type(model.model).__name__} ({kind}{channels}). Load the LumosX weights with LumosX Load Model or Load "
             f"Diffusion Model."
         )
@@ -120,6 +116,7 @@ def patch_model(model, options: RelationalOptions):
 def _read_scenes(executor, model, noise_shape, conds, *args, **kwargs):
     """Unwrap the scenes, and let ComfyUI reserve memory for the pictures, too: it counts the noise only."""
     level = model.get_model_object("model_sampling").percent_to_sigma
+    tables = RelationTables()
     pictures = 0
     scenes = {}  # what was one scene stays one: only then do positive and negative run together
     read = {}
@@ -128,9 +125,10 @@ def _read_scenes(executor, model, noise_shape, conds, *args, **kwargs):
         for cond in group:
             unread = cond.get("model_conds", {}).get(KEY)
             if unread is not None:
-                scene = scenes.setdefault(id(unread.cond), replace(unread.cond, level=level))
-                pictures = max(pictures, scene.layout.pictures)
-                cond = {**cond, "model_conds": {**cond["model_conds"], KEY: comfy.conds.CONDConstant(scene)}}
+                scene = scenes.setdefault(id(unread.cond), SampledScene(unread.cond, level, tables))
+                pictures = max(pictures, scene.scene.layout.pictures)
+                constant = comfy.conds.CONDConstant(scene)
+                cond = {**cond, "model_conds": {**cond["model_conds"], KEY: constant}}
                 if REFERENCES in cond:  # the model would put them into a condition that windows do cut
                     latents = model.model.process_latent_in(cond.pop(REFERENCES))
                     cond["model_conds"][REFERENCES] = WholePictures(latents)
@@ -151,45 +149,40 @@ def _run_with_scene(
     transformer_options=None,
     **kwargs,
 ):
-    scene: SceneConditioning | None = kwargs.pop(KEY, None)
+    sampled: SampledScene | None = kwargs.pop(KEY, None)
     # The released model was trained on and is run with integer timesteps; with LumosX Sampler also where guidance
     # leaves the pictures out.
     released = (transformer_options or {}).get(TIMESTEP_KEY)
     if released is not None:
         timestep = torch.full_like(timestep, released)
-    if scene is None:
+    if sampled is None:
         return executor(x, timestep, context, clip_fea, time_dim_concat, transformer_options, **kwargs)
 
     network = executor.class_obj
     height, width = x.shape[-2:]
+    scene = sampled.scene
     _check(scene, x, context, time_dim_concat, network)
 
-    strengths = scene.influence.at(transformer_options["sigmas"][0].item(), scene.level)
-    seen = SeenPictures.choose(scene.layout, scene.phrase_mask, time_dim_concat, strengths)
+    sigma = transformer_options["sigmas"][0].item()
+    seen, visible = scene.at(sigma, sampled.level), list(scene.visible(sigma, sampled.level))
 
     # Wan pads odd sizes with the opposite edge, LumosX with zeros.
     padding = (0, width % 2, 0, height % 2)
     x = F.pad(x, padding)
-    references = F.pad(seen.references, padding) if seen.layout.pictures else None
+    # The latents that the host normalised, moved and repeated for its batch.
+    references = F.pad(time_dim_concat[:, :, visible], padding) if visible else None
 
-    relations = Relations.build(
-        seen.layout,
-        seen.phrase_mask,
-        x.shape[2],
-        (x.shape[-2] // 2, x.shape[-1] // 2),
-        network.dim // network.num_heads,
-        device=x.device,
-        r2pe=options.r2pe,
-        csam=options.csam,
-        mcam_ratio=options.mcam_ratio,
-        strengths=seen.strengths,
-    )
+    grid = (x.shape[-2] // 2, x.shape[-1] // 2)
+    head_dim = network.dim // network.num_heads
+    relations = sampled.tables.of(seen, x.shape[2], grid, head_dim, options, x.device, context.shape[1])
     if transformer_options.get("rope_options") is not None:
         relations = _with_host_positions(relations, network, x, transformer_options)
 
-    watch = watch_pass(transformer_options, scene, seen.pictures, references, relations)
+    watch = watch_pass(transformer_options, scene, visible, references, relations)
     transformer_options = _with_relational_blocks(transformer_options, network, relations, watch)
-    out = executor(x, timestep.trunc(), context, clip_fea, references, transformer_options, **kwargs)
+    if options.truncate_timestep:
+        timestep = timestep.trunc()
+    out = executor(x, timestep, context, clip_fea, references, transformer_options, **kwargs)
     return out[..., :height, :width]
 
 
@@ -262,7 +255,7 @@ def _with_host_positions(relations: Relations, network, x, transformer_options: 
     )
 
 
-def _check(scene: SceneConditioning, x, context, references, network) -> None:
+def _check(scene: EncodedScene, x, context, references, network) -> None:
     if references is None or references.shape[2] != scene.layout.pictures:
         found = 0 if references is None else references.shape[2]
         raise LumosXError(
@@ -271,8 +264,10 @@ def _check(scene: SceneConditioning, x, context, references, network) -> None:
         )
     if references.shape[-2:] != x.shape[-2:]:
         (made_height, made_width), (height, width) = references.shape[-2:], x.shape[-2:]
+        stride = SPEC.spatial_stride
         raise LumosXError(
-            f"The scene was made for {made_width * 8}x{made_height * 8}, but the latent is {width * 8}x{height * 8}. "
+            f"The scene was made for {made_width * stride}x{made_height * stride}, but the latent is "
+            f"{width * stride}x{height * stride}. "
             f"Use the latent of the same LumosX Scene To Video node, and no area on its conditioning."
         )
     if context.shape[1] != network.text_len:

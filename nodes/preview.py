@@ -8,7 +8,9 @@ from comfy_api.latest import io, ui
 
 from ..lumosx_core.drawing.contact_sheet import draw_contact_sheet
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.prompt.phrase_mask import clean_prompt, match_phrases_in_text, phrase_mask, prompt_spans
+from ..lumosx_core.models.encode_scene import prepare_scene
+from ..lumosx_core.models.lumosx.spec import SPEC
+from ..lumosx_core.prompt.phrase_mask import clean_prompt, match_phrases_in_text, prompt_spans
 from ..lumosx_core.prompt.scene_warnings import EMPTY_PROMPT, scene_warnings
 from ..lumosx_core.scene.scene import Scene
 from .bridges.clip_bridge import PromptTokenizer
@@ -64,9 +66,9 @@ class LumosXPreviewScene(io.ComfyNode):
                 spans = match_phrases_in_text(prompt, scene)
             else:
                 tokenizer = PromptTokenizer(clip)
-                ids = tokenizer.ids(clip.tokenize(prompt))
-                mask = phrase_mask(ids, scene, tokenizer.phrase_ids, pieces=tokenizer.pieces, prompt=prompt)
-                spans = prompt_spans(list(zip(ids, tokenizer.pieces(ids), strict=True)), scene, mask)
+                prepared = prepare_scene(scene, prompt, tokenizer, text_len=SPEC.text_len)
+                pieces = zip(prepared.prompt_ids, tokenizer.pieces(prepared.prompt_ids), strict=True)
+                spans = prompt_spans(list(pieces), scene, prepared.phrase_mask)
             warnings = _warnings(scene, prompt or None)
         for warning in warnings:
             notice(cls, warning)

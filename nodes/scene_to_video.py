@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import comfy.model_management
 import comfy.utils
 import torch
 from comfy_api.latest import io
 
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.media.images import fit_on_canvas
-from ..lumosx_core.media.video_size import check_video_size
+from ..lumosx_core.models.encode_scene import encode_scene
 from ..lumosx_core.models.latent_cache import LatentCache
-from ..lumosx_core.prompt.phrase_mask import check_prompt_length, clean_prompt, phrase_mask
+from ..lumosx_core.models.lumosx.spec import SPEC
+from ..lumosx_core.prompt.phrase_mask import check_prompt_length, clean_prompt
 from ..lumosx_core.prompt.scene_warnings import EMPTY_PROMPT, scene_warnings
 from ..lumosx_core.scene.strength import NEGATIVE_REFERENCES
 from .bridges.clip_bridge import PromptTokenizer
-from .comfy_bridge import SceneConditioning, attach_scene
+from .comfy_bridge import attach_scene
 from .inputs.host_schema import FOLDED, found_by
 from .page.notices import HIDDEN, named, notice
 from .page.scene_titles import titled
@@ -50,10 +52,15 @@ class LumosXSceneToVideo(io.ComfyNode):
                 io.String.Input(
                     "negative_prompt", multiline=True, dynamic_prompts=True, tooltip="What should not appear."
                 ),
-                io.Int.Input("width", default=832, min=16, max=8192, step=16, tooltip="Trained at 832."),
-                io.Int.Input("height", default=480, min=16, max=8192, step=16, tooltip="Trained at 480."),
+                io.Int.Input("width", default=SPEC.width, min=16, max=8192, step=16, tooltip="Trained at 832."),
+                io.Int.Input("height", default=SPEC.height, min=16, max=8192, step=16, tooltip="Trained at 480."),
                 io.Int.Input(
-                    "length", default=81, min=1, max=8193, step=4, tooltip="Frames, at 16 per second. Trained at 81."
+                    "length",
+                    default=SPEC.frames,
+                    min=1,
+                    max=8193,
+                    step=4,
+                    tooltip="Frames, at 16 per second. Trained at 81.",
                 ),
                 io.Int.Input("batch_size", default=1, min=1, max=4096, tooltip="Number of videos generated at once."),
                 io.Combo.Input(
@@ -101,7 +108,7 @@ class LumosXSceneToVideo(io.ComfyNode):
         negative_references=NEGATIVE_REFERENCES[0],
     ) -> io.NodeOutput:
         with named(cls):
-            check_video_size(width, height, length)
+            SPEC.check_size(width, height, length)
             scene = titled(cls, scene)
             scene.check()
             positive_prompt = clean_prompt(positive_prompt)
@@ -110,55 +117,43 @@ class LumosXSceneToVideo(io.ComfyNode):
             tokenizer = PromptTokenizer(clip)
             positive_tokens = clip.tokenize(positive_prompt)
             negative_tokens = clip.tokenize(clean_prompt(negative_prompt))
-            check_prompt_length(tokenizer.ids(negative_tokens), negative=True)
-            mask = phrase_mask(
-                tokenizer.ids(positive_tokens),
-                scene,
-                tokenizer.phrase_ids,
-                pieces=tokenizer.pieces,
-                prompt=positive_prompt,
+            check_prompt_length(tokenizer.ids(negative_tokens), SPEC.text_len, negative=True)
+            encoded = encode_scene(
+                scene, positive_prompt, tokenizer, partial(_encode, vae), (height, width), text_len=SPEC.text_len
             )
-
             for warning in scene_warnings(scene, positive_prompt):
                 notice(cls, warning)
 
-            pictures = _encode(vae, [reference.image for reference in scene.references], height, width)
             positive = clip.encode_from_tokens_scheduled(positive_tokens)
             negative_text = clip.encode_from_tokens_scheduled(negative_tokens)
             # As released, the negative pass sees the same pictures, bound to the positions of the positive prompt.
-            shared = SceneConditioning(
-                scene.layout, mask, scene.influence, tuple(reference.phrase for reference in scene.references)
-            )
             kept = negative_references == "kept"
             latent = torch.zeros(
-                batch_size,
-                16,
-                (length - 1) // 4 + 1,
-                height // 8,
-                width // 8,
+                SPEC.latent_shape(batch_size, length, height, width),
                 device=comfy.model_management.intermediate_device(),
             )
             return io.NodeOutput(
-                attach_scene(positive, shared, pictures),
-                attach_scene(negative_text, shared, pictures) if kept else negative_text,
+                attach_scene(positive, encoded),
+                attach_scene(negative_text, encoded) if kept else negative_text,
                 {"samples": latent},
                 negative_text,
             )
 
 
-def _encode(vae, images: list[torch.Tensor], height: int, width: int) -> torch.Tensor:
-    """Each reference image by itself, as a video of one frame: (1, 16, R, height/8, width/8)."""
-    progress = comfy.utils.ProgressBar(len(images))
+def _encode(vae, canvases: torch.Tensor) -> torch.Tensor:
+    """Each image on its own as a video of one frame: (R, height, width, 3) -> (1, 16, R, height/8, width/8)."""
+    progress = comfy.utils.ProgressBar(len(canvases))
+    _, height, width, _ = canvases.shape
+    expected = SPEC.latent_shape(1, 1, height, width)[1:]
     latents = []
-    for image in images:
-        canvas = (fit_on_canvas(image, height, width).permute(1, 2, 0)[None] + 1) / 2
+    for canvas in canvases.split(1):
         # What a MODEL patcher's patches are to a VAE: LoRAs and the like on it, and the precision that it computes in.
         settings = (vae.patcher.patches_uuid, vae.vae_dtype)
         latent = LATENTS.encoded(vae, canvas, vae.encode, settings)
-        if latent.ndim != 5 or latent.shape[1:] != (16, 1, height // 8, width // 8):
+        if latent.ndim != 5 or latent.shape[1:] != expected:
             raise LumosXError(
                 f"The VAE encodes an image of {width}x{height} to a latent of shape {tuple(latent.shape)}, but LumosX "
-                f"needs (1, 16, 1, {height // 8}, {width // 8}). Use the VAE of Wan2.1."
+                f"needs {(1, *expected)}. Use the VAE of Wan2.1."
             )
         latents.append(latent)
         progress.update(1)

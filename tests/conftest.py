@@ -85,9 +85,7 @@ def golden_config(golden):
         *("dim", "ffn_dim", "num_heads", "num_layers", "text_dim", "text_len"),
         *("freq_dim", "in_dim", "out_dim", "eps"),
     )
-    return LumosXConfig(
-        **{name: values[name] for name in names}, patch_size=tuple(values["patch_size"]), mcam_ratio=values["ratio"]
-    )
+    return LumosXConfig(**{name: values[name] for name in names}, patch_size=tuple(values["patch_size"]))
 
 
 @pytest.fixture(scope="session")

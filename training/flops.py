@@ -22,8 +22,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lumosx_core import LumosXConfig, ReferenceLayout
+from lumosx_core import LumosXConfig, ReferenceLayout, RelationalOptions
 from lumosx_core.models.lumosx.mcam import CELL
+
+RELEASED = RelationalOptions()
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,11 @@ class Product:
 
 
 def forward_flops(
-    config: LumosXConfig, layout: ReferenceLayout, frames: int, grid: tuple[int, int]
+    config: LumosXConfig,
+    layout: ReferenceLayout,
+    frames: int,
+    grid: tuple[int, int],
+    options: RelationalOptions = RELEASED,
 ) -> dict[str, float]:
     """The operations of a forward pass for one video, by part of the network.
 
@@ -57,7 +63,7 @@ def forward_flops(
         grid: (h, w), the size of a frame in tokens.
     """
     parts: dict[str, float] = {}
-    for product in _products(config, layout, frames, grid):
+    for product in _products(config, options, layout, frames, grid):
         parts[product.part] = parts.get(product.part, 0.0) + product.flops
     return parts
 
@@ -70,6 +76,7 @@ def step_flops(
     *,
     rank: int | None = None,
     targets: tuple[str, ...] = (),
+    options: RelationalOptions = RELEASED,
 ) -> float:
     """The operations of forward and backward pass for one video.
 
@@ -81,7 +88,7 @@ def step_flops(
             the usual ones do (with others a little less is needed). None: everything is trained.
     """
     total = 0.0
-    for product in _products(config, layout, frames, grid):
+    for product in _products(config, options, layout, frames, grid):
         if product.layer is None:
             total += 3 * product.flops
             continue
@@ -100,7 +107,13 @@ def step_flops(
     return total
 
 
-def _products(config: LumosXConfig, layout: ReferenceLayout, frames: int, grid: tuple[int, int]) -> Iterator[Product]:
+def _products(
+    config: LumosXConfig,
+    options: RelationalOptions,
+    layout: ReferenceLayout,
+    frames: int,
+    grid: tuple[int, int],
+) -> Iterator[Product]:
     dim, words, frame = config.dim, config.text_len, math.prod(grid)
     pictures, video = layout.pictures, frames * frame
     tokens = video + pictures * frame
@@ -115,11 +128,11 @@ def _products(config: LumosXConfig, layout: ReferenceLayout, frames: int, grid: 
     yield linear("embeddings", "time_embedding.0", 1, config.freq_dim, dim, True)
     yield linear("embeddings", "time_embedding.2", 1, dim, dim)
     yield linear("embeddings", "time_projection.1", 1, dim, 6 * dim)
-    if config.csam:
+    if options.csam:
         pairs = video * tokens + sum(len(group) ** 2 for group in layout.groups) * frame**2
     else:
         pairs = tokens**2
-    cells = math.prod(-(-size // CELL) for size in grid) if config.mcam_ratio else 0
+    cells = math.prod(-(-size // CELL) for size in grid) if options.mcam_ratio else 0
     for index in range(config.num_layers):
         block, asking, biased = f"blocks.{index}", tokens, pictures
         if index == config.num_layers - 1:  # the last block computes nothing for the pictures but keys and values

@@ -186,7 +186,7 @@ def _generate(options: argparse.Namespace) -> None:
         ) from error
     paths = [path] if len(videos) == 1 else [path.with_stem(f"{path.stem}_{i}") for i in range(len(videos))]
     for video, each in zip(videos, paths, strict=True):
-        write_video(each, video)
+        write_video(each, video, settings.family.spec.frames_per_second)
         print(f"The video is {each.resolve()}")
 
 
@@ -247,7 +247,7 @@ def _changes(options: argparse.Namespace) -> dict:
 
 
 def _convert(options: argparse.Namespace) -> None:
-    from ..models.lumosx.convert import conversion_bar, convert
+    from ..models.lumosx.weights.convert import conversion_bar, convert
 
     with conversion_bar() as progress:
         path = convert(
@@ -262,7 +262,7 @@ def _download(options: argparse.Namespace) -> None:
     of_weights = {name: value for name, value in of_weights.items() if value is not None}
     names = [*(DEFAULTS if options.photographs else ()), *options.photo_model]
     if not names:
-        from ..models.lumosx.download import download
+        from ..models.lumosx.weights.download import download
 
         download(options.directory, **place, **of_weights)
         return

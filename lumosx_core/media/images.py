@@ -116,14 +116,14 @@ def cut_out(image: Tensor, mask: Tensor) -> Tensor:
 
 
 def fit_on_canvas(image: Tensor | Image.Image, height: int, width: int) -> Tensor:
-    """Fit a picture into a white canvas, centred, its proportions kept, as the released model was fed.
+    """Fit an image into a white canvas, centred, its proportions kept, as the released model was fed.
 
     Args:
         image: (H, W, 3) float 0..1, rounded to 8 bit; or a Pillow image, which is scaled in its own mode as released:
             palettes without interpolation, and the transparency of RGBA ignored.
         height, width: of the canvas, in pixels.
 
-    Returns: (3, height, width) float32, -1..1.
+    Returns: (height, width, 3) float32, 0..1.
     """
     if height < 1 or width < 1:
         raise LumosXError(f"A canvas of height {height} and width {width} has no pixels. Use 1 or more.")
@@ -131,11 +131,11 @@ def fit_on_canvas(image: Tensor | Image.Image, height: int, width: int) -> Tenso
     if image.mode.startswith(("I", "F")):  # Pillow would clip these to 255
         image = eight_bit(image, "given")
     ratio = min(width / image.width, height / image.height)
-    # Truncated as released: it can lose one pixel. A hair-thin picture keeps at least one.
+    # Truncated as released: it can lose one pixel. A hair-thin image keeps at least one.
     size = max(1, int(image.width * ratio)), max(1, int(image.height * ratio))
     canvas = Image.new("RGB", (width, height), "white")
     canvas.paste(image.resize(size, Image.Resampling.BICUBIC), ((width - size[0]) // 2, (height - size[1]) // 2))
-    return ((to_tensor(canvas) - 0.5) / 0.5).permute(2, 0, 1).contiguous()
+    return to_tensor(canvas)
 
 
 def to_pil(image: Tensor) -> Image.Image:

@@ -12,8 +12,6 @@ from torch import Tensor
 from ..errors import LumosXError, MissingPackageError
 from ..files.atomic_file import atomic_path
 
-FRAMES_PER_SECOND = 16  # what Wan2.1 and LumosX were trained at
-
 
 def check_video_path(path: str | os.PathLike) -> Path:
     """The path, if a video can be written there; before hours of work, not after.
@@ -35,7 +33,7 @@ def check_video_path(path: str | os.PathLike) -> Path:
     return path
 
 
-def write_video(path: str | os.PathLike, frames: Tensor, fps: float = FRAMES_PER_SECOND) -> Path:
+def write_video(path: str | os.PathLike, frames: Tensor, fps: float) -> Path:
     """Write frames as an mp4 that appears whole or not at all.
 
     H.264 stores colour for pairs of pixels: a picture of odd height or width gets its last row or column twice.

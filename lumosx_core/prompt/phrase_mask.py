@@ -42,7 +42,7 @@ def clean_prompt(text: str) -> str:
     return re.sub(r"\s+", " ", _INVISIBLE.sub("", html.unescape(html.unescape(text)))).strip()
 
 
-def check_prompt_length(prompt_ids: Sequence[int], text_len: int = 512, *, negative: bool = False) -> None:
+def check_prompt_length(prompt_ids: Sequence[int], text_len: int, *, negative: bool = False) -> None:
     """Raise LumosXError when the prompt, its end token included, has more than `text_len` tokens.
 
     Args:
@@ -79,7 +79,7 @@ def phrase_mask(
     *,
     pieces: Callable[[Sequence[int]], Sequence[str]],
     prompt: str,
-    text_len: int = 512,
+    text_len: int,
 ) -> Tensor:
     """The prompt positions each reference image of a scene is bound to.
 

@@ -1,4 +1,4 @@
-"""The released noise schedule: shifted flow-matching sigmas and the integer timesteps the network is told."""
+"""The released noise schedule: shifted flow-matching sigmas and the integer timesteps that the network receives."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from ..errors import LumosXError
 
 
-def flow_sigmas(steps: int = 50, shift: float = 8.0) -> Tensor:
+def flow_sigmas(steps: int, shift: float) -> Tensor:
     """Noise levels of a run, from 1 (noise) down to 0 (clean): sigma = shift * s / (1 + (shift - 1) * s).
 
     Returns:
@@ -21,8 +21,8 @@ def flow_sigmas(steps: int = 50, shift: float = 8.0) -> Tensor:
     return torch.from_numpy(np.append(_levels(steps, shift), 0.0).astype(np.float32))
 
 
-def flow_timesteps(steps: int = 50, shift: float = 8.0) -> Tensor:
-    """The timestep the network is told at each noise level: sigma * 1000 without its fraction, as released.
+def flow_timesteps(steps: int, shift: float) -> Tensor:
+    """The timestep that the network receives at each noise level: sigma * 1000 truncated to an integer, as released.
 
     Returns:
         (steps,) int64.
@@ -52,17 +52,17 @@ def timesteps_at(sigmas: Tensor) -> Tensor:
     return (sigmas[:-1] * 1000).long()
 
 
-def sigma_at(percent: float, shift: float = 8.0) -> float:
-    """The noise level at a share of the schedule: 0 is its start, 1 its end; as ComfyUI counts for Wan2.1."""
-    s = 1 - percent
+def sigma_at(fraction: float, shift: float) -> float:
+    """The noise level at a fraction of the schedule: 0 is its start, 1 its end; as ComfyUI counts for Wan2.1."""
+    s = 1 - fraction
     return shift * s / (1 + (shift - 1) * s)
 
 
 def _levels(steps: int, shift: float) -> np.ndarray:
     if steps < 1:
-        raise LumosXError(f"steps is {steps}, expected 1 or more. The released model uses 50.")
+        raise LumosXError(f"steps is {steps}, expected 1 or more.")
     if not 0 < shift < float("inf"):
-        raise LumosXError(f"shift is {shift}, expected more than 0. The released model uses 8.")
+        raise LumosXError(f"shift is {shift}, expected more than 0.")
     # NumPy's linspace and PyTorch's differ in the last bit, which decides between two timesteps at round levels.
     s = np.linspace(1, 0, steps + 1)[:steps]
     return shift * s / (1 + (shift - 1) * s)

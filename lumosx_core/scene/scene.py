@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..errors import LumosXError
 from .layout import ReferenceLayout
-from .strength import Influence, check_span, check_strength
+from .strength import Strengths, check_span, check_strength
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +103,8 @@ class Scene:
         return ReferenceLayout(len(self.standalone), tuple(len(subject.references) for subject in self.subjects))
 
     @property
-    def influence(self) -> Influence:
-        """How strongly and when the video looks at each of `references`."""
+    def strengths(self) -> Strengths:
+        """How strongly and when the video attends to each of `references`."""
         standalone = [(reference.strength, (0.0, 1.0)) for reference in self.standalone]
         of_subjects = [
             (subject.strength_of(reference), (subject.start, subject.end))
@@ -112,7 +112,7 @@ class Scene:
             for reference in subject.references
         ]
         both = standalone + of_subjects
-        return Influence(tuple(strength for strength, _ in both), tuple(span for _, span in both))
+        return Strengths(tuple(strength for strength, _ in both), tuple(span for _, span in both))
 
     def labelled(self) -> Iterator[tuple[str, Reference]]:
         """Each picture in the network's order with the name a message calls it by, e.g. "attribute 2 of subject 1"."""

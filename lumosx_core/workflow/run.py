@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LumosXError
+from ..models.lumosx.config import RelationalOptions
 from ..models.lumosx.pipeline import Settings
+from ..models.lumosx.spec import SPEC
 from ..own_command import own_command
 from ..prompt.phrase_mask import shortened
 from ..scene.case_folder import Case, read_case
@@ -79,7 +81,8 @@ def read_video(
     sampling = find_sampling(graph, values, node_id, released=released)
     video = sampling.video
     weights = read_weights(graph, values, sampling.guided, video)
-    settings = Settings(**{**_settings(values, sampling), **_relations(values, weights.applied), **(changes or {})})
+    options = _relational_options(values, weights.applied)
+    settings = Settings(**{**_settings(values, sampling), "options": options, **(changes or {})})
     prompt = _unweighted(values.text(video, "positive_prompt"), f"positive_prompt of {video}")
     link = video.link("scene")
     if link is None:
@@ -92,9 +95,9 @@ def _settings(values: Values, sampling: Sampling) -> dict[str, Any]:
     video = sampling.video
     kept = values.text(video, "negative_references", "kept")
     return {
-        "width": values.whole(video, "width", 832),
-        "height": values.whole(video, "height", 480),
-        "frames": values.whole(video, "length", 81),
+        "width": values.whole(video, "width", SPEC.width),
+        "height": values.whole(video, "height", SPEC.height),
+        "frames": values.whole(video, "length", SPEC.frames),
         "batch": values.whole(video, "batch_size", 1),
         "negative_prompt": _unweighted(values.text(video, "negative_prompt"), f"negative_prompt of {video}"),
         "negative_references": "dropped" if sampling.negative_text else kept,
@@ -112,16 +115,17 @@ def _unweighted(text: str, what: str) -> str:
     return re.sub(r"\\([()])", r"\1", text)
 
 
-def _relations(values: Values, applied: Node | None) -> dict[str, Any]:
+def _relational_options(values: Values, applied: Node | None) -> RelationalOptions:
     """The settings of LumosX Apply."""
+    released = RelationalOptions()
     if applied is None:
-        return {}
-    ratio = values.number(applied, "mcam_ratio", 0.5)
-    return {
-        "mcam_ratio": ratio if values.get(applied, "mcam", True) else 0.0,
-        "r2pe": values.get(applied, "r2pe", True),
-        "csam": values.get(applied, "csam", True),
-    }
+        return released
+    ratio = values.number(applied, "mcam_ratio", released.mcam_ratio)
+    return RelationalOptions(
+        mcam_ratio=ratio if values.get(applied, "mcam", True) else 0.0,
+        r2pe=values.get(applied, "r2pe", True),
+        csam=values.get(applied, "csam", True),
+    )
 
 
 class _PictureReader(SceneReader):

@@ -37,7 +37,11 @@ class PromptTokenizer:
         """Token ids of a tokenized prompt, padded; -1 for a token that is an embedding."""
         return [token if isinstance(token, int) else -1 for batch in tokens[_ENCODER] for token, *_ in batch]
 
-    def phrase_ids(self, phrase: str) -> list[int]:
+    def tokenize_prompt(self, prompt: str) -> list[int]:
+        """Token ids of a prompt, in which brackets are weights."""
+        return self.ids(self._clip.tokenize(prompt))
+
+    def tokenize(self, phrase: str) -> list[int]:
         """Token ids of a phrase, closed by the end token; brackets in it are no weights."""
         return self.ids(self._clip.tokenize(phrase, disable_weights=True))
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 import folder_paths
 
 from ...lumosx_core.errors import LumosXError
-from ...lumosx_core.models.lumosx.missing_weights import missing_weights
 from ...lumosx_core.models.lumosx.tiny import tiny_files
+from ...lumosx_core.models.lumosx.weights.missing import missing_weights
 
 
 def weight_files(folder: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import folder_paths
 from comfy_api.latest import io
 
-from ...lumosx_core.models.lumosx.origin import CERTAIN, LARGE_DIM, origin_of, origin_warning
+from ...lumosx_core.models.lumosx.weights.origin import CERTAIN, LARGE_DIM, origin_of, origin_warning
 from .notices import notice
 
 # Where loaders of MODELs look: ComfyUI's own, and those of custom nodes for GGUF files.

@@ -249,16 +249,18 @@ def test_frames_of_another_video_are_an_error(server):
 INTERRUPTED = """
 import comfy.model_management, comfy.sd, nodes
 from pack.lumosx_core import ReferenceLayout
-from pack.lumosx_core.scene.strength import Influence
+from pack.lumosx_core.scene.encoded import EncodedScene
 from pack.lumosx_core.attention_map.number_choice import NumberChoice
 from pack.nodes.attention_bridge import record_attention
-from pack.nodes.comfy_bridge import RelationalOptions, SceneConditioning, attach_scene, patch_model
+from pack.lumosx_core import RelationalOptions
+from pack.nodes.comfy_bridge import attach_scene, patch_model
 
 model = patch_model(comfy.sd.load_diffusion_model(arguments["model"]), RelationalOptions())
 model, records = record_attention(model, NumberChoice.read("", "steps", 1), NumberChoice.read("", "layers", 0))
 mask = torch.zeros(3, 512, dtype=torch.bool)
-scene = SceneConditioning(ReferenceLayout(1, (2,)), mask, Influence.released(3), ("room", "man", "jacket"))
-text = attach_scene([[torch.randn(1, 512, 4096), {}]], scene, torch.randn(1, 16, 3, 8, 12))
+latents = torch.randn(1, 16, 3, 8, 12)
+scene = EncodedScene(latents, ReferenceLayout(1, (2,)), mask, labels=("room", "man", "jacket"))
+text = attach_scene([[torch.randn(1, 512, 4096), {}]], scene)
 latent = {"samples": torch.zeros(1, 16, 2, 8, 12)}
 
 comfy.model_management.interrupt_current_processing(True)

@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from weight_files import Code, write
 
-from lumosx_core.models.lumosx.convert import convert
+from lumosx_core.models.lumosx.weights.convert import convert
 
 TINY = "lumosx-tiny.safetensors"
 spaces = itertools.count(1)

@@ -11,8 +11,8 @@ from graphs import relative
 from safetensors.torch import load_file, save_file
 
 from lumosx_core import LumosXConfig, LumosXModel
-from lumosx_core.models.lumosx.convert import convert
-from lumosx_core.models.lumosx.weights import load_model
+from lumosx_core.models.lumosx.weights.convert import convert
+from lumosx_core.models.lumosx.weights.load import load_model
 
 # ComfyUI takes the width of a text token, the length of a prompt and the width of a head from Wan2.1 itself.
 CONFIG = LumosXConfig(dim=256, ffn_dim=512, num_heads=2, num_layers=2)

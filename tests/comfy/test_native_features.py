@@ -187,17 +187,18 @@ PREVIEW = """
 import comfy.sd, comfy.utils, latent_preview, nodes
 from comfy.cli_args import args
 from pack.lumosx_core import ReferenceLayout
-from pack.lumosx_core.scene.strength import Influence
-from pack.nodes.comfy_bridge import RelationalOptions, SceneConditioning, attach_scene, patch_model
+from pack.lumosx_core.scene.encoded import EncodedScene
+from pack.lumosx_core import RelationalOptions
+from pack.nodes.comfy_bridge import attach_scene, patch_model
 
 args.preview_method = latent_preview.LatentPreviewMethod.Latent2RGB
 sizes = []
 comfy.utils.set_progress_bar_global_hook(lambda value, total, preview, node_id=None: sizes.append(preview[1].size))
 model = patch_model(comfy.sd.load_diffusion_model(arguments["model"]), RelationalOptions())
-scene = SceneConditioning(
-    ReferenceLayout(1, (2,)), torch.zeros(3, 512, dtype=torch.bool), Influence.released(3), ("",) * 3
+scene = EncodedScene(
+    torch.randn(1, 16, 3, 8, 12), ReferenceLayout(1, (2,)), torch.zeros(3, 512, dtype=torch.bool)
 )
-text = attach_scene([[torch.randn(1, 512, 4096), {}]], scene, torch.randn(1, 16, 3, 8, 12))
+text = attach_scene([[torch.randn(1, 512, 4096), {}]], scene)
 latent = {"samples": torch.zeros(1, 16, 2, 8, 12)}
 nodes.common_ksampler(model, 3, 2, 5.0, "euler", "simple", text, text, latent)
 result = sizes

@@ -6,8 +6,14 @@ FORWARDS = """
 import comfy.sd
 from comfy.patcher_extension import WrappersMP, get_all_wrappers
 from pack.lumosx_core import LumosXConfig, LumosXModel, ReferenceLayout
-from pack.lumosx_core.scene.strength import Influence
-from pack.nodes.comfy_bridge import KEY, RelationalOptions, SceneConditioning, patch_model
+from pack.lumosx_core.scene.encoded import EncodedScene
+from pack.lumosx_core import RelationalOptions
+from pack.lumosx_core.models.lumosx.relations import RelationTables
+from pack.nodes.comfy_bridge import KEY, SampledScene, patch_model
+
+def level(fraction):
+    return 1 - fraction
+
 torch.set_grad_enabled(False)
 
 generator = torch.Generator().manual_seed(0)
@@ -39,9 +45,10 @@ for sizes in arguments["cases"]:
     timestep = torch.full((batch,), sizes["timestep"])
     options = sizes.get("options", {})
 
-    ours = LumosXModel(LumosXConfig(**{**config.__dict__, **options}))
+    ours = LumosXModel(config)
     ours.load_state_dict(weights)
-    expected = ours(video, timestep.long(), text, references, layout, mask)
+    scene = EncodedScene(references, layout, mask)
+    expected = ours(video, timestep, text, scene, RelationalOptions(**options))
 
     model = patch_model(native(), RelationalOptions(**options))
     network = model.model.diffusion_model
@@ -50,7 +57,7 @@ for sizes in arguments["cases"]:
         video.to(dtype), timestep.float(), text.to(dtype),
         time_dim_concat=references.expand(batch, -1, -1, -1, -1).to(dtype),
         transformer_options=transformer_options,
-        **{KEY: SceneConditioning(layout, mask, Influence.released(layout.pictures), ())},
+        **{KEY: SampledScene(scene, level, RelationTables())},
     ).float()
     plain = ours(video, timestep.long(), text)
     result.append({"error": relative(got, expected), "effect": relative(expected, plain)})
@@ -92,8 +99,9 @@ def test_bfloat16_in_the_host_stays_close(run_in_comfyui):
 UNTOUCHED = """
 import comfy.sd, comfy.samplers, nodes
 from pack.lumosx_core import LumosXModel, ReferenceLayout
-from pack.lumosx_core.scene.strength import Influence
-from pack.nodes.comfy_bridge import RelationalOptions, SceneConditioning, attach_scene, patch_model
+from pack.lumosx_core.scene.encoded import EncodedScene
+from pack.lumosx_core import RelationalOptions
+from pack.nodes.comfy_bridge import attach_scene, patch_model
 
 generator = torch.Generator().manual_seed(0)
 model = comfy.sd.load_diffusion_model(arguments["model"])
@@ -102,12 +110,12 @@ empty = [[torch.randn(1, 512, 4096, generator=generator), {}]]
 latent = {"samples": torch.zeros(1, 16, 2, 12, 16)}
 references = torch.randn(1, 16, 3, 12, 16, generator=generator)
 mask = torch.rand(3, 512, generator=generator) < 0.05
-scene = SceneConditioning(ReferenceLayout(1, (2,)), mask, Influence.released(3), ())
+scene = EncodedScene(references, ReferenceLayout(1, (2,)), mask)
 
 def sample(model, scene=None):
     conditionings = text, empty
     if scene is not None:
-        conditionings = (attach_scene(conditioning, scene, references) for conditioning in conditionings)
+        conditionings = (attach_scene(conditioning, scene) for conditioning in conditionings)
     return nodes.common_ksampler(model, 3, 3, 5.0, "euler", "simple", *conditionings, latent)[0]["samples"]
 
 stock = sample(model)
@@ -191,8 +199,14 @@ MISUSE = """
 import comfy.sd
 from pack.lumosx_core import LumosXConfig, LumosXModel, ReferenceLayout
 from pack.lumosx_core.errors import LumosXError
-from pack.lumosx_core.scene.strength import Influence
-from pack.nodes.comfy_bridge import KEY, RelationalOptions, SceneConditioning, patch_model
+from pack.lumosx_core.scene.encoded import EncodedScene
+from pack.lumosx_core import RelationalOptions
+from pack.lumosx_core.models.lumosx.relations import RelationTables
+from pack.nodes.comfy_bridge import KEY, SampledScene, patch_model
+
+def level(fraction):
+    return 1 - fraction
+
 
 def message(function, *args, **kwargs):
     try:
@@ -203,7 +217,8 @@ def message(function, *args, **kwargs):
 weights = LumosXModel(LumosXConfig(dim=128, ffn_dim=128, num_heads=1, num_layers=1)).state_dict()
 model = patch_model(comfy.sd.load_diffusion_model_state_dict(dict(weights)), RelationalOptions())
 mask = torch.zeros(2, 512, dtype=torch.bool)
-scene = SceneConditioning(ReferenceLayout(1, (1,)), mask, Influence.released(2), ())
+encoded = EncodedScene(torch.zeros(1, 16, 2, 8, 8), ReferenceLayout(1, (1,)), mask)
+scene = SampledScene(encoded, level, RelationTables())
 
 def run(references, tokens=512):
     return model.model.diffusion_model(
@@ -237,8 +252,14 @@ def test_misuse_is_explained(run_in_comfyui):
 PATCHED = """
 import comfy.sd
 from pack.lumosx_core import LumosXConfig, LumosXModel, ReferenceLayout
-from pack.lumosx_core.scene.strength import Influence
-from pack.nodes.comfy_bridge import KEY, RelationalOptions, SceneConditioning, patch_model
+from pack.lumosx_core.scene.encoded import EncodedScene
+from pack.lumosx_core import RelationalOptions
+from pack.lumosx_core.models.lumosx.relations import RelationTables
+from pack.nodes.comfy_bridge import KEY, SampledScene, patch_model
+
+def level(fraction):
+    return 1 - fraction
+
 from pack.nodes.inputs.host_schema import ATTENTION_PATCHES
 torch.set_grad_enabled(False)
 
@@ -251,7 +272,9 @@ stock = comfy.sd.load_diffusion_model_state_dict(weights, model_options={"dtype"
 video, references = (torch.randn(1, 16, frames, 8, 12, generator=generator) for frames in (3, 2))
 text = torch.randn(1, 512, 4096, generator=generator)
 timestep = torch.tensor([640.0])
-scene = SceneConditioning(ReferenceLayout(2, ()), torch.zeros(2, 512, dtype=torch.bool), Influence.released(2), ())
+mask = torch.zeros(2, 512, dtype=torch.bool)
+scene = EncodedScene(references, ReferenceLayout(2, ()), mask)
+scene = SampledScene(scene, level, RelationTables())
 seen = []
 
 def of_self_attention(given):

@@ -61,8 +61,8 @@ class Network:  # what ComfyUI's sampler asks of any model, such as Stable Diffu
     def extra_conds(self, **kwargs):
         return {"c_crossattn": comfy.conds.CONDCrossAttn(kwargs["cross_attn"])}
 
-scene = Any(layout=None)
-conditioning = bridge.attach_scene([[torch.zeros(1, 4, 8), {}]], scene, torch.zeros(1, 16, 2, 4, 4))
+scene = Any(references=torch.zeros(1, 16, 2, 4, 4))
+conditioning = bridge.attach_scene([[torch.zeros(1, 4, 8), {}]], scene)
 conds = comfy.samplers.process_conds(
     Network(), torch.zeros(1, 4, 8, 8), {"positive": comfy.sampler_helpers.convert_cond(conditioning)}, "cpu"
 )

@@ -6,8 +6,8 @@ from comfy_server import STOCK_TINY
 from graphs import node, relative, sample, sampled, scene_graph
 from safetensors.torch import load_file, save_file
 
-from lumosx_core import ReferenceLayout
-from lumosx_core.models.lumosx.weights import load_model
+from lumosx_core import EncodedScene, ReferenceLayout
+from lumosx_core.models.lumosx.weights.load import load_model
 from lumosx_training.lora import LoraSettings, add_lora, load_lora, save_lora
 from lumosx_training.lora.extract import extract_lora
 
@@ -26,7 +26,8 @@ def predict(model) -> torch.Tensor:
     given = inputs()
     layout = ReferenceLayout(1, (2,))
     time = torch.tensor([400.0])
-    return model(given["video"], time, given["text"], given["references"], layout, given["words"])
+    scene = EncodedScene(given["references"], layout, given["words"])
+    return model(given["video"], time, given["text"], scene)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,8 @@ import logging
 import comfy.model_management, comfy.sd, comfy.utils
 from safetensors.torch import load_file, save_file
 from pack.lumosx_core import ReferenceLayout
-from pack.nodes.comfy_bridge import RelationalOptions, SceneConditioning, attach_scene, patch_model
+from pack.lumosx_core import RelationalOptions
+from pack.nodes.comfy_bridge import attach_scene, patch_model
 
 said = []
 handler = logging.Handler()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -11,7 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lumosx_core import ReferenceLayout
+from lumosx_core import EncodedScene, ReferenceLayout
+from lumosx_core.models.lumosx.csam import attention_ranges, ranged_attention, scaled_dot_product_attention
 
 CASES = (
     "p1_face_only_aligned",
@@ -56,15 +58,16 @@ class GoldenCase:
     def text(self) -> Tensor:
         return self.tensors["in.context"][None]
 
-    @property
-    def scene(self) -> tuple[Tensor, ReferenceLayout, Tensor]:
-        """references, layout and phrase_mask, as the model takes them."""
-        return self.tensors["in.cond_latents"].transpose(0, 2), self.layout, self.tensors["in.mask_text_emb"]
+    @cached_property
+    def scene(self) -> EncodedScene:
+        """The reference images, as the model takes them."""
+        references = self.tensors["in.cond_latents"].transpose(0, 2)
+        return EncodedScene(references, self.layout, self.tensors["in.mask_text_emb"])
 
     @property
     def inputs(self) -> tuple:
         """All arguments of LumosXModel.forward."""
-        return self.video, self.tensors["in.t"], self.text, *self.scene
+        return self.video, self.tensors["in.t"], self.text, self.scene
 
 
 def read_golden_case(golden: Path, name: str) -> GoldenCase:
@@ -91,6 +94,12 @@ def relative_rms(ours: Tensor, recorded: Tensor) -> float:
 def relative_norm(ours: Tensor, recorded: Tensor) -> float:
     assert ours.shape == recorded.shape
     return ((ours.double() - recorded.double()).norm() / recorded.double().norm()).item()
+
+
+def csam(q, k, v, layout, image_tokens, attention=scaled_dot_product_attention):
+    """The self-attention of CSAM over the tokens of a video and its images."""
+    ranges = attention_ranges(layout, q.shape[2] - layout.pictures * image_tokens, image_tokens)
+    return ranged_attention(q, k, v, ranges, attention)
 
 
 def attended_keys(self_attention, tokens: int) -> Tensor:

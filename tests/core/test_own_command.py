@@ -14,7 +14,7 @@ import pytest
 from lumosx_core.commands import main as cli
 from lumosx_core.errors import MissingPackageError
 from lumosx_core.files.hub import need_packages
-from lumosx_core.models.lumosx.missing_weights import missing_weights
+from lumosx_core.models.lumosx.weights.missing import missing_weights
 from lumosx_core.own_command import own_command
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,7 +60,7 @@ def test_a_missing_file_names_the_command_that_fetches_it(tmp_path, name, option
 
 def test_packages_are_asked_for_before_anything_is_fetched(monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm", None)
-    from lumosx_core.models.lumosx import download
+    from lumosx_core.models.lumosx.weights import download
 
     monkeypatch.setattr(download, "list_files", lambda repository: pytest.fail("it asked the hub"))
     with pytest.raises(MissingPackageError, match="'tqdm'.*-m pip install"):

@@ -196,7 +196,7 @@ def test_the_nodes_load_optional_packages_only_where_they_are_needed():
     assert [found for found in loaded if found.package not in EVERYWHERE | COMFYUI | {"tqdm"}] == []
 
 
-DOWNLOADERS = (r"models\.lumosx\.download", r"files\.hub", r"auto_scene\.networks\.fetch")
+DOWNLOADERS = (r"models\.lumosx\.weights\.download", r"files\.hub", r"auto_scene\.networks\.fetch")
 
 
 def test_the_nodes_download_nothing_and_start_no_program():

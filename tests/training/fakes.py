@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from lumosx_core.scene.encoded import EncodedScene
 from lumosx_core.scene.layout import ReferenceLayout
 from lumosx_training.data.items import TrainingItem
 from lumosx_training.data.samples import BadSample
@@ -60,13 +61,13 @@ class FakeCache:
         mask = torch.zeros(pictures, TEXT_LEN, dtype=torch.bool)
         for picture in range(pictures):
             mask[picture, picture % words] = True
+        video = torch.randn(16, frames, height, width, generator=generator)
+        references = torch.randn(16, pictures, height, width, generator=generator)
         return TrainingItem(
             self.keys[index],
-            torch.randn(16, frames, height, width, generator=generator),
-            torch.randn(16, pictures, height, width, generator=generator),
+            video,
             torch.randn(words, TEXT_DIM, generator=generator),
-            self.layouts[index],
-            mask,
+            EncodedScene(references[None], self.layouts[index], mask),
         )
 
 

@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from lumosx_core import LumosXConfig, LumosXModel, ReferenceLayout
+from lumosx_core import EncodedScene, LumosXConfig, LumosXModel, ReferenceLayout, RelationalOptions
 from lumosx_training.flops import forward_flops, step_flops
 from lumosx_training.lora import LoraSettings, add_lora
 
 CONFIG = LumosXConfig(dim=256, ffn_dim=128, num_heads=2, num_layers=2, text_dim=32, text_len=16)
+RELEASED = RelationalOptions()
 LAYOUT, FRAMES, GRID = ReferenceLayout(1, (3, 2)), 2, (8, 8)
 
 
@@ -20,9 +21,11 @@ def attention(q, k, v, attn_mask=None):
     return torch.softmax(scores if attn_mask is None else scores + attn_mask, -1) @ v
 
 
-def counted(config: LumosXConfig, layout: ReferenceLayout, settings: LoraSettings | None = None) -> tuple[int, int]:
+def counted(
+    layout: ReferenceLayout, settings: LoraSettings | None = None, options: RelationalOptions = RELEASED
+) -> tuple[int, int]:
     """Operations of the forward pass, and of both passes."""
-    model = LumosXModel(config)
+    model = LumosXModel(CONFIG)
     model.attention = attention
     torch.nn.init.normal_(model.head.head.weight)
     if settings:
@@ -30,18 +33,19 @@ def counted(config: LumosXConfig, layout: ReferenceLayout, settings: LoraSetting
     video, pictures = torch.randn(1, 16, FRAMES, 16, 16), torch.randn(1, 16, layout.pictures, 16, 16)
     words = torch.rand(layout.pictures, 16) < 0.3
     with FlopCounterMode(display=False) as counter:
-        out = model(video, torch.tensor([300.0]), torch.randn(1, 16, 32), pictures, layout, words)
+        scene = EncodedScene(pictures, layout, words)
+        out = model(video, torch.tensor([300.0]), torch.randn(1, 16, 32), scene, options)
         forward = counter.get_total_flops()
         out.square().mean().backward()
         return forward, counter.get_total_flops()
 
 
-@pytest.mark.parametrize("config", [CONFIG, LumosXConfig(**{**CONFIG.__dict__, "csam": False, "mcam_ratio": 0.0})])
+@pytest.mark.parametrize("options", [RelationalOptions(), RelationalOptions(csam=False, mcam_ratio=0.0)])
 @pytest.mark.parametrize("layout", [LAYOUT, ReferenceLayout(2)])
-def test_a_step_on_everything_is_counted_as_torch_counts_it(config, layout):
-    forward, both = counted(config, layout)
-    assert sum(forward_flops(config, layout, FRAMES, GRID).values()) == forward
-    assert step_flops(config, layout, FRAMES, GRID) == both
+def test_a_step_on_everything_is_counted_as_torch_counts_it(options, layout):
+    forward, both = counted(layout, options=options)
+    assert sum(forward_flops(CONFIG, layout, FRAMES, GRID, options).values()) == forward
+    assert step_flops(CONFIG, layout, FRAMES, GRID, options=options) == both
 
 
 @pytest.mark.parametrize(
@@ -50,7 +54,7 @@ def test_a_step_on_everything_is_counted_as_torch_counts_it(config, layout):
 def test_a_step_on_a_lora_is_counted_as_torch_counts_it(targets, most):
     pytest.importorskip("peft")
     settings = LoraSettings(rank=4, targets=targets)
-    _, both = counted(CONFIG, LAYOUT, settings)
+    _, both = counted(LAYOUT, settings)
     assert step_flops(CONFIG, LAYOUT, FRAMES, GRID, rank=4, targets=targets) == pytest.approx(both, rel=most)
 
 

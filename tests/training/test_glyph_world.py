@@ -89,7 +89,9 @@ def test_every_phrase_is_found_in_its_caption_and_names_one_thing_alone(people):
     for sample in samples(25, only(people, hat=0.6, prop=0.6, thing=0.5)):
         ids = encoder.tokenize(sample.caption.text)
         assert 2 not in ids  # no unknown piece
-        mask = phrase_mask(ids, sample.case.scene, encoder.tokenize, pieces=encoder.pieces, prompt=sample.caption.text)
+        mask = phrase_mask(
+            ids, sample.case.scene, encoder.tokenize, pieces=encoder.pieces, prompt=sample.caption.text, text_len=512
+        )
         assert mask.any(dim=1).all()
         whose = [
             mask[list(group)].any(dim=0)

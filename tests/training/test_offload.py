@@ -7,7 +7,7 @@ import weakref
 import pytest
 import torch
 
-from lumosx_core import LumosXConfig, LumosXError, LumosXModel, ReferenceLayout
+from lumosx_core import EncodedScene, LumosXConfig, LumosXError, LumosXModel, ReferenceLayout
 from lumosx_training.lora import LoraSettings, add_lora, lora_state_dict
 from lumosx_training.memory.gradient_checkpointing import checkpoint_blocks
 from lumosx_training.memory.offload import offload_blocks
@@ -33,7 +33,7 @@ def inputs() -> tuple:
     random = torch.Generator().manual_seed(1)
     video, pictures = torch.randn(2, 16, 2, 4, 6, generator=random), torch.randn(2, 16, 3, 4, 6, generator=random)
     text, words = torch.randn(2, 5, 32, generator=random), torch.rand(3, 16, generator=random) < 0.3
-    return video, torch.tensor([300.0, 700.0]), text, pictures, ReferenceLayout(1, (2,)), words
+    return video, torch.tensor([300.0, 700.0]), text, EncodedScene(pictures, ReferenceLayout(1, (2,)), words)
 
 
 def step(model: LumosXModel, autocast: bool = False) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

@@ -16,10 +16,12 @@ from torch import Tensor
 from lumosx_core.errors import LumosXError
 from lumosx_core.files.model_files import ModelFiles
 from lumosx_core.media.images import fit_on_canvas, to_pil
+from lumosx_core.models.encode_scene import PreparedScene, prepare_scene
+from lumosx_core.models.lumosx.spec import SPEC
 from lumosx_core.models.wan.umt5 import TextEncoder
 from lumosx_core.models.wan.vae import WanVae
-from lumosx_core.prompt.phrase_mask import clean_prompt, phrase_mask
-from lumosx_core.scene.layout import ReferenceLayout
+from lumosx_core.prompt.phrase_mask import clean_prompt
+from lumosx_core.scene.encoded import EncodedScene
 from lumosx_core.scene.scene import Scene
 
 from ..data.augment import augment, chance_of
@@ -38,19 +40,16 @@ class PreparedSample:
 
     Args:
         where: what messages call it.
-        prompt: the cleaned caption.
-        video: (F, 3, H, W) in -1..1.
-        canvases: (variants * R, 3, H, W) in -1..1.
-        phrase_mask: (R, text_len) bool.
+        video: (F, H, W, 3) in 0..1.
+        canvases: (variants * R, H, W, 3) in 0..1.
+        scene: with the cleaned caption and the tokens that name each image.
     """
 
     key: str
     where: str
-    prompt: str
-    layout: ReferenceLayout
     video: Tensor
     canvases: Tensor
-    phrase_mask: Tensor
+    scene: PreparedScene
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,17 +57,16 @@ class EncodedSample:
     """A sample as the cache stores it.
 
     Args:
+        prompt: the cleaned caption.
         video: (16, T, h, w).
-        references: (variants, 16, R, h, w).
+        variants: the scene with each augmented copy of its images, (1, 16, R, h, w).
     """
 
     key: str
     where: str
     prompt: str
-    layout: ReferenceLayout
     video: Tensor
-    references: Tensor
-    phrase_mask: Tensor
+    variants: tuple[EncodedScene, ...]
 
 
 class SampleEncoder:
@@ -89,39 +87,29 @@ class SampleEncoder:
         scene = sample.case.scene
         prompt = clean_prompt(sample.case.prompt)
         check_caption(prompt)
-        encoder = self.text_encoder
-        mask = phrase_mask(encoder.tokenize(prompt), scene, encoder.tokenize, pieces=encoder.pieces, prompt=prompt)
+        prepared = prepare_scene(scene, prompt, self.text_encoder, text_len=SPEC.text_len)
         video = fit_clip(sample.video, self.settings.clip)
         pixels = video.float() / 255 if video.dtype == torch.uint8 else video.float()
-        pixels = (pixels * 2 - 1).permute(0, 3, 1, 2)
         if not all_finite(pixels):
             raise LumosXError("The video has values that are no numbers. Make it anew.")
-        canvases = self._canvases(sample.key, scene, *pixels.shape[-2:])
-        return PreparedSample(sample.key, sample.where, prompt, scene.layout, pixels, canvases, mask)
+        canvases = self._canvases(sample.key, scene, *pixels.shape[1:3])
+        return PreparedSample(sample.key, sample.where, pixels, canvases, prepared)
 
     def encode(self, samples: Sequence[PreparedSample]) -> list[EncodedSample]:
         """Encode videos and pictures; the latents are of the stored type, not yet checked for NaN."""
         videos = self._encode([sample.video for sample in samples])
         counts = [len(sample.canvases) for sample in samples]
-        pictures = iter(self._encode([canvas[None] for sample in samples for canvas in sample.canvases]))
+        images = iter(self._encode([canvas[None] for sample in samples for canvas in sample.canvases]))
         encoded = []
         for sample, video, count in zip(samples, videos, counts, strict=True):
-            latents = [next(pictures) for _ in range(count)]
-            if latents:
-                references = torch.cat(latents, dim=1).unflatten(1, (self.settings.variants, -1)).movedim(1, 0)
-            else:
-                references = video.new_zeros(self.settings.variants, video.shape[0], 0, *video.shape[-2:])
-            encoded.append(
-                EncodedSample(
-                    sample.key,
-                    sample.where,
-                    sample.prompt,
-                    sample.layout,
-                    video,
-                    references,
-                    sample.phrase_mask,
-                )
+            empty = video.new_zeros(video.shape[0], 0, *video.shape[-2:])
+            latents = torch.cat([empty, *(next(images) for _ in range(count))], dim=1)  # (16, variants * R, h, w)
+            variants = tuple(
+                sample.scene.encoded(references[None]) for references in latents.chunk(self.settings.variants, dim=1)
             )
+            if not count:
+                variants = (sample.scene.encoded(latents[None]),) * self.settings.variants
+            encoded.append(EncodedSample(sample.key, sample.where, sample.scene.prompt, video, variants))
         return encoded
 
     def encode_texts(self, prompts: Sequence[str]) -> dict[str, Tensor]:
@@ -149,15 +137,15 @@ class SampleEncoder:
                     background = reference is scene.background
                     picture = augment(picture, height, width, chance, background=background, mode=settings.augment)
                 canvases.append(fit_on_canvas(picture, height, width))
-        return torch.stack(canvases) if canvases else torch.zeros(0, 3, height, width)
+        return torch.stack(canvases) if canvases else torch.zeros(0, height, width, 3)
 
     def _encode(self, videos: Sequence[Tensor]) -> list[Tensor]:
-        """Latents (16, T, h, w) of videos (F, 3, H, W), those of one shape together."""
+        """Latents (16, T, h, w) of videos (F, H, W, 3), those of one shape together."""
         alike = defaultdict(list)
         for position, video in enumerate(videos):
             alike[video.shape].append(position)
         latents: dict[int, Tensor] = {}
-        for (frames, _, height, width), positions in alike.items():
+        for (frames, height, width, _), positions in alike.items():
             at_once = max(1, BATCH_PIXELS // (frames * height * width))
             for start in range(0, len(positions), at_once):
                 chunk = positions[start : start + at_once]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lumosx_core.errors import LumosXError
+from lumosx_core.scene.encoded import EncodedScene
 
 from ..data.buckets import Bucket
 from ..data.items import TrainingItem
@@ -75,7 +76,7 @@ class LatentCache:
             if not all_finite(tensor):
                 raise BadSample(where, f"The latents of its {name} have NaN in them. Cache it again with --verify.")
         mask = torch.from_numpy(np.unpackbits(mask.numpy(), axis=1)).bool()
-        return TrainingItem(clip.key, video, references, text, clip.layout, mask)
+        return TrainingItem(clip.key, video, text, EncodedScene(references[None], clip.layout, mask))
 
     @property
     def empty_text(self) -> Tensor:

@@ -109,12 +109,12 @@ class CacheWriter:
 
     def _encode(self) -> None:
         for sample in self.encoder.encode(self._pending):
-            if all_finite(sample.video) and all_finite(sample.references):
+            if all_finite(sample.video) and all(all_finite(scene.references) for scene in sample.variants):
                 self._finished.append(sample)
             else:
                 self._refuse(sample, "Its latents have values that are no numbers, or too large to store.")
         self._pending = []
-        size = sum(sample.video.nbytes + sample.references.nbytes for sample in self._finished)
+        size = sum(_bytes(sample) for sample in self._finished)
         if len(self._finished) >= PACK_CLIPS or size >= PACK_BYTES or time.monotonic() > self._opened + PACK_SECONDS:
             self._close_pack()
 
@@ -149,11 +149,16 @@ class CacheWriter:
         self._bad.append((sample.key, BadSample(sample.where, f"{reason} Look at its video and pictures.")))
 
 
+def _bytes(sample: EncodedSample) -> int:
+    return sample.video.nbytes + sum(scene.references.nbytes for scene in sample.variants)
+
+
 def _tensors(number: int, sample: EncodedSample) -> dict[str, Tensor]:
     references = {
-        f"{number}.references.{variant}": pictures.contiguous() for variant, pictures in enumerate(sample.references)
+        f"{number}.references.{variant}": scene.references[0].contiguous()
+        for variant, scene in enumerate(sample.variants)
     }
-    mask = torch.from_numpy(np.packbits(sample.phrase_mask.numpy(), axis=1))
+    mask = torch.from_numpy(np.packbits(sample.variants[0].phrase_mask.numpy(), axis=1))
     return {f"{number}.video": sample.video.contiguous(), f"{number}.phrase_mask": mask} | references
 
 
@@ -162,7 +167,7 @@ def _record(sample: EncodedSample, fingerprint: str) -> dict:
         "key": sample.key,
         "fingerprint": fingerprint,
         "text": text_name(sample.prompt),
-        "standalone": sample.layout.standalone,
-        "subjects": sample.layout.subjects,
-        "variants": len(sample.references),
+        "standalone": sample.variants[0].layout.standalone,
+        "subjects": sample.variants[0].layout.subjects,
+        "variants": len(sample.variants),
     }

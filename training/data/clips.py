@@ -20,8 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from lumosx_core.errors import LumosXError, MissingPackageError
-from lumosx_core.media.video import FRAMES_PER_SECOND
-from lumosx_core.media.video_size import check_video_size
+from lumosx_core.models.lumosx.spec import SPEC
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class ClipSettings:
 
     frames: tuple[int, ...] = (81,)
     sizes: tuple[tuple[int, int], ...] = ()
-    fps: float = FRAMES_PER_SECOND
+    fps: float = SPEC.frames_per_second
     trim: int = 0
     whole: bool = False
 
@@ -49,9 +48,9 @@ class ClipSettings:
         if not self.frames:
             raise LumosXError("No clip length is given. Give at least one number of frames, such as 81.")
         for frames in self.frames:
-            check_video_size(16, 16, frames)
+            SPEC.check_size(SPEC.size_multiple, SPEC.size_multiple, frames)
         for height, width in self.sizes:
-            check_video_size(width, height, self.frames[0])
+            SPEC.check_size(width, height, self.frames[0])
         if not (math.isfinite(self.fps) and self.fps > 0) or self.trim < 0:
             raise LumosXError(f"fps {self.fps} and trim {self.trim} do not fit: fps must be above 0, trim 0 or more.")
 
@@ -249,7 +248,7 @@ def _frame_times(container, path: Path) -> list[float]:
 
 
 def _rate(stream) -> float:
-    return float(stream.average_rate or stream.guessed_rate or FRAMES_PER_SECOND)
+    return float(stream.average_rate or stream.guessed_rate or SPEC.frames_per_second)
 
 
 def _read(container, times: Sequence[float], settings: ClipSettings, path: Path) -> tuple[Tensor, VideoInfo]:

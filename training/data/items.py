@@ -1,6 +1,6 @@
-"""What the network is trained on: the latents of one clip with its pictures and its words.
+"""What the network is trained on: the latents of one clip with its scene and its text.
 
-Shapes: B clips, T latent frames, R pictures, h x w latent pixels, J text tokens.
+Shapes: B clips, T latent frames, R images, h x w latent pixels, J text tokens.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from lumosx_core.errors import LumosXError
-from lumosx_core.scene.layout import ReferenceLayout
+from lumosx_core.scene.encoded import EncodedScene
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,18 +23,14 @@ class TrainingItem:
     Args:
         key: which sample it is, for messages.
         video: (16, T, h, w) normalised latents of the clip.
-        references: (16, R, h, w) normalised latents of the pictures, in the order of the layout.
         text: (J, text_dim), the encoded caption without padding.
-        layout: how the R pictures are divided into groups.
-        phrase_mask: (R, text_len) bool, the caption's tokens that name each picture.
+        scene: its reference images, (1, 16, R, h, w), and the caption's tokens that name each, (R, text_len).
     """
 
     key: str
     video: Tensor
-    references: Tensor
     text: Tensor
-    layout: ReferenceLayout
-    phrase_mask: Tensor
+    scene: EncodedScene
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,17 +39,14 @@ class TrainingBatch:
 
     Args:
         video: (B, 16, T, h, w).
-        references: (B, 16, R, h, w); R may be 0.
         text: (B, J, text_dim), padded with zeros to the longest caption, as the network itself pads.
-        phrase_mask: (B, R, text_len) bool.
+        scene: the images of each clip, (B, 16, R, h, w); R may be 0. Its phrase mask is (B, R, text_len).
     """
 
     keys: tuple[str, ...]
     video: Tensor
-    references: Tensor
     text: Tensor
-    layout: ReferenceLayout
-    phrase_mask: Tensor
+    scene: EncodedScene
 
     def to(self, device: torch.device | str) -> TrainingBatch:
         return self.map(lambda tensor: tensor.to(device))
@@ -63,9 +56,8 @@ class TrainingBatch:
         return replace(
             self,
             video=change(self.video),
-            references=change(self.references),
             text=change(self.text),
-            phrase_mask=change(self.phrase_mask),
+            scene=self.scene.map(change),
         )
 
 
@@ -75,16 +67,17 @@ def collate(items: Sequence[TrainingItem]) -> TrainingBatch:
     Raises:
         LumosXError: the items differ in size or layout.
     """
+    layout = items[0].scene.layout
     for item in items[1:]:
-        if item.video.shape != items[0].video.shape or item.layout != items[0].layout:
+        if item.video.shape != items[0].video.shape or item.scene.layout != layout:
             raise LumosXError(
                 f"{items[0].key} and {item.key} differ in size or layout and cannot share a batch. Bucket them apart."
             )
+    references = torch.cat([item.scene.references for item in items]).float()
+    masks = torch.stack([item.scene.phrase_mask for item in items])
     return TrainingBatch(
         tuple(item.key for item in items),
         torch.stack([item.video for item in items]).float(),
-        torch.stack([item.references for item in items]).float(),
         pad_sequence([item.text.float() for item in items], batch_first=True),
-        items[0].layout,
-        torch.stack([item.phrase_mask for item in items]),
+        EncodedScene(references, layout, masks),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lumosx_core.errors import LumosXError
+from lumosx_core.models.lumosx.spec import SPEC
 from lumosx_core.models.wan.umt5 import TextEncoder
 from lumosx_core.prompt.phrase_mask import clean_prompt, phrase_mask, phrase_mistake, shortened
 from lumosx_core.scene.case_folder import Case
@@ -18,7 +19,9 @@ def check_phrases(case: Case, text_encoder: TextEncoder | None = None) -> None:
     prompt = clean_prompt(case.prompt)
     if text_encoder is not None:
         tokenize = text_encoder.tokenize
-        phrase_mask(tokenize(prompt), case.scene, tokenize, pieces=text_encoder.pieces, prompt=prompt)
+        phrase_mask(
+            tokenize(prompt), case.scene, tokenize, pieces=text_encoder.pieces, prompt=prompt, text_len=SPEC.text_len
+        )
         return
     mistakes = [phrase_mistake(reference.phrase, label, prompt) for label, reference in case.scene.labelled()]
     if any(mistakes):

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from lumosx_core.errors import LumosXError, MissingPackageError
 from lumosx_core.files.atomic_file import atomic_path
-from lumosx_core.media.video import FRAMES_PER_SECOND, write_video
+from lumosx_core.media.video import write_video
+from lumosx_core.models.lumosx.spec import SPEC
 from lumosx_core.prompt.phrase_mask import clean_prompt
 from lumosx_core.scene.case_folder import Case, read_case, write_case
 from lumosx_core.scene.scene import Scene
@@ -62,7 +63,7 @@ class RawSample:
     key: str
     case: Case
     video: Tensor
-    fps: float = FRAMES_PER_SECOND
+    fps: float = SPEC.frames_per_second
     original: VideoInfo | None = None
     file: Path | None = None
     place: str = ""

@@ -6,15 +6,18 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from lumosx_core import LumosXModel
+from lumosx_core import LumosXModel, RelationalOptions
 from lumosx_core.files.model_files import ModelFiles
+from lumosx_core.models.lumosx.family import LUMOSX
+from lumosx_core.models.lumosx.spec import SPEC
+from lumosx_core.models.sample_scene import sample_scene
 from lumosx_core.models.wan.vae import WanVae
-from lumosx_core.sampling.guidance import sample_guided
 
 from ..cache import CacheSettings, LatentCache, build_cache
 from ..data.items import TrainingBatch, TrainingItem, collate
@@ -83,18 +86,20 @@ def examine(
     questions: Sequence[Question],
     sampling: Sampling,
     *,
+    options: RelationalOptions = LUMOSX.options,
     empty_text: Tensor | None = None,
     shuffle_pictures: bool = False,
 ) -> list[Answer]:
     """Generate every scene and judge it.
 
     Args:
+        options: switches of the relational attention.
         empty_text: (J, text_dim), for guidance (sampling.cfg other than 1).
         shuffle_pictures: show the pictures one by one in random order, as the model was trained.
     """
     by_layout = defaultdict(list)
     for question in questions:
-        by_layout[question.item.layout].append(question)
+        by_layout[question.item.scene.layout].append(question)
     answers = []
     for alike in by_layout.values():
         for start in range(0, len(alike), BATCH):
@@ -103,7 +108,7 @@ def examine(
             places = [_number(question) for question in part]
             if shuffle_pictures:
                 batch = ungrouped(batch, sampling.seed, places)
-            latents = generate(model, batch, sampling, places, empty_text)
+            latents = generate(model, batch, sampling, places, empty_text, options)
             for question, each in zip(part, latents, strict=True):
                 answers.append(answer(question, vae.decode_frames(each[None])))
     return answers
@@ -129,19 +134,26 @@ def generate(
     sampling: Sampling,
     places: Sequence[int],
     empty_text: Tensor | None = None,
+    options: RelationalOptions = LUMOSX.options,
 ) -> Tensor:
     """Latents of a batch, (B, 16, T, h, w); clip i starts from the noise of (sampling.seed, places[i])."""
     noise = draw_noise(batch.video.shape[1:], sampling.seed, 0, list(places))
-    scene = (batch.references, batch.layout, batch.phrase_mask)
     silence = batch.text
     if sampling.cfg != 1:
         # As long as the captions: the network takes it that no phrase names what lies behind the text.
         silence = without_text(batch, range(len(batch.keys)), empty_text).text
 
-    def velocity(latents: Tensor, sigma: float, timestep: Tensor, negative: bool) -> Tensor:
-        return model(latents, timestep, silence if negative else batch.text, *scene)
-
-    return sample_guided(velocity, noise, steps=sampling.steps, shift=sampling.shift, cfg=sampling.cfg)
+    return sample_scene(
+        partial(LUMOSX.velocity, model, options=options),
+        noise,
+        batch.text,
+        silence,
+        batch.scene,
+        steps=sampling.steps,
+        shift=sampling.shift,
+        cfg=sampling.cfg,
+        schedule_shift=SPEC.shift,
+    )
 
 
 def _number(question: Question) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.media.video import write_video
+from lumosx_core.models.lumosx.spec import SPEC
 from lumosx_core.scene.case_folder import write_case
 
 from .source import GlyphSource
@@ -24,4 +25,4 @@ def write_folders(source: GlyphSource, directory: str | Path) -> None:
     for key in source.keys():  # noqa: SIM118 (a source is no dict)
         sample = source.sample(key)
         write_case(directory / key, sample.case)
-        write_video(directory / key / "video.mp4", sample.clip.frames)
+        write_video(directory / key / "video.mp4", sample.clip.frames, SPEC.frames_per_second)

@@ -51,7 +51,6 @@ def make_accelerator(config: TrainConfig):
 def place_model(model: LumosXModel, config: TrainConfig, accelerator) -> None:
     """Move the network to the device and set up what saves memory there."""
     loop = config.training
-    model.join_text_padding = accelerator.device.type == "cpu"  # where it saves most of a small network's time
     if loop.offload_blocks:
         from ..memory.offload import offload_blocks
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import gc
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from lumosx_core import LumosXModel
-from lumosx_core.media.images import fit_on_canvas
+from lumosx_core import EncodedScene, LumosXModel, RelationalOptions
 from lumosx_core.media.video import write_video
-from lumosx_core.models.lumosx.pipeline import NEGATIVE_PROMPT, Settings, start_noise
+from lumosx_core.models.encode_scene import prepare_scene
+from lumosx_core.models.lumosx.family import LUMOSX
+from lumosx_core.models.lumosx.pipeline import NEGATIVE_PROMPT, Settings
+from lumosx_core.models.lumosx.spec import SPEC
+from lumosx_core.models.pipeline import start_noise
+from lumosx_core.models.sample_scene import sample_scene
 from lumosx_core.models.wan.umt5 import TextEncoder
 from lumosx_core.models.wan.vae import WanVae
-from lumosx_core.prompt.phrase_mask import check_prompt_length, clean_prompt, phrase_mask
-from lumosx_core.sampling.guidance import sample_guided
+from lumosx_core.prompt.phrase_mask import check_prompt_length, clean_prompt
 from lumosx_core.scene.case_folder import read_case
 
 from ..data.items import TrainingBatch
@@ -62,16 +65,19 @@ class Preview:
         )
         self.shots = self._encoded_cases()
 
-    def write(self, network: LumosXModel, directory: Path, step: int, *, decode: bool = True) -> list[Path]:
+    def write(
+        self, network: LumosXModel, directory: Path, step: int, options: RelationalOptions, *, decode: bool = True
+    ) -> list[Path]:
         """Make one video of each case, `DIRECTORY/step-00000500-CASE.mp4`.
 
         Args:
+            options: the network's switches.
             network: as it shall be shown. It is left in training mode.
             decode: False for a process that only takes part in computing with shared weights.
         """
         network.eval()
         try:
-            latents = [self._sample(network, shot) for shot in self.shots]
+            latents = [self._sample(network, shot, options) for shot in self.shots]
         finally:
             network.train()
         if not decode:
@@ -81,7 +87,7 @@ class Preview:
         paths = []
         for shot, each in zip(self.shots, latents, strict=True):
             path = directory / f"step-{step:08d}-{shot.name}.mp4"
-            paths.append(write_video(path, vae.decode_frames(each)))
+            paths.append(write_video(path, vae.decode_frames(each), SPEC.frames_per_second))
         del vae
         _free()
         return paths
@@ -90,29 +96,20 @@ class Preview:
         samples, text_len = self.config.samples, self.config.model.text_len
         cases = {Path(path).resolve().name: read_case(path) for path in samples.cases}
         encoder = TextEncoder(samples.text_encoder, device=self.device)
-        prompts = [clean_prompt(case.prompt) for case in cases.values()]
+        prepared = [prepare_scene(case.scene, case.prompt, encoder, text_len=text_len) for case in cases.values()]
         negative = clean_prompt(self.settings.negative_prompt) if self.settings.cfg != 1 else ""
         check_prompt_length(encoder.tokenize(negative), text_len, negative=True)
-        encoded = encoder.encode_all([*prompts, negative])
-        masks = [
-            phrase_mask(ids, case.scene, encoder.tokenize, pieces=encoder.pieces, prompt=prompt, text_len=text_len)
-            for case, prompt, (ids, _) in zip(cases.values(), prompts, encoded, strict=False)
-        ]
+        encoded = encoder.encode_all([*(scene.prompt for scene in prepared), negative])
         # All as long as the longest: the network takes it that no phrase names what lies behind the text.
         texts = pad_sequence([text for _, text in encoded], batch_first=True)[:, None]
         del encoder
         vae = WanVae.load(samples.vae, device=self.device)
         shots = []
-        for place, (name, case) in enumerate(cases.items()):
-            canvases = [fit_on_canvas(each.image, samples.height, samples.width) for each in case.scene.references]
-            references = vae.encode_pictures(torch.stack(canvases))
+        for name, scene, text in zip(cases, prepared, texts, strict=False):
+            encoded_scene = scene.encode(vae.encode_images, (samples.height, samples.width))
+            mask = encoded_scene.phrase_mask[None]
             batch = TrainingBatch(
-                (name,),
-                references[:, :, :0],
-                references,
-                texts[place],
-                case.scene.layout,
-                masks[place][None],
+                (name,), encoded_scene.references[:, :, :0], text, replace(encoded_scene, phrase_mask=mask)
             )
             if self.config.model.shuffle_references:
                 batch = ungrouped(batch, samples.seed)
@@ -122,18 +119,25 @@ class Preview:
         return shots
 
     @torch.no_grad()
-    def _sample(self, network: LumosXModel, shot: Shot) -> Tensor:
+    def _sample(self, network: LumosXModel, shot: Shot, options: RelationalOptions) -> Tensor:
         settings, batch = self.settings, shot.conditions.to(self.device)
-        negative_text = shot.negative_text.to(self.device)
-        scene = (batch.references, batch.layout, batch.phrase_mask)
         bf16 = self.config.training.precision == "bf16"
 
-        def velocity(latents: Tensor, sigma: float, timestep: Tensor, negative: bool) -> Tensor:
+        def velocity(latents: Tensor, timestep: Tensor, text: Tensor, scene: EncodedScene | None) -> Tensor:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-                return network(latents, timestep, negative_text if negative else batch.text, *scene)
+                return LUMOSX.velocity(network, latents, timestep, text, scene, options)
 
-        noise = start_noise(settings).to(self.device)
-        return sample_guided(velocity, noise, steps=settings.steps, shift=settings.shift, cfg=settings.cfg)
+        return sample_scene(
+            velocity,
+            start_noise(settings).to(self.device),
+            batch.text,
+            shot.negative_text.to(self.device),
+            batch.scene,
+            steps=settings.steps,
+            shift=settings.shift,
+            cfg=settings.cfg,
+            schedule_shift=SPEC.shift,
+        )
 
 
 def _free() -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 import torch
 
 from lumosx_core import LumosXConfig, LumosXModel
-from lumosx_core.models.lumosx.weights import load_model
+from lumosx_core.models.lumosx.weights.load import build_model, open_network
 
 from .batches.noise import draw_seed
 from .config import TrainConfig
@@ -20,19 +20,14 @@ def starting_model(config: TrainConfig) -> LumosXModel:
         LumosXError: the file cannot be read or is no such network, or a LoRA target does not exist.
     """
     settings = config.model
-    options = {
-        "text_len": settings.text_len,
-        "mcam_ratio": settings.mcam_ratio,
-        "r2pe": settings.r2pe,
-        "csam": settings.csam,
-    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(draw_seed("start", config.training.seed))
         if settings.file is None:
-            model = LumosXModel(LumosXConfig(**asdict(settings.sizes), **options))
+            model = LumosXModel(LumosXConfig(**asdict(settings.sizes), text_len=settings.text_len))
         else:
-            model = load_model(settings.file, dtype=getattr(torch, settings.dtype))
-            model.config = replace(model.config, **options)  # none of them shows in the weights
+            network = open_network(settings.file)
+            sizes = replace(network.config, text_len=settings.text_len)  # which does not show in the weights
+            model = build_model(replace(network, config=sizes), dtype=getattr(torch, settings.dtype))
         if config.lora is not None:
             from ..lora import add_lora
 

@@ -8,13 +8,14 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from lumosx_core import RelationalOptions
 from lumosx_core.errors import LumosXError
 
 from ..file_hash import sha256_of
@@ -138,12 +139,18 @@ class Trainer:
             finish_trackers(self.accelerator)
         return Outcome(self.done, stop if file is None else None, file, len(self.loader.bad))
 
+    @property
+    def options(self) -> RelationalOptions:
+        """The switches of the network in this step."""
+        # Where attention with a bias costs nothing extra, joining the padding saves most of a small network's time.
+        return self.config.model.options_at(self.done, join_text_padding=self.accelerator.device.type == "cpu")
+
     def losses(self, part: NoisyBatch) -> Tensor:
         """The loss of each clip in the run's precision: (B,) float32."""
         bf16 = self.config.training.precision == "bf16"
         device = self.accelerator.device
         with torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext():
-            return clip_losses(self.model, part.to(device))
+            return clip_losses(self.model, part.to(device), self.options)
 
     def backward(self, parts: list[NoisyBatch]) -> Tensor:
         """Add the gradient of the mean loss of all parts (and processes) to the parameters; returns this process's
@@ -166,8 +173,6 @@ class Trainer:
             torch.manual_seed(
                 draw_seed("dropout", self.config.training.seed, self.done, self.accelerator.process_index)
             )
-        ratio = self.config.model.mcam_ratio_at(self.done)
-        self.network.config = replace(self.network.config, mcam_ratio=ratio)
         own_loss = self.backward(parts)
         limit = self.config.optimizer.max_grad_norm or math.inf
         norm = as_number(nn.utils.clip_grad_norm_(self.parameters.values(), limit))
@@ -237,7 +242,9 @@ class Trainer:
         """Make the sample videos; a mistake there is told, and the run goes on."""
         try:
             with self.ema.swapped_in() if self.ema is not None else nullcontext():
-                paths = self.preview.write(self.network, self.output / "samples", self.done, decode=self.main)
+                paths = self.preview.write(
+                    self.network, self.output / "samples", self.done, self.options, decode=self.main
+                )
             for path in paths:
                 self.say(f"sample {path}")
         except (LumosXError, OSError) as error:

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from lumosx_core.errors import LumosXError
-from lumosx_core.models.lumosx.detect import detect_config
-from lumosx_core.models.lumosx.weights import open_network
+from lumosx_core.models.lumosx.weights.load import open_network
 
 from ..file_hash import sha256_of
 from .files import BASE_SHA256, LoraFile, LoraLayer, check_destination
@@ -67,14 +66,14 @@ def extract_lora(
         raise LumosXError(f"rank {rank!r} is not possible. Use a whole number of 1 or more, such as 32.")
     out = check_destination(out, overwrite=overwrite)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    before, after = open_network(base), open_network(tuned)
-    if detect_config(before) != detect_config(after):
+    untrained, trained = open_network(base), open_network(tuned)
+    if untrained.config != trained.config:
         raise LumosXError(
             f"{base} and {tuned} are networks of different sizes. Give the model that the other was trained from."
         )
     layers, differences, losses = {}, {}, {}
-    for name, tensor in before.items():
-        change = after[name].load().to(device, torch.float32) - tensor.load().to(device, torch.float32)
+    for name, tensor in untrained.tensors.items():
+        change = trained.tensors[name].load().to(device, torch.float32) - tensor.load().to(device, torch.float32)
         if not change.any():
             continue
         if name.endswith(".weight") and change.ndim == 2:

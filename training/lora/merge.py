@@ -17,8 +17,8 @@ from torch import Tensor
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.files.atomic_file import atomic_file
-from lumosx_core.models.lumosx.origin import ORIGIN, noted_origin
-from lumosx_core.models.lumosx.weights import open_network
+from lumosx_core.models.lumosx.weights.load import open_network
+from lumosx_core.models.lumosx.weights.origin import ORIGIN, noted_origin
 from lumosx_core.models.wan.names import native_names
 from lumosx_core.own_command import own_command
 
@@ -67,7 +67,7 @@ def merge_lora(
         if out.exists() and Path(path).exists() and out.samefile(path):
             raise LumosXError(f"{out} is itself one of the files to merge. Choose another name for the result.")
 
-    shapes = {name: tensor.shape for name, tensor in open_network(base).items()}
+    shapes = {name: tensor.shape for name, tensor in open_network(base).tensors.items()}
     added = [(read_lora(path), each) for path, each in zip(paths, strengths, strict=True)]
     for lora, _ in added:
         lora.check(shapes)

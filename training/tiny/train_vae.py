@@ -61,15 +61,15 @@ def main() -> None:
 def material(count: int, seed: int) -> tuple[Tensor, Tensor]:
     """Glyph clips (N, 3, F, H, W) and reference pictures (M, 3, 1, H, W), uint8."""
     source = GlyphSource(seed, count, casting=Casting(people=(0.2, 0.4, 0.4), hat=0.4, prop=0.4, thing=0.3))
-    clips, pictures = [], []
+    clips, images = [], []
     for key in source.keys():  # noqa: SIM118 (a source is no dict)
         sample = source.sample(key)
         clips.append((sample.clip.frames * 255).round().to(torch.uint8).permute(3, 0, 1, 2))
         height, width = sample.clip.frames.shape[1:3]
         for reference in sample.case.scene.references:
             canvas = fit_on_canvas(reference.image, height, width)
-            pictures.append(((canvas + 1) * 127.5).round().to(torch.uint8)[:, None])
-    return torch.stack(clips), torch.stack(pictures)
+            images.append((canvas * 255).round().to(torch.uint8).permute(2, 0, 1)[:, None])
+    return torch.stack(clips), torch.stack(images)
 
 
 def crops(stack: Tensor, count: int, chance: torch.Generator) -> Tensor:

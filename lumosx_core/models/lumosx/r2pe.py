@@ -1,6 +1,6 @@
-"""R2PE: rotary positions that give all pictures of one subject a single place in time (LumosX, section 3.2).
+"""R2PE: rotary positions that give all images of one subject a single position in time (LumosX, section 3.2).
 
-Shapes: L tokens = T*h*w of the video, then R*h*w of the reference pictures; d channels a head.
+Shapes: L tokens = T*h*w of the video, then R*h*w of the reference images; d channels a head.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ THETA = 10000.0
 def token_positions(layout: ReferenceLayout, frames: int, height: int, width: int, r2pe: bool = True) -> Tensor:
     """The integer (time, row, column) of every token.
 
-    Video tokens stand at their own frame. The pictures follow in time: each standalone picture takes the next moment,
-    and so does each subject as a whole; picture j of a subject is shifted by j pictures along both rows and columns,
-    so that no two of its pictures overlap. (The paper prints the shift with rows and columns exchanged; the released
-    code is what counts.)
+    Video tokens have the time of their own frame. The images follow: each standalone image takes the next moment, and
+    so does each subject as a whole; image j of a subject is shifted by j images along both rows and columns, so that
+    no two of its images overlap. (The paper prints the shift with rows and columns exchanged; the released code is
+    what counts.)
 
     Args:
         frames, height, width: the video's size in tokens.
-        r2pe: False gives every picture its own moment and no shift: plain Wan2.1 positions.
+        r2pe: False gives every image its own moment and no shift: plain Wan2.1 positions.
 
     Returns:
         (L, 3) int64 on the CPU.
     """
-    corners = [(t, 0, 0) for t in range(frames)]  # of each frame, then of each picture
+    corners = [(t, 0, 0) for t in range(frames)]  # of each frame, then of each image
     if r2pe:
-        for place, group in enumerate(layout.groups):
-            corners += [(frames + place, member * height, member * width) for member in range(len(group))]
+        for moment, group in enumerate(layout.groups):
+            corners += [(frames + moment, member * height, member * width) for member in range(len(group))]
     else:
-        corners += [(frames + picture, 0, 0) for picture in range(layout.pictures)]
+        corners += [(frames + image, 0, 0) for image in range(layout.pictures)]
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     within = torch.stack([torch.zeros_like(rows), rows, columns], dim=-1).view(1, height * width, 3)
     return (torch.tensor(corners, dtype=torch.int64).view(-1, 1, 3) + within).view(-1, 3)
@@ -42,7 +42,7 @@ def token_positions(layout: ReferenceLayout, frames: int, height: int, width: in
 def rotary_table(positions: Tensor, head_dim: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
     """Cosine and sine of the rotation angles at integer positions.
 
-    The d/2 channel pairs are shared out as in Wan2.1: d//6 for rows, d//6 for columns, the rest for time. Angles are
+    The d/2 channel pairs are divided as in Wan2.1: d//6 for rows, d//6 for columns, the rest for time. Angles are
     taken in float64: at position 1000 float32 has lost four digits of them.
 
     Args:

@@ -13,7 +13,7 @@ from pathlib import Path
 from ...errors import LumosXError
 from ...files.atomic_file import atomic_file
 from ...files.model_files import ModelFiles
-from .model import LumosXConfig
+from .config import LumosXConfig
 
 TINY_CONFIG = LumosXConfig(dim=256, ffn_dim=512, num_heads=2, num_layers=3)
 TINY_DIRECTORY = Path(__file__).parent / "lumosx_tiny"

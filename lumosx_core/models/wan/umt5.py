@@ -16,6 +16,7 @@ from ...errors import LumosXError, MissingPackageError
 from ...prompt.phrase_mask import PAD_ID, check_prompt_length
 from .names import open_checkpoint
 
+MOST_TOKENS = 512  # of a prompt, as Wan2.1 was trained
 _POSITIONS = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
 _QUERY = "encoder.block.0.layer.0.SelfAttention.q.weight"
 _GATE = "encoder.block.0.layer.1.DenseReluDense.wi_0.weight"
@@ -47,6 +48,10 @@ class TextEncoder:
         """Token ids of a text, closed by the end token (id 1)."""
         return self._tokenizer.encode(text)
 
+    def tokenize_prompt(self, prompt: str) -> list[int]:
+        """Token ids of a prompt, closed by the end token (id 1)."""
+        return self.tokenize(prompt)
+
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """The piece of text behind each token id, as sentencepiece writes it: with U+2581 for a space."""
         return [self._tokenizer.id_to_piece(token) for token in ids]
@@ -67,7 +72,7 @@ class TextEncoder:
         """
         ids = [self.tokenize(prompt) for prompt in prompts]
         for each in ids:
-            check_prompt_length(each)
+            check_prompt_length(each, MOST_TOKENS)
         padded = nn.utils.rnn.pad_sequence([torch.tensor(each) for each in ids], True, PAD_ID)
         real = torch.arange(padded.shape[1]) < torch.tensor([len(each) for each in ids])[:, None]
         # Only the rows of these tokens are read: the table itself stays in the file.

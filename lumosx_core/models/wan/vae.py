@@ -1,4 +1,4 @@
-"""The Wan 2.1 VAE: pictures to latents and latents to video, read from the native single file."""
+"""The Wan 2.1 VAE: images to latents and latents to video, read from the native single file."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ LATENT_CHANNELS = 16
 
 
 class WanVae:
-    """Encodes reference pictures and decodes videos.
+    """Encodes reference images and decodes videos.
 
     Latents are normalised per channel, (z - mean) / std with Wan's published constants, on both sides.
-    Shapes: pictures and videos have H x W pixels (multiples of 8), latents h x w = H/8 x W/8.
+    Shapes: images and videos have H x W pixels (multiples of 8), latents h x w = H/8 x W/8.
     """
 
     def __init__(self, network):
@@ -38,14 +38,14 @@ class WanVae:
         """Read a Wan 2.1 VAE in its original names (ComfyUI's safetensors or Wan's .pth); its width comes from shapes.
 
         Raises:
-            LumosXError: the file is no Wan 2.1 VAE, or tensors are missing.
+            LumosXError: the file is not a Wan 2.1 VAE, or tensors are missing.
             MissingPackageError: diffusers is not installed.
         """
         try:
             from diffusers import AutoencoderKLWan
             from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
         except ImportError as error:
-            raise MissingPackageError("diffusers", "Encoding pictures and decoding videos", error) from error
+            raise MissingPackageError("diffusers", "Encoding images and decoding videos", error) from error
 
         state_dict = read_state_dict(path)
         width = _width(path, state_dict)
@@ -66,23 +66,23 @@ class WanVae:
         return cls(network)
 
     @torch.no_grad()
-    def encode_pictures(self, canvases: Tensor) -> Tensor:
-        """Encode each picture as one frame of its own.
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Encode each image as one frame of its own.
 
         Args:
-            canvases: (R, 3, H, W) in -1..1.
+            images: (R, H, W, 3) in 0..1.
 
         Returns:
             (1, 16, R, H/8, W/8) normalised mean latents, float32.
         """
-        latents = [self._in_tiles_if_needed(self._encode, canvas[None, :, None]) for canvas in canvases]
+        latents = [self._in_tiles_if_needed(self._encode, image[None, None]) for image in images]
         return torch.cat(latents, dim=2)
 
     def encode_video(self, frames: Tensor) -> Tensor:
         """Encode one video.
 
         Args:
-            frames: (F, 3, H, W) in -1..1; F is one more than a multiple of 4.
+            frames: (F, H, W, 3) in 0..1; F is one more than a multiple of 4.
 
         Returns:
             (1, 16, (F - 1) / 4 + 1, H/8, W/8) normalised mean latents, float32.
@@ -97,7 +97,7 @@ class WanVae:
         """Encode several videos at once, which for small ones is faster.
 
         Args:
-            videos: (B, F, 3, H, W) in -1..1; F is one more than a multiple of 4.
+            videos: (B, F, H, W, 3) in 0..1; F is one more than a multiple of 4.
 
         Returns:
             (B, 16, (F - 1) / 4 + 1, H/8, W/8) normalised mean latents, float32; equal to those of each video alone
@@ -106,17 +106,17 @@ class WanVae:
         Raises:
             LumosXError: the VAE does not take this size.
         """
-        if videos.ndim != 5 or videos.shape[2] != 3 or videos.shape[1] % 4 != 1 or 0 in videos.shape:
+        if videos.ndim != 5 or videos.shape[4] != 3 or videos.shape[1] % 4 != 1 or 0 in videos.shape:
             raise LumosXError(
-                f"The VAE encodes videos of shape (batch, frames, 3, height, width) with 4n + 1 frames, but got "
+                f"The VAE encodes videos of shape (batch, frames, height, width, 3) with 4n + 1 frames, but got "
                 f"{tuple(videos.shape)}. Cut the video to 4n + 1 RGB frames."
             )
-        if videos.shape[3] % 8 or videos.shape[4] % 8:
+        if videos.shape[2] % 8 or videos.shape[3] % 8:
             raise LumosXError(
-                f"The VAE encodes videos whose sides are multiples of 8, but this one has {videos.shape[3]} x "
-                f"{videos.shape[4]} pixels. Scale or cut it."
+                f"The VAE encodes videos whose sides are multiples of 8, but this one has {videos.shape[2]} x "
+                f"{videos.shape[3]} pixels. Scale or cut it."
             )
-        return self._in_tiles_if_needed(self._encode, videos.transpose(1, 2))
+        return self._in_tiles_if_needed(self._encode, videos)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
@@ -140,6 +140,8 @@ class WanVae:
         return (self.decode(latents).movedim(1, -1) / 2 + 0.5).clamp(0, 1)
 
     def _encode(self, video: Tensor) -> Tensor:
+        """(B, F, H, W, 3) in 0..1 -> (B, 16, T, h, w)."""
+        video = (video.movedim(-1, 1) - 0.5) / 0.5  # (B, 3, F, H, W) in -1..1, which the network reads
         video = video.to(self.device, self.dtype, memory_format=self._layout)
         mean = self.network.encode(video).latent_dist.mode()
         return (mean.float() - self._mean) / self._std
@@ -150,7 +152,7 @@ class WanVae:
         return self.network.decode(raw).sample.float()
 
     def _in_tiles_if_needed(self, work, tensor: Tensor) -> Tensor:
-        """Do the work on the whole picture; where the device's memory is too small, in overlapping tiles."""
+        """Do the work on the whole image; where the device's memory is too small, in overlapping tiles."""
         try:
             return work(tensor)
         except RuntimeError as error:

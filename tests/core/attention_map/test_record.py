@@ -1,9 +1,11 @@
 """Recorded attention against a softmax over everything at once."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+from model_calls import predict
 
 from lumosx_core import ReferenceLayout
 from lumosx_core.attention_map import record as attention_record
@@ -14,9 +16,8 @@ from lumosx_core.attention_map.record import (
     attention_to_pictures,
     picture_content,
 )
-from lumosx_core.models.lumosx.block import Relations
 from lumosx_core.models.lumosx.tiny import tiny_files
-from lumosx_core.models.lumosx.weights import load_model
+from lumosx_core.models.lumosx.weights.load import load_model
 
 LAYOUT, LABELS = ReferenceLayout(1, (2,)), ("room", "man", "jacket")
 FRAMES, GRID = 2, (3, 4)
@@ -160,19 +161,19 @@ def test_recording_the_blocks_of_a_model_changes_no_bit_and_draws_no_random_numb
 
     def run():
         with torch.no_grad():
-            return model(video, torch.tensor([500]), text, references, LAYOUT, torch.rand(3, 512) < 0.1)
+            return predict(model, video, torch.tensor([500]), text, references, LAYOUT, torch.rand(3, 512) < 0.1)
 
     torch.manual_seed(0)
     plain, state = run(), torch.get_rng_state()
     record = recording()
-    build = Relations.build.__func__
+    relate = model.relate
 
-    def watched(cls, *arguments, **options):
+    def watched(*arguments):
         observe = lambda q, k: record.add(seen(content=picture_content(references)), q, k)  # noqa: E731
-        return build(cls, *arguments, **options, observe=observe)
+        return replace(relate(*arguments), observe=observe)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Relations, "build", classmethod(watched))
+        patch.setattr(model, "relate", watched)
         torch.manual_seed(0)
         assert torch.equal(run(), plain)
     assert torch.equal(torch.get_rng_state(), state)

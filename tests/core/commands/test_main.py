@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from lumosx_core.commands.main import RELEASED, TINY, main
-from lumosx_core.media.video_size import check_video_size
 from lumosx_core.models.lumosx.pipeline import Settings
+from lumosx_core.models.lumosx.spec import SPEC
 from lumosx_core.models.lumosx.tiny import tiny_files
 
 for package in ("av", "diffusers", "sentencepiece", "tqdm", "transformers"):
@@ -108,7 +108,7 @@ def test_several_videos_get_numbered_names(cache, tmp_path):
 
 def test_the_defaults_fit_the_network():
     for defaults in (RELEASED, TINY):
-        check_video_size(*defaults["size"], defaults["frames"])
+        SPEC.check_size(*defaults["size"], defaults["frames"])
     settings = Settings()
     assert (RELEASED["size"], RELEASED["frames"], RELEASED["steps"]) == (
         (settings.width, settings.height),

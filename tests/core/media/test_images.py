@@ -31,36 +31,38 @@ def test_canvas_equals_the_released_one(golden):
             image = Image.open(io.BytesIO(file.get_tensor(f"{item['i']}.png").numpy().tobytes()))
             expected = file.get_tensor(f"{item['i']}.canvas")
             canvas = fit_on_canvas(image, *item["target_hw"])
+            network_range = ((canvas - 0.5) / 0.5).permute(2, 0, 1)  # as the VAE reads it
             assert image.mode == item["mode"]
             assert canvas.dtype == torch.float32
-            assert torch.equal(canvas, expected), item
+            assert torch.equal(network_range, expected), item
             if item["mode"] == "RGB":
                 tensor = torch.from_numpy(np.array(image)) / 255
-                assert torch.equal(fit_on_canvas(tensor, *item["target_hw"]), expected), item
+                assert torch.equal(fit_on_canvas(tensor, *item["target_hw"]), canvas), item
     assert {item["mode"] for item in items} == {"RGB", "RGBA", "P", "L"}
 
 
 def test_canvas_keeps_proportions_centres_and_leaves_white_around():
     canvas = fit_on_canvas(torch.zeros(10, 20, 3), 40, 40)
-    assert (canvas[:, 10:30] == -1).all()
-    assert (canvas[:, :10] == 1).all() and (canvas[:, 30:] == 1).all()
+    assert canvas.shape == (40, 40, 3)
+    assert (canvas[10:30] == 0).all()
+    assert (canvas[:10] == 1).all() and (canvas[30:] == 1).all()
 
 
 def test_canvas_rounds_a_tensor_to_eight_bits_and_leaves_it_as_it_was():
     image = torch.tensor([0.0, 0.4 / 255, 0.6 / 255, 1.2]).reshape(1, 4, 1).expand(1, 4, 3).clone()
     before = image.clone()
-    assert (fit_on_canvas(image, 1, 4)[0, 0] * 127.5 + 127.5).round().tolist() == [0, 0, 1, 255]
+    assert (fit_on_canvas(image, 1, 4)[0, :, 0] * 255).round().tolist() == [0, 0, 1, 255]
     assert torch.equal(image, before)
     assert fit_on_canvas(image.to(torch.float16), 1, 4).dtype == torch.float32
 
 
 def test_a_hair_thin_picture_keeps_a_line():
-    assert (fit_on_canvas(torch.zeros(1, 500, 3), 20, 20) == -1).any()
+    assert (fit_on_canvas(torch.zeros(1, 500, 3), 20, 20) == 0).any()
 
 
 def test_canvas_scales_sixteen_bit_pictures():
     image = Image.fromarray(np.full((4, 4), 65535 // 2, np.uint16))
-    assert fit_on_canvas(image, 4, 4).abs().max() < 0.01
+    assert (fit_on_canvas(image, 4, 4) - 0.5).abs().max() < 0.01
 
 
 def test_a_canvas_without_pixels_is_refused():

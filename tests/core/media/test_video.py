@@ -38,33 +38,33 @@ def test_the_video_shows_the_frames_in_order_at_the_frame_rate(tmp_path):
 
 def test_bytes_and_floats_give_the_same_video(tmp_path):
     frames = gradient()
-    from_floats = read(write_video(tmp_path / "floats.mp4", frames))[0]
-    from_bytes = read(write_video(tmp_path / "bytes.mp4", (frames * 255).round().to(torch.uint8)))[0]
+    from_floats = read(write_video(tmp_path / "floats.mp4", frames, 16))[0]
+    from_bytes = read(write_video(tmp_path / "bytes.mp4", (frames * 255).round().to(torch.uint8), 16))[0]
     assert torch.equal(from_floats, from_bytes)
 
 
 def test_colours_keep_their_channels(tmp_path):
     frames = torch.zeros(2, 32, 32, 3)
     frames[..., 0] = 1.0
-    red, green, blue = read(write_video(tmp_path / "red.mp4", frames))[0].float().mean(dim=(0, 1, 2))
+    red, green, blue = read(write_video(tmp_path / "red.mp4", frames, 16))[0].float().mean(dim=(0, 1, 2))
     assert red > 240 and green < 15 and blue < 15
 
 
 def test_odd_sizes_get_one_more_row_and_column(tmp_path):
     frames = gradient(height=47, width=63)
-    decoded = read(write_video(tmp_path / "odd.mp4", frames))[0]
+    decoded = read(write_video(tmp_path / "odd.mp4", frames, 16))[0]
     assert decoded.shape == (6, 48, 64, 3)
     assert (decoded[:, :47, :63].float() / 255 - frames).abs().max() < 0.04
 
 
 def test_the_index_stands_before_the_pictures_for_browsers(tmp_path):
-    data = write_video(tmp_path / "video.mp4", gradient()).read_bytes()
+    data = write_video(tmp_path / "video.mp4", gradient(), 16).read_bytes()
     assert 0 < data.find(b"moov") < data.find(b"mdat")
 
 
 def test_values_outside_the_range_are_clipped_instead_of_wrapped(tmp_path):
     frames = torch.full((2, 32, 32, 3), 1.5)
-    assert read(write_video(tmp_path / "bright.mp4", frames))[0].float().mean() > 240
+    assert read(write_video(tmp_path / "bright.mp4", frames, 16))[0].float().mean() > 240
 
 
 @pytest.mark.parametrize(
@@ -79,17 +79,17 @@ def test_values_outside_the_range_are_clipped_instead_of_wrapped(tmp_path):
 def test_an_impossible_path_is_explained(tmp_path, name, message):
     (tmp_path / "folder.mp4").mkdir()
     with pytest.raises(LumosXError, match=message):
-        write_video(tmp_path / name, gradient())
+        write_video(tmp_path / name, gradient(), 16)
 
 
 def test_frames_of_another_shape_are_refused(tmp_path):
     with pytest.raises(LumosXError, match=r"\(6, 3, 48, 64\), expected \(frames, height, width, 3\)"):
-        write_video(tmp_path / "video.mp4", gradient().movedim(-1, 1))
+        write_video(tmp_path / "video.mp4", gradient().movedim(-1, 1), 16)
     assert not list(tmp_path.iterdir())
 
 
 def test_an_interrupted_write_keeps_the_old_video_and_leaves_nothing(tmp_path, monkeypatch):
-    path = write_video(tmp_path / "video.mp4", gradient())
+    path = write_video(tmp_path / "video.mp4", gradient(), 16)
     before = path.read_bytes()
 
     def interrupt(*_):
@@ -97,7 +97,7 @@ def test_an_interrupted_write_keeps_the_old_video_and_leaves_nothing(tmp_path, m
 
     monkeypatch.setattr("lumosx_core.media.video._even", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        write_video(path, gradient(frames=3))
+        write_video(path, gradient(frames=3), 16)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
@@ -110,7 +110,7 @@ def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(tmp_path):
         "from lumosx_core.media.video import write_video\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
-        "try: write_video(sys.argv[1], torch.rand(30, 128, 128, 3))\n"
+        "try: write_video(sys.argv[1], torch.rand(30, 128, 128, 3), 16)\n"
         "except LumosXError as error: sys.exit(f'LumosXError: {error}')\n"
     )
     run = subprocess.run(

@@ -120,4 +120,4 @@ def test_a_scene_of_phrases_only_keeps_its_words_groups_and_strengths():
     bare = phrases_only(scene)
     assert [reference.phrase for reference in bare.references] == ["room", "lamp", "man", "hat"]
     assert {tuple(reference.image.shape) for reference in bare.references} == {(1, 1, 3)}
-    assert (bare.layout, bare.influence) == (scene.layout, scene.influence)
+    assert (bare.layout, bare.strengths) == (scene.layout, scene.strengths)

@@ -89,7 +89,7 @@ def run_finds(typed: str, phrase: str, encoder: Tokenizer) -> bool:
     (reading,) = readings(typed, dynamic=False)
     ids = encoder.tokenize(reading.text)
     try:
-        phrase_mask(ids, scene_of(phrase), encoder.tokenize, pieces=encoder.pieces, prompt=reading.text)
+        phrase_mask(ids, scene_of(phrase), encoder.tokenize, pieces=encoder.pieces, prompt=reading.text, text_len=512)
     except LumosXError:
         return False
     return True

@@ -200,7 +200,9 @@ PROMPT = "A man, and a woman in a denim jacket, in a room."
 def test_spans_of_tokens_carry_every_group_a_word_belongs_to():
     words = Words()
     spans = prompt_spans(
-        words.tokens(PROMPT), SCENE, phrase_mask(words(PROMPT), SCENE, words, pieces=words.pieces_of, prompt=PROMPT)
+        words.tokens(PROMPT),
+        SCENE,
+        phrase_mask(words(PROMPT), SCENE, words, pieces=words.pieces_of, prompt=PROMPT, text_len=512),
     )
     assert spans == [
         PromptSpan("A "),
@@ -216,7 +218,7 @@ def test_spans_of_tokens_carry_every_group_a_word_belongs_to():
 
 def test_spans_of_the_text_equal_spans_of_the_tokens():
     words = Words()
-    mask = phrase_mask(words(PROMPT), SCENE, words, pieces=words.pieces_of, prompt=PROMPT)
+    mask = phrase_mask(words(PROMPT), SCENE, words, pieces=words.pieces_of, prompt=PROMPT, text_len=512)
     assert match_phrases_in_text(PROMPT, SCENE) == prompt_spans(words.tokens(PROMPT), SCENE, mask)
 
 

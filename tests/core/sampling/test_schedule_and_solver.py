@@ -9,6 +9,7 @@ import torch
 from golden_cases import largest_difference
 
 from lumosx_core import LumosXError
+from lumosx_core.models.lumosx.spec import SPEC
 from lumosx_core.sampling.objective import noisy_latents, velocity_loss
 from lumosx_core.sampling.schedule import flow_sigmas, flow_timesteps, timesteps_at
 from lumosx_core.sampling.solver import sample_dpmpp_2m
@@ -27,8 +28,7 @@ def test_noise_falls_from_one_to_zero_and_the_shift_keeps_it_high_for_longer():
 
 
 def test_the_released_run_has_fifty_steps_and_a_shift_of_eight():
-    assert torch.equal(flow_sigmas(), flow_sigmas(50, 8.0))
-    timesteps = flow_timesteps()
+    timesteps = flow_timesteps(SPEC.steps, SPEC.shift)
     assert timesteps.dtype == torch.int64 and timesteps.shape == (50,)
     assert timesteps[:4].tolist() == [1000, 997, 994, 992]
     assert timesteps[-2:].tolist() == [250, 140]
@@ -147,7 +147,7 @@ def test_each_step_predicts_then_reports_then_moves():
 
 
 def test_without_a_report_the_result_is_the_same():
-    noise, sigmas = torch.ones(3), flow_sigmas(5)
+    noise, sigmas = torch.ones(3), flow_sigmas(5, 8.0)
     reported = sample_dpmpp_2m(best_prediction, noise, sigmas, lambda *_: None)
     assert torch.equal(sample_dpmpp_2m(best_prediction, noise, sigmas), reported)
 

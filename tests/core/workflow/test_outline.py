@@ -61,9 +61,9 @@ def test_a_subject_whose_pictures_are_not_connected_yet_is_left_out():
 def test_strengths_and_spans_are_told():
     graph = two_people()
     graph["7"]["inputs"] |= {"strength": 0.5, "face_strength": 2.0, "start_percent": 0.2, "end_percent": ["1", 0]}
-    influence = outline(graph).scene.influence
-    assert influence.strengths == (1.0, 1.0, 1.0, 0.5, 1.0, 1.0)
-    assert influence.spans[3] == (0.2, 1.0)
+    strengths = outline(graph).scene.strengths
+    assert strengths.values == (1.0, 1.0, 1.0, 0.5, 1.0, 1.0)
+    assert strengths.spans[3] == (0.2, 1.0)
 
 
 def test_a_phrase_may_come_from_text_nodes():

@@ -148,7 +148,7 @@ def test_the_settings_of_apply_are_those_of_the_network(folder, mcam, ratio):
         n33=node("UNETLoader", unet_name="lumosx.safetensors", weight_dtype="default"),
     )
     settings = read(graph, folder).settings
-    assert (settings.mcam_ratio, settings.r2pe, settings.csam) == (ratio, False, False)
+    assert (settings.options.mcam_ratio, settings.options.r2pe, settings.options.csam) == (ratio, False, False)
 
 
 @pytest.mark.parametrize("kind", ["LoraLoaderModelOnly", "LoraLoader"])

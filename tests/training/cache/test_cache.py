@@ -39,16 +39,16 @@ def test_an_item_holds_what_the_encoders_give(built, files):
     vae, encoder = WanVae.load(files.vae), TextEncoder(files.text_encoder)
     ids, text = encoder.encode(prompt)
     canvases = torch.stack([fit_on_canvas(reference.image, HEIGHT, WIDTH) for reference in scene.references])
-    video = vae.encode_video(sample.video.movedim(-1, 1) * 2 - 1)[0]
+    video = vae.encode_video(sample.video)[0]
     assert item.key == "clip-0"
     assert item.video.dtype == torch.float16 and item.video.shape == (16, 3, HEIGHT // 8, WIDTH // 8)
     assert torch.allclose(item.video.float(), video, atol=2e-3)
-    assert torch.allclose(item.references.float(), vae.encode_pictures(canvases)[0], atol=2e-3)
+    assert torch.allclose(item.scene.references.float(), vae.encode_images(canvases), atol=2e-3)
     assert torch.allclose(item.text.float(), text, rtol=1e-3, atol=5e-3)
-    assert item.layout == ReferenceLayout(0, (3,))
-    mask = phrase_mask(ids, scene, encoder.tokenize, pieces=encoder.pieces, prompt=prompt)
-    assert torch.equal(item.phrase_mask, mask)
-    assert item.phrase_mask.any(dim=1).all()
+    assert item.scene.layout == ReferenceLayout(0, (3,))
+    mask = phrase_mask(ids, scene, encoder.tokenize, pieces=encoder.pieces, prompt=prompt, text_len=512)
+    assert torch.equal(item.scene.phrase_mask, mask)
+    assert item.scene.phrase_mask.any(dim=1).all()
 
 
 def test_clips_come_in_the_order_of_their_keys_with_their_buckets(built):
@@ -82,7 +82,7 @@ def test_small_clips_share_a_pack_that_any_reader_of_safetensors_opens(built):
 def test_latents_are_stored_in_the_type_asked_for(dtype, files, tmp_path):
     build_cache(ToySource(1), tmp_path / "cache", files, replace(PLAIN, dtype=dtype))
     item = LatentCache(tmp_path / "cache").item(0)
-    assert {item.video.dtype, item.references.dtype, item.text.dtype} == {getattr(torch, dtype)}
+    assert {item.video.dtype, item.scene.references.dtype, item.text.dtype} == {getattr(torch, dtype)}
 
 
 def test_variants_are_differently_augmented_and_the_same_each_time(files, tmp_path):
@@ -92,9 +92,9 @@ def test_variants_are_differently_augmented_and_the_same_each_time(files, tmp_pa
     build_cache(ToySource(2), tmp_path / "other seed", files, replace(settings, seed=1))
     one, two, other = (LatentCache(tmp_path / name) for name in ("one", "two", "other seed"))
     assert one.variants(0) == 2
-    assert torch.equal(one.item(1, 1).references, two.item(1, 1).references)
-    assert not torch.allclose(one.item(1, 0).references, one.item(1, 1).references, atol=0.01)
-    assert not torch.allclose(one.item(1, 0).references, other.item(1, 0).references, atol=0.01)
+    assert torch.equal(one.item(1, 1).scene.references, two.item(1, 1).scene.references)
+    assert not torch.allclose(one.item(1, 0).scene.references, one.item(1, 1).scene.references, atol=0.01)
+    assert not torch.allclose(one.item(1, 0).scene.references, other.item(1, 0).scene.references, atol=0.01)
     assert torch.equal(one.item(1, 0).video, one.item(1, 1).video)
 
 
@@ -132,7 +132,7 @@ def test_machines_share_the_work(files, tmp_path, built):
     one, other = LatentCache(tmp_path / "cache"), LatentCache(built)
     assert one.keys == other.keys
     for index in range(4):
-        assert torch.allclose(one.item(index).references, other.item(index).references, atol=4e-3)
+        assert torch.allclose(one.item(index).scene.references, other.item(index).scene.references, atol=4e-3)
 
 
 def test_processes_make_the_same_cache(files, tmp_path, built):
@@ -326,7 +326,7 @@ def test_the_command_caches_a_folder_and_reports_what_is_bad(files, tmp_path, ca
         (sample / "caption.txt").write_text("A man in a shirt." if name == "good" else "A dog.")
         Image.fromarray((picture(0) * 255).byte().numpy()).save(sample / "subjects" / "1" / "face_man.png")
         video = np.random.default_rng(0).integers(0, 255, (9, HEIGHT, WIDTH, 3), np.uint8)
-        write_video(sample / "video.mp4", torch.from_numpy(video))
+        write_video(sample / "video.mp4", torch.from_numpy(video), 16)
     arguments = (tmp_path / "data", tmp_path / "cache", "--vae", files.vae, "--text-encoder", files.text_encoder)
     with pytest.raises(SystemExit) as exit_code:
         run(*arguments, "--size", "48x32", "--frames", 5, 9, "--variants", 2)
@@ -342,7 +342,7 @@ def test_the_command_caches_a_folder_and_reports_what_is_bad(files, tmp_path, ca
     ("arguments", "message"),
     [
         ([], "No weights are named"),
-        (["--models", "tiny", "--size", "big"], "'big' is no size"),
+        (["--models", "tiny", "--size", "big"], "'big' is not a size"),
         (["--models", "tiny", "--size", "own", "80x64"], "--size own stands alone"),
         (["--models", "tiny", "--shard", "3/2"], "'3/2' is no shard"),
         (["--vae", "missing", "--text-encoder", "missing"], "no VAE at 'missing'"),

@@ -33,9 +33,9 @@ def batch():
 def test_the_layout_describes_the_pictures_that_are_left(batch, dropped, left):
     fewer = without_pictures(batch, dropped)
     kept = [picture for picture in range(6) if picture not in dropped]
-    assert fewer.layout == left
-    assert torch.equal(fewer.references, batch.references[:, :, kept])
-    assert torch.equal(fewer.phrase_mask, batch.phrase_mask[:, kept])
+    assert fewer.scene.layout == left
+    assert torch.equal(fewer.scene.references, batch.scene.references[:, :, kept])
+    assert torch.equal(fewer.scene.phrase_mask, batch.scene.phrase_mask[:, kept])
     assert torch.equal(fewer.video, batch.video)
 
 
@@ -45,7 +45,7 @@ def test_a_clip_without_text_has_the_encoding_of_the_empty_text_and_zeros_behind
     assert torch.equal(silent.text[1, :2], empty)
     assert not silent.text[1, 2:].any()
     assert torch.equal(silent.text[[0, 2, 3]], batch.text[[0, 2, 3]])
-    assert torch.equal(silent.phrase_mask, batch.phrase_mask)
+    assert torch.equal(silent.scene.phrase_mask, batch.scene.phrase_mask)
 
 
 def test_an_empty_text_longer_than_all_captions_finds_room(batch):
@@ -57,23 +57,27 @@ def test_an_empty_text_longer_than_all_captions_finds_room(batch):
 
 def test_ungrouped_pictures_stand_alone_in_another_order_for_each_clip(batch):
     shuffled = ungrouped(batch, seed=5)
-    assert shuffled.layout == ReferenceLayout(6)
+    assert shuffled.scene.layout == ReferenceLayout(6)
     orders = []
     for clip in range(4):
         order = [
-            next(i for i in range(6) if torch.equal(batch.references[clip, :, i], shuffled.references[clip, :, place]))
+            next(
+                i
+                for i in range(6)
+                if torch.equal(batch.scene.references[clip, :, i], shuffled.scene.references[clip, :, place])
+            )
             for place in range(6)
         ]
         assert sorted(order) == list(range(6))
-        assert torch.equal(shuffled.phrase_mask[clip], batch.phrase_mask[clip, order])
+        assert torch.equal(shuffled.scene.phrase_mask[clip], batch.scene.phrase_mask[clip, order])
         orders.append(tuple(order))
     assert len(set(orders)) > 1
 
 
 def test_the_order_belongs_to_seed_and_place(batch):
     same = ungrouped(batch, seed=5, positions=[0, 1, 2, 3])
-    assert torch.equal(same.references, ungrouped(batch, seed=5).references)
-    assert not torch.equal(same.references, ungrouped(batch, seed=6).references)
+    assert torch.equal(same.scene.references, ungrouped(batch, seed=5).scene.references)
+    assert not torch.equal(same.scene.references, ungrouped(batch, seed=6).scene.references)
     moved = ungrouped(batch, seed=5, positions=[3, 1, 2, 0])
-    assert torch.equal(moved.references[1:3], same.references[1:3])
-    assert not torch.equal(moved.references[0], same.references[0])
+    assert torch.equal(moved.scene.references[1:3], same.scene.references[1:3])
+    assert not torch.equal(moved.scene.references[0], same.scene.references[0])

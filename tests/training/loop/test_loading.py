@@ -29,7 +29,7 @@ def loader(tmp_path, cache, rank=0, processes=1, **tables):
 
 def tensors(part):
     batch = part.batch
-    return batch.video, batch.references, batch.phrase_mask, part.timestep, part.noise
+    return batch.video, batch.scene.references, batch.scene.phrase_mask, part.timestep, part.noise
 
 
 def joined(parts):
@@ -147,7 +147,7 @@ def test_a_damaged_item_is_told_once_and_replaced_by_one_of_its_kind(tmp_path, c
         seen = [batches.step(step)[0].batch for step in range(8)]
     assert {key for batch in seen for key in batch.keys} == {f"clip{i}" for i in (0, 2, 3, 4, 5, 7)}
     assert all(len(batch.keys) == 4 for batch in seen)
-    assert {batch.layout for batch in seen} == {ALONE, PAIR}
+    assert {batch.scene.layout for batch in seen} == {ALONE, PAIR}
     assert [message.count("cache/clip1") for message in caplog.messages].count(1) == 1
     assert len(caplog.messages) == len(batches.bad) == 2
 
@@ -179,7 +179,7 @@ def test_replacements_are_drawn_anew_for_each_place_of_each_step(tmp_path):
 def test_a_kind_without_any_sound_item_is_replaced_by_another(tmp_path):
     cache = FakeCache([ALONE] * 3 + [PAIR] * 3, damaged=[3, 4, 5])
     batches = loader(tmp_path, cache)
-    assert {batches.step(step)[0].batch.layout for step in range(10)} == {ALONE}
+    assert {batches.step(step)[0].batch.scene.layout for step in range(10)} == {ALONE}
 
 
 def test_only_clips_with_so_many_people_are_used(tmp_path):
@@ -194,7 +194,7 @@ def test_a_text_may_be_padded_to_fewer_tokens_than_the_cache_was_made_for(tmp_pa
     cache = FakeCache([PAIR] * 4)  # captions of 3, 4, 5 and 6 tokens, masks of 12
     batches = loader(tmp_path, cache, model={"text_len": 5}, training={"batch_size": 4})
     [part] = batches.step(0)
-    assert part.batch.phrase_mask.shape[-1] == 5 and part.batch.text.shape[1] <= 5
+    assert part.batch.scene.phrase_mask.shape[-1] == 5 and part.batch.text.shape[1] <= 5
     [reason] = batches.bad.values()
     assert "6 tokens, and model.text_len is 5" in reason
 
@@ -215,16 +215,16 @@ def test_dropouts_come_as_often_as_asked(tmp_path):
     )
     seen = [batches.step(step)[0].batch for step in range(300)]
     silent = [bool((clip[:1] == 0.5).all()) for batch in seen for clip in batch.text]
-    bare = [batch for batch in seen if batch.layout == ReferenceLayout(0)]
-    pictured = [batch for batch in seen if batch.layout != ReferenceLayout(0)]
+    bare = [batch for batch in seen if batch.scene.layout == ReferenceLayout(0)]
+    pictured = [batch for batch in seen if batch.scene.layout != ReferenceLayout(0)]
     assert abs(sum(silent) / len(silent) - 0.25) < 0.06
     assert abs(len(bare) / len(seen) - 0.2) < 0.07
-    assert abs(sum(batch.layout.pictures for batch in pictured) / len(pictured) - 2.7) < 0.1
+    assert abs(sum(batch.scene.layout.pictures for batch in pictured) / len(pictured) - 2.7) < 0.1
 
 
 def test_shuffled_pictures_are_ungrouped(tmp_path):
     batches = loader(tmp_path, FakeCache([PAIR] * 4), model={"r2pe": False, "shuffle_references": True})
-    assert batches.step(0)[0].batch.layout == ReferenceLayout(3)
+    assert batches.step(0)[0].batch.scene.layout == ReferenceLayout(3)
 
 
 def test_variants_are_drawn_for_each_step(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ from fakes import SIZES, FakeCache, tiny_config
 from lumosx_core.errors import LumosXError
 from lumosx_core.models.lumosx.tiny import tiny_files
 from lumosx_core.scene.layout import ReferenceLayout
-from lumosx_training.data.items import TrainingItem
 from lumosx_training.loop.tracking.run_log import read_log
 from lumosx_training.loop.trainer import Trainer
 
@@ -26,8 +26,8 @@ class WideCache(FakeCache):
 
     def item(self, index, variant=0):
         item = super().item(index, variant)
-        text, mask = torch.zeros(3, 4096), torch.zeros(item.references.shape[1], 512, dtype=torch.bool)
-        return TrainingItem(item.key, item.video, item.references, text, item.layout, mask)
+        text, mask = torch.zeros(3, 4096), torch.zeros(item.scene.layout.pictures, 512, dtype=torch.bool)
+        return replace(item, text=text, scene=replace(item.scene, phrase_mask=mask))
 
 
 def run(output, tiny_models, *, model=None, **samples):
@@ -84,7 +84,7 @@ def test_a_video_that_cannot_be_written_does_not_end_the_run(tmp_path, tiny_mode
 def test_shuffled_pictures_are_shown_shuffled(tmp_path, tiny_models):
     shown = run(tmp_path, tiny_models, model={"r2pe": False, "shuffle_references": True})
     [shot] = shown.preview.shots
-    assert shot.conditions.layout == ReferenceLayout(shot.conditions.references.shape[2])
+    assert shot.conditions.scene.layout == ReferenceLayout(shot.conditions.scene.references.shape[2])
 
 
 def test_a_short_text_length_holds_for_samples_too(tmp_path, tiny_models):
@@ -92,6 +92,6 @@ def test_a_short_text_length_holds_for_samples_too(tmp_path, tiny_models):
         run(tmp_path, tiny_models, model={"text_len": 192})
     shown = run(tmp_path, tiny_models, model={"text_len": 192}, negative_prompt="blurry")
     [shot] = shown.preview.shots
-    assert shot.conditions.phrase_mask.shape[-1] == 192
+    assert shot.conditions.scene.phrase_mask.shape[-1] == 192
     assert shown.run().step == 4
     assert len(list((tmp_path / "samples").iterdir())) == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from fakes import SIZES, FakeCache, tiny_config
@@ -11,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from lumosx_core import LumosXModel
 from lumosx_core.errors import LumosXError
-from lumosx_core.models.lumosx.weights import load_model
+from lumosx_core.models.lumosx.weights.load import load_model
 from lumosx_core.scene.layout import ReferenceLayout
 from lumosx_training.data.items import TrainingBatch
 from lumosx_training.loop.batches.step_batches import NoisyBatch
@@ -39,8 +41,8 @@ def golden_step(golden, golden_config, golden_weights, tmp_path_factory):
         case = read_golden_case(golden, file.metadata()["case"])
     model = {"file": str(directory / "weights.safetensors"), "text_len": golden_config.text_len}
     run = trainer(directory, model=model)
-    references, layout, mask = case.scene
-    batch = TrainingBatch(("golden",), recorded["x0"], references, case.text, layout, mask[None])
+    scene = replace(case.scene, phrase_mask=case.scene.phrase_mask[None])
+    batch = TrainingBatch(("golden",), recorded["x0"], case.text, scene)
     part = NoisyBatch(batch, recorded["t_float"], recorded["noise"])
     losses = run.losses(part)
     run.backward([part])
@@ -129,9 +131,9 @@ def test_the_ratio_of_mcam_falls_by_the_same_factor_each_step_also_after_a_new_s
     used = []
     forward = LumosXModel.forward
 
-    def spy(model, *arguments, **options):
-        used.append(model.config.mcam_ratio)
-        return forward(model, *arguments, **options)
+    def spy(model, video, timestep, text, scene, options):
+        used.append(options.mcam_ratio)
+        return forward(model, video, timestep, text, scene, options)
 
     monkeypatch.setattr(LumosXModel, "forward", spy)
     falling = {"mcam_ratio_start": 8.0, "mcam_ratio": 0.5, "mcam_ratio_steps": 4}

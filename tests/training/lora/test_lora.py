@@ -7,7 +7,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from lumosx_core import LumosXConfig, LumosXError, LumosXModel, ReferenceLayout
+from lumosx_core import EncodedScene, LumosXConfig, LumosXError, LumosXModel, ReferenceLayout
 from lumosx_training.lora import LoraSettings, add_lora, load_lora, lora_state_dict, save_lora
 from lumosx_training.lora.layers import lora_layers
 
@@ -36,7 +36,7 @@ def predict(model: LumosXModel) -> torch.Tensor:
     random = torch.Generator().manual_seed(1)
     video, pictures = torch.randn(1, 16, 2, 4, 6, generator=random), torch.randn(1, 16, 3, 4, 6, generator=random)
     text, words = torch.randn(1, 5, 32, generator=random), torch.rand(3, 16, generator=random) < 0.3
-    return model(video, torch.tensor([300.0]), text, pictures, ReferenceLayout(1, (2,)), words)
+    return model(video, torch.tensor([300.0]), text, EncodedScene(pictures, ReferenceLayout(1, (2,)), words))
 
 
 def relative(a, b) -> float:

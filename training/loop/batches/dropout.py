@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lumosx_core.scene.encoded import EncodedScene
 from lumosx_core.scene.layout import ReferenceLayout
 
 from ...data.items import TrainingBatch
@@ -20,17 +21,9 @@ from .noise import draw_generator
 
 def without_pictures(batch: TrainingBatch, dropped: Sequence[int]) -> TrainingBatch:
     """The batch without these pictures; a subject that loses all of its own is no group any more."""
-    kept = [picture for picture in range(batch.layout.pictures) if picture not in set(dropped)]
-    if len(kept) == batch.layout.pictures:
-        return batch
-    groups = batch.layout.groups
-    sizes = [sum(picture in kept for picture in group) for group in groups]
-    layout = ReferenceLayout(
-        sum(sizes[: batch.layout.standalone]), tuple(size for size in sizes[batch.layout.standalone :] if size)
-    )
-    return replace(
-        batch, references=batch.references[:, :, kept], phrase_mask=batch.phrase_mask[:, kept], layout=layout
-    )
+    images = batch.scene.layout.pictures
+    kept = [image for image in range(images) if image not in set(dropped)]
+    return batch if len(kept) == images else replace(batch, scene=batch.scene.only(kept))
 
 
 def without_text(batch: TrainingBatch, dropped: Sequence[int], empty_text: Tensor) -> TrainingBatch:
@@ -56,14 +49,10 @@ def ungrouped(batch: TrainingBatch, seed: int, positions: Sequence[int] | None =
     Args:
         seed, positions: clip i gets the order that belongs to (seed, positions[i]); by default its place in the batch.
     """
-    pictures = batch.layout.pictures
+    images = batch.scene.layout.pictures
     positions = range(len(batch.keys)) if positions is None else positions
-    orders = [torch.randperm(pictures, generator=draw_generator("order", seed, position)) for position in positions]
-    references = [clip[:, order] for clip, order in zip(batch.references, orders, strict=True)]
-    masks = [mask[order] for mask, order in zip(batch.phrase_mask, orders, strict=True)]
-    return replace(
-        batch,
-        references=torch.stack(references),
-        phrase_mask=torch.stack(masks),
-        layout=ReferenceLayout(pictures),
-    )
+    orders = [torch.randperm(images, generator=draw_generator("order", seed, position)) for position in positions]
+    references = [clip[:, order] for clip, order in zip(batch.scene.references, orders, strict=True)]
+    masks = [mask[order] for mask, order in zip(batch.scene.phrase_mask, orders, strict=True)]
+    scene = EncodedScene(torch.stack(references), ReferenceLayout(images), torch.stack(masks))
+    return replace(batch, scene=scene)

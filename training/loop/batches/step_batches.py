@@ -109,8 +109,8 @@ class StepBatches:
         config, seed = self.config, self.config.training.seed
         items = self._items(step, planned, positions)
         batch = collate(items)
-        batch = without_pictures(batch, self._dropped_references(step, batch.layout.pictures))
-        if config.model.shuffle_references and batch.layout.pictures:
+        batch = without_pictures(batch, self._dropped_references(step, batch.scene.layout.pictures))
+        if config.model.shuffle_references and batch.scene.layout.pictures:
             batch = ungrouped(batch, draw_seed("shuffle", seed, step), positions)
         fraction = config.data.text_dropout
         silent = [i for i, position in enumerate(positions) if draw_share("text", seed, step, position) < fraction]
@@ -176,7 +176,7 @@ class StepBatches:
             raise BadSample(
                 item.key, f"Its caption has {len(item.text)} tokens, and model.text_len is {length}. Raise it."
             )
-        return replace(item, phrase_mask=item.phrase_mask[:, :length])
+        return replace(item, scene=replace(item.scene, phrase_mask=item.scene.phrase_mask[:, :length]))
 
     def _preload(self) -> None:
         for index in self.indices:

@@ -10,9 +10,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lumosx_core import RelationalOptions
 from lumosx_core.errors import LumosXError
-from lumosx_core.media.video_size import check_video_size
-from lumosx_core.sampling.schedule import flow_sigmas
+from lumosx_core.models.lumosx.spec import SPEC
 
 from ...lora import LoraSettings
 from .old_names import with_current_names
@@ -50,7 +50,7 @@ class ModelSettings:
         sizes: start from nothing.
         text_len: tokens the text is padded to. A network that learns from nothing finds the words sooner among little
             padding than among the released 512 tokens, nearly all of them padding; it needs 512 in the end.
-        mcam_ratio, r2pe, csam: the relational parts, as in LumosXConfig.
+        mcam_ratio, r2pe, csam: the relational parts, as in RelationalOptions.
         mcam_ratio_start, mcam_ratio_steps: begin with this ratio, and fall from it, by the same factor each step, to
             mcam_ratio in so many steps. MCAM's bias is proportional to attention that a network which learns from
             nothing does not pay to words yet: with a strong start it finds them.
@@ -61,7 +61,7 @@ class ModelSettings:
 
     file: str | None = None
     sizes: SizeSettings | None = None
-    text_len: int = 512
+    text_len: int = SPEC.text_len
     mcam_ratio: float = 0.5
     mcam_ratio_start: float | None = None
     mcam_ratio_steps: int = 0
@@ -72,7 +72,7 @@ class ModelSettings:
 
     def __post_init__(self):
         _require((self.file is None) != (self.sizes is None), "model", self, "either model.file or [model.sizes]")
-        _require(1 <= self.text_len <= 512, "model.text_len", self.text_len, "1 to 512")
+        _require(1 <= self.text_len <= SPEC.text_len, "model.text_len", self.text_len, f"1 to {SPEC.text_len}")
         if self.mcam_ratio_start is not None or self.mcam_ratio_steps:
             for name in ("mcam_ratio_start", "mcam_ratio", "mcam_ratio_steps"):
                 value = getattr(self, name)
@@ -80,6 +80,10 @@ class ModelSettings:
         _require(
             not (self.shuffle_references and self.r2pe), "model.shuffle_references", True, "model.r2pe = false with it"
         )
+
+    def options_at(self, step: int, *, join_text_padding: bool = False) -> RelationalOptions:
+        """The network's switches in a step (0, 1, ...)."""
+        return RelationalOptions(self.mcam_ratio_at(step), self.r2pe, self.csam, join_text_padding=join_text_padding)
 
     def mcam_ratio_at(self, step: int) -> float:
         """The ratio in a step (0, 1, ...)."""
@@ -249,19 +253,19 @@ class SampleSettings:
     cases: tuple[str, ...] = ()
     vae: str = ""
     text_encoder: str = ""
-    width: int = 832
-    height: int = 480
-    frames: int = 81
-    steps: int = 50
-    shift: float = 8.0
-    cfg: float = 6.0
+    width: int = SPEC.width
+    height: int = SPEC.height
+    frames: int = SPEC.frames
+    steps: int = SPEC.steps
+    shift: float = SPEC.shift
+    cfg: float = SPEC.cfg
     seed: int = 0
     negative_prompt: str | None = None
 
     def __post_init__(self):
         _require(self.every >= 0, "samples.every", self.every, "0 or more")
-        check_video_size(self.width, self.height, self.frames)
-        flow_sigmas(self.steps, self.shift)
+        SPEC.check_size(self.width, self.height, self.frames)
+        SPEC.check_schedule(self.steps, self.shift)
         if self.every:
             for name in ("cases", "vae", "text_encoder"):
                 _require(getattr(self, name), f"samples.{name}", getattr(self, name), "to be given with samples.every")

@@ -10,6 +10,7 @@ from dense_reference import Switches, dense_forward
 from golden_cases import CASES
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from model_calls import predict
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -133,14 +134,19 @@ def disagreement(trial: Trial) -> float:
         noise = torch.randn(batch, 16, frames, trial.height, trial.width, generator=random)
         return 0.5 * noise + torch.randn(batch, 16, frames, 1, 1, generator=random)
 
-    model = random_model(trial.heads, trial.layers, trial.switches)
+    model = random_model(trial.heads, trial.layers)
     video = latents(trial.batch, trial.frames)
     timestep = torch.randint(0, 1001, (trial.batch,), generator=random)
     text = torch.randn(trial.batch, trial.text_rows, TEXT_DIM, generator=random)
     references = latents(trial.batch if trial.own_references else 1, pictures) if pictures else None
     phrase_mask = torch.rand(pictures, TEXT_LEN, generator=random) < trial.mask_density
     with torch.no_grad():
-        ours = model(video, timestep, text, references, trial.layout, phrase_mask, include_references=True)
+        ours = predict(
+            model,
+            *(video, timestep, text, references, trial.layout, phrase_mask),
+            include_references=True,
+            **trial.switches._asdict(),
+        )
         dense = dense_forward(
             {name: tensor.double() for name, tensor in model.state_dict().items()},
             trial.heads,
@@ -152,7 +158,7 @@ def disagreement(trial: Trial) -> float:
 
 
 @functools.cache
-def random_model(heads: int, layers: int, switches: Switches) -> LumosXModel:
+def random_model(heads: int, layers: int) -> LumosXModel:
     """A small model in which every part leaves its mark on the output."""
     config = LumosXConfig(
         dim=128 * heads,
@@ -161,7 +167,6 @@ def random_model(heads: int, layers: int, switches: Switches) -> LumosXModel:
         num_layers=layers,
         text_dim=TEXT_DIM,
         text_len=TEXT_LEN,
-        **switches._asdict(),
     )
     model = LumosXModel(config).eval().requires_grad_(False)
     random = torch.Generator().manual_seed(7)
@@ -184,5 +189,5 @@ def test_each_relation_matters_far_beyond_the_tolerance_of_the_comparison(change
     phrase_mask = torch.rand(5, TEXT_LEN, generator=random) < 0.3
     call = (video, torch.tensor([500]), text, references, ReferenceLayout(0, (3, 2)), phrase_mask)
     # Two layers: what a picture reads from the text in the first reaches the video in the second.
-    difference = far(random_model(1, 2, Switches())(*call), random_model(1, 2, changed)(*call))
+    difference = far(*(predict(random_model(1, 2), *call, **switches._asdict()) for switches in (Switches(), changed)))
     assert difference >= 1e-2

@@ -7,13 +7,13 @@ from functools import partial
 
 import pytest
 import torch
-from golden_cases import CASES, attended_keys, largest_difference, read_golden_case, relative_rms
+from golden_cases import CASES, attended_keys, csam, largest_difference, read_golden_case, relative_rms
 
 from lumosx_core import LumosXModel
-from lumosx_core.models.lumosx.block import Relations, cross_attention, self_attention
-from lumosx_core.models.lumosx.csam import grouped_self_attention
+from lumosx_core.models.lumosx.block import cross_attention, self_attention
 from lumosx_core.models.lumosx.mcam import CELL, cell_bias
 from lumosx_core.models.lumosx.r2pe import rotary_table, token_positions
+from lumosx_core.models.lumosx.relations import Relations
 
 OUTPUT, ACTIVATION, BIAS, ROTATION = 1e-4, 1e-4, 2e-5, 1e-6
 HALF_PRECISION = 1.5e-2  # relative RMS; bfloat16 inside PyTorch's own autocast gave the official code 4e-3 to 6e-3
@@ -124,8 +124,8 @@ def test_queries_reach_exactly_the_recorded_key_ranges(case):
     recorded = torch.zeros(tokens, tokens, dtype=torch.bool)
     for queries, keys in zip(case.tensors["csam.q_ranges"], case.tensors["csam.k_ranges"], strict=True):
         recorded[slice(*queries), slice(*keys)] = True
-    csam = partial(grouped_self_attention, layout=case.layout, picture_tokens=case.picture_tokens)
-    assert torch.equal(attended_keys(csam, tokens), recorded)
+    reach = partial(csam, layout=case.layout, image_tokens=case.picture_tokens)
+    assert torch.equal(attended_keys(reach, tokens), recorded)
 
 
 @torch.no_grad()

@@ -74,7 +74,7 @@ def test_solver_follows_the_recorded_trajectory(scheduler, run):
 def test_first_step_of_guided_sampling_with_and_without_the_prompt(sampling, sampled_case, golden_model):
     noise, timestep = sampling["latents"][0], sampling["timesteps"][:1]
     for text, recorded in ((sampled_case.text, "step0.cond"), (sampling["context_null"][None], "step0.uncond")):
-        velocity = golden_model(noise, timestep, text, *sampled_case.scene, include_references=True)
+        velocity = golden_model(noise, timestep, text, sampled_case.scene, include_references=True)
         assert largest_difference(velocity, sampling[recorded]) <= OUTPUT, recorded
 
 
@@ -88,7 +88,7 @@ def test_guided_sampling_from_noise_to_video(sampling, sampled_case, golden_mode
     def predict_clean(latents, sigma, step):
         # Without the prompt: other text, but the same pictures and the positions of the prompt's own words.
         cond, uncond = (
-            golden_model(latents, timesteps[step, None], text, *sampled_case.scene)
+            golden_model(latents, timesteps[step, None], text, sampled_case.scene)
             for text in (sampled_case.text, sampling["context_null"][None])
         )
         return latents - sigma * (uncond + guidance * (cond - uncond))
@@ -111,7 +111,7 @@ def trained_step(golden, golden_config, golden_weights, training):
     model.load_state_dict(golden_weights)
     timestep = training["t_float"]
     noisy, target = noisy_latents(training["x0"], training["noise"], timestep)
-    loss = velocity_loss(model(noisy, timestep.long(), case.text, *case.scene), target)
+    loss = velocity_loss(model(noisy, timestep.long(), case.text, case.scene), target)
     loss.mean().backward()
     return noisy, loss.detach(), {name: parameter.grad for name, parameter in model.named_parameters()}
 

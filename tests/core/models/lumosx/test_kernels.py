@@ -7,10 +7,10 @@ from functools import partial
 
 import pytest
 import torch
-from golden_cases import attended_keys, largest_difference
+from golden_cases import attended_keys, csam, largest_difference
 
 from lumosx_core import ReferenceLayout
-from lumosx_core.models.lumosx.csam import grouped_self_attention, scaled_dot_product_attention
+from lumosx_core.models.lumosx.csam import scaled_dot_product_attention
 from lumosx_core.models.lumosx.mcam import biased_cross_attention, cell_bias, word_weights
 from lumosx_core.models.lumosx.r2pe import rotary_table, rotate, token_positions
 
@@ -112,9 +112,9 @@ def test_rotation_computes_in_float32_whatever_comes_in():
 
 
 def reach(layout, frames, tokens):
-    csam = partial(grouped_self_attention, layout=layout, picture_tokens=tokens)
+    self_attention = partial(csam, layout=layout, image_tokens=tokens)
     total = frames + layout.pictures
-    per_token = attended_keys(csam, total * tokens).view(total, tokens, total, tokens)
+    per_token = attended_keys(self_attention, total * tokens).view(total, tokens, total, tokens)
     assert (
         per_token.any(3).any(1) == per_token.all(3).all(1)
     ).all()  # frames and pictures are seen whole or not at all
@@ -145,7 +145,7 @@ def test_a_video_as_long_as_a_group_is_still_the_video(frames):
 def test_groups_of_equal_size_share_one_call_and_nothing_is_masked():
     layout, spy = ReferenceLayout(2, (3, 1, 2, 3)), Spy()
     q, k, v = noise(3, 2, 4, (5 + 11) * 6, 8).unbind(0)
-    out = grouped_self_attention(q, k, v, layout, 6, spy)
+    out = csam(q, k, v, layout, 6, spy)
     assert spy.calls == [
         ((2, 4, 30, 8), (2, 4, 96, 8), None),  # the video over everything
         ((6, 4, 6, 8), (6, 4, 6, 8), None),  # 2 videos x 3 single pictures
@@ -158,7 +158,7 @@ def test_groups_of_equal_size_share_one_call_and_nothing_is_masked():
 def test_mixed_group_sizes_come_back_in_their_own_order():
     layout, tokens = ReferenceLayout(1, (3, 1, 0, 2, 3)), 4
     q, k, v = noise(3, 2, 2, (2 + 10) * tokens, 8).unbind(0)
-    out = grouped_self_attention(q, k, v, layout, tokens)
+    out = csam(q, k, v, layout, tokens)
     for group in filter(len, layout.groups):
         own = slice((2 + group.start) * tokens, (2 + group.stop) * tokens)
         alone = scaled_dot_product_attention(q[:, :, own], k[:, :, own], v[:, :, own])
@@ -168,7 +168,7 @@ def test_mixed_group_sizes_come_back_in_their_own_order():
 def test_without_pictures_it_is_plain_attention():
     q, k, v = noise(3, 1, 2, 12, 8).unbind(0)
     for layout in (ReferenceLayout(0), ReferenceLayout(0, (0, 0))):
-        assert torch.equal(grouped_self_attention(q, k, v, layout, 4), scaled_dot_product_attention(q, k, v))
+        assert torch.equal(csam(q, k, v, layout, 4), scaled_dot_product_attention(q, k, v))
 
 
 # MCAM

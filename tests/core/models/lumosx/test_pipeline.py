@@ -6,20 +6,20 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lumosx_core import LumosXError, Reference, Scene, Subject
+from lumosx_core import LumosXError, Reference, RelationalOptions, Scene, Subject
 from lumosx_core.files.model_files import find_model_files
+from lumosx_core.models.lumosx import family as lumosx_family
 from lumosx_core.models.lumosx.pipeline import (
     NEGATIVE_PROMPT,
-    Conditions,
     LumosXPipeline,
     Settings,
-    choose_device,
-    start_noise,
 )
 from lumosx_core.models.lumosx.tiny import tiny_files, write_tiny
-from lumosx_core.models.lumosx.weights import load_model
+from lumosx_core.models.lumosx.weights.load import build_model, load_model
+from lumosx_core.models.pipeline import Conditions, choose_device, start_noise
 from lumosx_core.sampling.schedule import flow_timesteps
-from lumosx_core.scene.strength import Influence
+from lumosx_core.scene.encoded import EncodedScene
+from lumosx_core.scene.strength import Strengths
 
 for package in ("transformers", "diffusers", "sentencepiece"):
     pytest.importorskip(package)
@@ -60,9 +60,7 @@ def random_conditions():
     return Conditions(
         torch.randn(1, 12, 4096, generator=generator),
         torch.randn(1, 9, 4096, generator=generator),
-        torch.randn(1, 16, 5, 6, 8, generator=generator),
-        scene().layout,
-        mask,
+        EncodedScene(torch.randn(1, 16, 5, 6, 8, generator=generator), scene().layout, mask),
     )
 
 
@@ -102,7 +100,7 @@ def test_both_passes_see_the_same_pictures_and_words_and_cfg_weighs_their_differ
     model = load_model(pipeline.files.diffusion_model, dtype=torch.float32)
     with torch.no_grad():
         positive, negative = (
-            model(noise, torch.tensor([1000]), text, conditions.references, conditions.layout, conditions.phrase_mask)
+            model(noise, torch.tensor([1000]), text, conditions.scene)
             for text in (conditions.text, conditions.negative_text)
         )
     expected = noise - (negative + 3.0 * (positive - negative))
@@ -114,24 +112,27 @@ def test_the_negative_pass_can_do_without_the_pictures(pipeline):
     conditions = random_conditions()
     noise = start_noise(settings)
     model = load_model(pipeline.files.diffusion_model, dtype=torch.float32)
-    scene = (conditions.references, conditions.layout, conditions.phrase_mask)
     with torch.no_grad():
-        positive = model(noise, torch.tensor([1000]), conditions.text, *scene)
+        positive = model(noise, torch.tensor([1000]), conditions.text, conditions.scene)
         negative = model(noise, torch.tensor([1000]), conditions.negative_text)
     expected = noise - (negative + 3.0 * (positive - negative))
     assert torch.allclose(pipeline.sample(conditions, settings), expected, atol=1e-5)
 
 
-def test_relational_parts_and_influence_reach_the_network(pipeline):
+def test_options_and_strengths_reach_the_network(pipeline):
     conditions = random_conditions()
     alike = pipeline.sample(conditions, Settings(**SMALL))
-    late = Influence((1.0,) * 5, ((0.9, 1.0),) * 5)
+    late = Strengths((1.0,) * 5, ((0.9, 1.0),) * 5)
+
+    def with_strengths(strengths):
+        return replace(conditions, scene=replace(conditions.scene, strengths=strengths))
+
     for changed in (
-        pipeline.sample(conditions, Settings(**SMALL, mcam_ratio=2.0)),
-        pipeline.sample(conditions, Settings(**SMALL, r2pe=False)),
-        pipeline.sample(conditions, Settings(**SMALL, csam=False)),
-        pipeline.sample(replace(conditions, influence=Influence((2.0,) * 5, ((0.0, 1.0),) * 5)), Settings(**SMALL)),
-        pipeline.sample(replace(conditions, influence=late), Settings(**SMALL)),
+        pipeline.sample(conditions, Settings(**SMALL, options=RelationalOptions(mcam_ratio=2.0))),
+        pipeline.sample(conditions, Settings(**SMALL, options=RelationalOptions(r2pe=False))),
+        pipeline.sample(conditions, Settings(**SMALL, options=RelationalOptions(csam=False))),
+        pipeline.sample(with_strengths((2.0,) * 5), Settings(**SMALL)),
+        pipeline.sample(with_strengths(late), Settings(**SMALL)),
     ):
         assert (changed - alike).abs().max() > 1e-4
 
@@ -147,12 +148,12 @@ def test_without_guidance_the_negative_prompt_does_not_matter(pipeline):
 def test_the_network_is_told_the_released_integer_timesteps(pipeline, monkeypatch):
     received = []
 
-    def recording(path, **options):
-        model = load_model(path, **options)
+    def recording(network, **options):
+        model = build_model(network, **options)
         model.register_forward_pre_hook(lambda _, inputs: received.append(inputs[1]))
         return model
 
-    monkeypatch.setattr("lumosx_core.models.lumosx.pipeline.load_model", recording)
+    monkeypatch.setattr(lumosx_family, "build_model", recording)
     pipeline.sample(random_conditions(), Settings(**(SMALL | {"steps": 3}), cfg=1.0, batch=2, shift=5.0))
     assert [timestep.tolist() for timestep in received] == [[t, t] for t in flow_timesteps(3, 5.0).tolist()]
     assert all(timestep.dtype == torch.int64 for timestep in received)
@@ -209,8 +210,7 @@ def test_the_released_settings_are_the_default():
 
 
 def test_bad_words_and_scenes_are_refused_before_the_network_is_loaded(pipeline, monkeypatch):
-    target = "lumosx_core.models.lumosx.pipeline.load_model"
-    monkeypatch.setattr(target, lambda *_, **__: pytest.fail("the network was loaded"))
+    monkeypatch.setattr(lumosx_family, "build_model", lambda *_, **__: pytest.fail("the network was loaded"))
     for bad_scene, prompt, negative, message in (
         (scene(), "A man and a woman with a lamp in a garden.", "", 'Phrase "denim jacket" of subject 1'),
         (Scene(), PROMPT, "", "scene is empty"),

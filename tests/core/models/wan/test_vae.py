@@ -21,27 +21,27 @@ def vae(path):
     return WanVae.load(path)
 
 
-def pictures(count, height=32, width=48):
-    return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(0)) * 2 - 1
+def images(count, height=32, width=48):
+    return torch.rand(count, height, width, 3, generator=torch.Generator().manual_seed(0))
 
 
 def test_pictures_become_one_latent_frame_each(vae):
-    latents = vae.encode_pictures(pictures(3))
+    latents = vae.encode_images(images(3))
     assert latents.shape == (1, 16, 3, 4, 6) and latents.dtype == torch.float32
     assert latents.isfinite().all()
 
 
 def test_a_picture_does_not_depend_on_the_pictures_before_it(vae):
-    given = pictures(3)
-    together = vae.encode_pictures(given)
-    assert torch.equal(vae.encode_pictures(given[2:]), together[:, :, 2:])
+    given = images(3)
+    together = vae.encode_images(given)
+    assert torch.equal(vae.encode_images(given[2:]), together[:, :, 2:])
     assert not torch.allclose(together[:, :, 0], together[:, :, 1])
 
 
 def test_latents_are_normalised_with_the_published_constants(vae):
-    given = pictures(1)
-    raw = vae.network.encode(given[:, :, None]).latent_dist.mode()
-    latents = vae.encode_pictures(given)
+    given = images(1)
+    raw = vae.network.encode((given * 2 - 1).permute(0, 3, 1, 2)[:, :, None]).latent_dist.mode()
+    latents = vae.encode_images(given)
     mean, std = -0.7571, 2.8184  # of the first channel
     assert torch.allclose(latents[:, 0], (raw[:, 0] - mean) / std, atol=1e-6)
 
@@ -109,18 +109,18 @@ def test_a_missing_tensor_is_named(path, tmp_path):
 
 def test_wans_own_pth_file_loads_too(path, tmp_path, vae):
     torch.save(load_file(path), tmp_path / "Wan2.1_VAE.pth")
-    given = pictures(1)
-    assert torch.equal(WanVae.load(tmp_path / "Wan2.1_VAE.pth").encode_pictures(given), vae.encode_pictures(given))
+    given = images(1)
+    assert torch.equal(WanVae.load(tmp_path / "Wan2.1_VAE.pth").encode_images(given), vae.encode_images(given))
 
 
 def clip(frames=9, height=32, width=48, seed=1):
-    return torch.rand(frames, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    return torch.rand(frames, height, width, 3, generator=torch.Generator().manual_seed(seed))
 
 
 def test_a_video_becomes_one_latent_frame_and_one_for_each_four_more(vae):
     latents = vae.encode_video(clip())
     assert latents.shape == (1, 16, 3, 4, 6) and latents.dtype == torch.float32
-    assert torch.allclose(latents[:, :, :1], vae.encode_pictures(clip()[:1]), atol=1e-5)  # no frame sees a later one
+    assert torch.allclose(latents[:, :, :1], vae.encode_images(clip()[:1]), atol=1e-5)  # no frame sees a later one
 
 
 def test_videos_encoded_together_are_those_encoded_alone(vae):
@@ -146,7 +146,7 @@ def test_large_videos_keep_the_usual_layers(vae, monkeypatch):
     assert torch.allclose(vae.encode_video(clip()), arranged, atol=2e-5)
 
 
-@pytest.mark.parametrize("shape", [(8, 3, 32, 48), (9, 4, 32, 48), (9, 3, 30, 48), (3, 32, 48)])
+@pytest.mark.parametrize("shape", [(8, 32, 48, 3), (9, 32, 48, 4), (9, 30, 48, 3), (32, 48, 3)])
 def test_videos_of_impossible_shape_are_refused(vae, shape):
     with pytest.raises(LumosXError, match="The VAE encodes videos"):
         vae.encode_video(torch.zeros(shape))

@@ -9,10 +9,11 @@ from typing import Protocol
 
 import torch
 
-from ...errors import LumosXError
-from ...files.read_weights import QUANTISATION
-from ..wan.names import native_names
-from .model import LumosXConfig, LumosXModel
+from ....errors import LumosXError
+from ....files.read_weights import QUANTISATION
+from ...wan.names import native_names
+from ..config import LumosXConfig
+from ..model import LumosXModel
 
 
 class Shaped(Protocol):

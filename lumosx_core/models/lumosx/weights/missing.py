@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...errors import LumosXError
-from ...own_command import own_command
+from ....errors import LumosXError
+from ....own_command import own_command
 
 # What the released files are called after `lumosx download`, and the option that fetches this variant.
 _RELEASED = {

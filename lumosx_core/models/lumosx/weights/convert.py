@@ -15,13 +15,13 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from ...errors import LumosXError, MissingPackageError
-from ...files.atomic_file import atomic_file
-from ...files.stored_tensor import StoredTensor
-from .detect import detect_config
-from .model import LumosXModel
+from ....errors import LumosXError, MissingPackageError
+from ....files.atomic_file import atomic_file
+from ....files.stored_tensor import StoredTensor
+from ...family import OpenNetwork
+from ..model import LumosXModel
+from .load import open_network
 from .origin import ORIGIN, noted_origin
-from .weights import open_network
 
 Precision = Literal["bf16", "fp16", "fp8_e4m3fn"]
 
@@ -142,8 +142,9 @@ def _check_destination(source: Path, destination: Path, overwrite: bool) -> None
             raise LumosXError(f"{destination} exists already. Choose another name, or overwrite it with --overwrite.")
 
 
-def _entries(tensors: dict[str, StoredTensor], dtype: Precision) -> list[_Entry]:
-    names = LumosXModel(detect_config(tensors), device="meta").state_dict()
+def _entries(network: OpenNetwork, dtype: Precision) -> list[_Entry]:
+    tensors = network.tensors
+    names = LumosXModel(network.config, device="meta").state_dict()
     entries = []
     if dtype == "fp8_e4m3fn":
         # ComfyUI knows scaled fp8 by this marker; two values in it ask for products in full precision.

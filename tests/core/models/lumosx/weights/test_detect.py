@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lumosx_core import LumosXConfig, LumosXError, LumosXModel
-from lumosx_core.models.lumosx.weights import detect_config
+from lumosx_core.models.lumosx.weights.load import detect_config
 
 SMALL = LumosXConfig(dim=256, ffn_dim=64, num_heads=2, num_layers=3, text_dim=16)
 WAN_14B = LumosXConfig(dim=5120, ffn_dim=13824, num_heads=40, num_layers=40)

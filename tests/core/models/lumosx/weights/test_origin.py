@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lumosx_core.errors import LumosXError
-from lumosx_core.models.lumosx import origin as weights_origin
-from lumosx_core.models.lumosx.origin import Origin, origin_of, origin_warning
 from lumosx_core.models.lumosx.tiny import tiny_files
+from lumosx_core.models.lumosx.weights import origin as weights_origin
+from lumosx_core.models.lumosx.weights.origin import Origin, origin_of, origin_warning
 from lumosx_core.own_command import own_command
 
 CONVERTED = {"format": "pt", "lumosx_source": "model.pt", "lumosx_dtype": "bf16"}  # by version 0.1.0
@@ -74,7 +74,7 @@ def test_the_published_sizes_of_plain_wan_are_looked_at():
 
 
 def test_a_conversion_notes_what_its_source_was(tmp_path, monkeypatch):
-    from lumosx_core.models.lumosx.convert import convert
+    from lumosx_core.models.lumosx.weights.convert import convert
 
     weights = load_file(tiny_files().diffusion_model)
     for name, origin in {"lumosx.pt": "lumosx", "wan2.1.safetensors": "wan", "my.safetensors": "unknown"}.items():
@@ -86,7 +86,7 @@ def test_a_conversion_notes_what_its_source_was(tmp_path, monkeypatch):
 
 
 def test_lumosx_tiny_and_what_convert_writes_of_it_are_known(tmp_path):
-    from lumosx_core.models.lumosx.convert import convert
+    from lumosx_core.models.lumosx.weights.convert import convert
 
     assert origin_of(tiny_files().diffusion_model) == "lumosx"
     assert origin_of(str(tiny_files().diffusion_model)) == "lumosx"  # ComfyUI gives paths as text

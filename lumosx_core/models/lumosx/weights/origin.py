@@ -14,8 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from ...errors import LumosXError
-from ...own_command import own_command
+from ....errors import LumosXError
+from ....own_command import own_command
 
 Origin = Literal["lumosx", "lumosx by name", "wan", "wan by name", "unknown"]
 ORIGIN = "lumosx_origin"  # in the metadata of a file that was made from another one: `noted_origin` of that one

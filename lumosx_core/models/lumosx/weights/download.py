@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
-from ...errors import LumosXError
-from ...files.dcp import METADATA
-from ...files.hub import (
+from ....errors import LumosXError
+from ....files.dcp import METADATA
+from ....files.hub import (
     RemoteFile,
     check_space,
     fetch,
@@ -23,9 +23,9 @@ from ...files.hub import (
     place,
     size_text,
 )
-from ...files.model_files import user_cache
+from ....files.model_files import user_cache
 from .convert import Precision, conversion_bar, convert
-from .weights import open_network
+from .load import open_network
 
 LUMOSX_REPOSITORY = "Alibaba-DAMO-Academy/LumosX"
 WAN_REPOSITORY = "Comfy-Org/Wan_2.1_ComfyUI_repackaged"

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lumosx_core import LumosXConfig, LumosXError, LumosXModel
-from lumosx_core.models.lumosx.weights import load_model
+from lumosx_core.models.lumosx.weights.load import load_model
 from lumosx_core.models.wan.names import read_state_dict
 
 CONFIG = LumosXConfig(dim=128, ffn_dim=64, num_heads=1, num_layers=2, text_dim=16)

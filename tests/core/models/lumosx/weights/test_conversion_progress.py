@@ -10,7 +10,7 @@ import torch
 
 from lumosx_core import LumosXConfig, LumosXModel
 from lumosx_core.errors import LumosXError, MissingPackageError
-from lumosx_core.models.lumosx.convert import conversion_bar, convert
+from lumosx_core.models.lumosx.weights.convert import conversion_bar, convert
 
 
 @pytest.fixture

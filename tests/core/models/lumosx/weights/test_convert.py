@@ -14,8 +14,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from lumosx_core import LumosXConfig, LumosXError, LumosXModel
-from lumosx_core.models.lumosx.convert import convert
-from lumosx_core.models.lumosx.weights import load_model
+from lumosx_core.models.lumosx.weights.convert import convert
+from lumosx_core.models.lumosx.weights.load import load_model
 from lumosx_core.models.wan.names import read_state_dict
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -170,7 +170,7 @@ def test_a_full_disk_is_reported_and_nothing_is_left(source, tmp_path):
     code = (
         "import resource, signal, sys\n"
         "from lumosx_core import LumosXError\n"
-        "from lumosx_core.models.lumosx.convert import convert\n"
+        "from lumosx_core.models.lumosx.weights.convert import convert\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))\n"
         "try: convert(sys.argv[1], sys.argv[2])\n"

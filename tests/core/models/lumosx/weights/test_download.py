@@ -15,8 +15,8 @@ from local_hub import PIECE, Hub
 from safetensors.torch import save
 
 from lumosx_core import LumosXConfig, LumosXModel
-from lumosx_core.models.lumosx.download import LUMOSX_REPOSITORY, TEXT_ENCODERS, VAE, WAN_REPOSITORY
-from lumosx_core.models.lumosx.weights import load_model
+from lumosx_core.models.lumosx.weights.download import LUMOSX_REPOSITORY, TEXT_ENCODERS, VAE, WAN_REPOSITORY
+from lumosx_core.models.lumosx.weights.load import load_model
 from lumosx_core.models.wan.names import read_state_dict
 
 pytest.importorskip("huggingface_hub")
@@ -66,7 +66,7 @@ def download(hub: Hub, models: Path, **options) -> subprocess.CompletedProcess:
     options = {"comfyui": str(models.parent), "cache": str(models.parent.parent / "cache"), **options}
     code = (
         "import json, sys\n"
-        "from lumosx_core.models.lumosx.download import download\n"
+        "from lumosx_core.models.lumosx.weights.download import download\n"
         "from lumosx_core import LumosXError\n"
         "try: download(**json.loads(sys.argv[1]))\n"
         "except LumosXError as error: sys.exit(f'LumosXError: {error}')\n"

@@ -1,0 +1,197 @@
+"""A model family: the facts of a base model, and what pipeline, nodes, cache and trainer ask of it.
+
+A second family (another base model, another way to bind references) implements `ModelFamily` in its own folder beside
+`lumosx/`; nothing outside of that folder knows its channels, strides or file names.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import LumosXError
+from ..files.stored_tensor import StoredTensor
+from ..scene.encoded import EncodedScene
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """The facts of a base model.
+
+    Args:
+        name: what messages call it.
+        channels: of a latent.
+        spatial_stride: pixels of a latent pixel, along each side.
+        temporal_stride: frames of a latent frame; the first frame has one of its own.
+        size_multiple: width and height are multiples of this many pixels.
+        frames_per_second: that it was trained on.
+        text_len: text tokens that it reads.
+        width, height, frames: the size that it was trained on.
+        steps, shift, cfg: of the released sampler.
+    """
+
+    name: str
+    channels: int
+    spatial_stride: int
+    temporal_stride: int
+    size_multiple: int
+    frames_per_second: int
+    text_len: int
+    width: int
+    height: int
+    frames: int
+    steps: int
+    shift: float
+    cfg: float
+
+    def latent_frames(self, frames: int) -> int:
+        """Latent frames of so many frames."""
+        return (frames - 1) // self.temporal_stride + 1
+
+    def latent_shape(self, batch: int, frames: int, height: int, width: int) -> tuple[int, int, int, int, int]:
+        """(B, C, T, H, W) of the latents of videos of so many frames and pixels."""
+        stride = self.spatial_stride
+        return batch, self.channels, self.latent_frames(frames), height // stride, width // stride
+
+    def check_size(self, width: int, height: int, frames: int) -> None:
+        """Raise LumosXError unless a video of this size has a latent; the message names the nearest that has."""
+        multiple, stride = self.size_multiple, self.temporal_stride
+        for name, value in (("width", width), ("height", height)):
+            if value < multiple or value % multiple:
+                below = max(multiple, value // multiple * multiple)
+                raise LumosXError(
+                    f"{name} {value} does not fit: it must be a multiple of {multiple}. Use {below} or "
+                    f"{below + multiple}."
+                )
+        if frames < 1 or (frames - 1) % stride:
+            below = max(1, (frames - 1) // stride * stride + 1)
+            raise LumosXError(
+                f"A length of {frames} frames does not fit: it must be {stride}n + 1. Use {below} or {below + stride}."
+            )
+
+    def check_schedule(self, steps: int, shift: float) -> None:
+        """Raise LumosXError for a number of steps or a shift without a schedule."""
+        if steps < 1:
+            raise LumosXError(f"steps is {steps}, expected 1 or more. The released model uses {self.steps}.")
+        if not 0 < shift < math.inf:
+            raise LumosXError(f"shift is {shift}, expected more than 0. The released model uses {self.shift:g}.")
+
+
+@dataclass(frozen=True, eq=False)
+class OpenNetwork:
+    """A checkpoint that was opened and recognised once; its tensors are still in the file.
+
+    Args:
+        config: the family's own description of the network's sizes.
+        tensors: native name -> tensor.
+    """
+
+    path: str | os.PathLike
+    config: Any
+    tensors: Mapping[str, StoredTensor]
+
+
+class Tokenizer(Protocol):
+    """The tokens of prompts and phrases."""
+
+    def tokenize_prompt(self, prompt: str) -> list[int]:
+        """Token ids of a prompt, closed by the end token."""
+        ...
+
+    def tokenize(self, phrase: str) -> list[int]:
+        """Token ids of a phrase, closed by the end token; brackets in it are no weights."""
+        ...
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """The piece of text behind each token id, as sentencepiece writes it."""
+        ...
+
+
+class TextEncoder(Tokenizer, Protocol):
+    """Prompts to embeddings."""
+
+    def encode_all(self, prompts: Sequence[str]) -> list[tuple[list[int], Tensor]]:
+        """For each prompt its n token ids and embeddings (n, text_dim)."""
+        ...
+
+
+class VideoAutoencoder(Protocol):
+    """Pixels to latents and back; pixels are 0..1, latents normalised."""
+
+    def encode_images(self, images: Tensor) -> Tensor:
+        """(R, H, W, 3) -> (1, C, R, h, w): each image as one frame of its own."""
+        ...
+
+    def encode_videos(self, videos: Tensor) -> Tensor:
+        """(B, F, H, W, 3) -> (B, C, T, h, w)."""
+        ...
+
+    def decode_frames(self, latents: Tensor) -> Tensor:
+        """(1, C, T, h, w) -> (F, H, W, 3)."""
+        ...
+
+
+class ModelFamily(Protocol):
+    """What pipeline, nodes, cache and trainer ask of a base model and its way to bind references."""
+
+    spec: ModelSpec
+    lora_targets: tuple[str, ...]
+    """Ends of the names of the linear layers that a LoRA trains unless it is told otherwise."""
+    options: Any
+    """The switches of a forward pass at their released values."""
+
+    def detect(self, tensors: Mapping[str, Any]) -> Any:
+        """The network's sizes from the names and shapes of its tensors.
+
+        Raises:
+            LumosXError: it is another model; the message says which.
+        """
+        ...
+
+    def open(self, path: str | os.PathLike) -> OpenNetwork:
+        """Open and recognise a checkpoint.
+
+        Raises:
+            LumosXError: it cannot be read, or is another model.
+        """
+        ...
+
+    def build(
+        self, network: OpenNetwork, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+    ) -> nn.Module:
+        """The network with its weights on a device, in evaluation mode; dtype None: as stored."""
+        ...
+
+    def load_vae(self, path: str | os.PathLike, *, device: torch.device | str = "cpu") -> VideoAutoencoder:
+        """Its VAE."""
+        ...
+
+    def load_text_encoder(self, path: str | os.PathLike, *, device: torch.device | str = "cpu") -> TextEncoder:
+        """Its text encoder."""
+        ...
+
+    def velocity(
+        self,
+        model: nn.Module,
+        latents: Tensor,
+        timestep: Tensor,
+        text: Tensor,
+        scene: EncodedScene | None,
+        options: Any,
+    ) -> Tensor:
+        """What the network predicts: noise minus clean latents, in the shape of `latents`.
+
+        Args:
+            latents: (B, C, T, h, w).
+            timestep: (B,), 0 (clean) to 1000 (noise).
+            text: (B, n, text_dim).
+            scene: the reference images; None: none.
+            options: switches as in `self.options`.
+        """
+        ...

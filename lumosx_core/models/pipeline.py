@@ -1,0 +1,250 @@
+"""From a scene and a prompt to a video, without ComfyUI, for any model family.
+
+The networks come one after the other, so that memory holds one of the large ones at a time: the text encoder reads the
+prompts, the VAE the images, the video network makes latents out of noise, and the VAE a video out of the latents.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ..errors import LumosXError
+from ..files.model_files import ModelFiles
+from ..prompt.phrase_mask import check_prompt_length, clean_prompt
+from ..scene.encoded import EncodedScene
+from ..scene.scene import Scene
+from ..scene.strength import NEGATIVE_REFERENCES
+from .encode_scene import prepare_scene
+from .family import ModelFamily, VideoAutoencoder
+from .sample_scene import sample_scene
+
+Progress = Callable[[str, int, int], None]
+"""Called as (stage, done, total): "text", "pictures", "sampling" (total: steps) and "decoding" (total: videos)."""
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """How a video is made. Each family has a subclass with its released values as defaults and its `family`.
+
+    Args:
+        width, height, frames: of the video; which sizes fit says the family's spec.
+        batch: number of videos of the same scene and prompt, from different noise.
+        steps, shift: of the noise schedule.
+        cfg: guidance, how far to move from the negative prompt to the prompt; 1 does without the negative prompt.
+        seed: 0 to 2**64 - 1; the noise is the one ComfyUI makes of it.
+        negative_references: whether the negative pass sees the images, too: "kept", as released, or "dropped", which
+            makes guidance push towards them as it does towards the prompt.
+        options: the network's own switches.
+
+    Raises:
+        LumosXError: a value that is not possible, with the nearest one that is.
+    """
+
+    family: ClassVar[ModelFamily]
+
+    width: int
+    height: int
+    frames: int
+    batch: int
+    steps: int
+    shift: float
+    cfg: float
+    seed: int
+    negative_prompt: str
+    negative_references: str
+    options: Any
+
+    def __post_init__(self):
+        spec = self.family.spec
+        spec.check_size(self.width, self.height, self.frames)
+        spec.check_schedule(self.steps, self.shift)
+        if self.batch < 1:
+            raise LumosXError(f"batch is {self.batch}, expected the number of videos, 1 or more. Use 1.")
+        if not 0 <= self.seed < 2**64:
+            nearest = 0 if self.seed < 0 else 2**64 - 1
+            raise LumosXError(f"seed is {self.seed}, expected a whole number from 0 to 2**64 - 1. Use {nearest}.")
+        if not math.isfinite(self.cfg):
+            raise LumosXError(f"cfg is {self.cfg}, expected a finite number. The released model uses {spec.cfg:g}.")
+        if self.negative_references not in NEGATIVE_REFERENCES:
+            raise LumosXError(
+                f"negative_references is {self.negative_references!r}, expected one of "
+                f"{', '.join(NEGATIVE_REFERENCES)}. The released model has them kept."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Conditions:
+    """What the network is given beside the noise.
+
+    Args:
+        text, negative_text: (1, n, text_dim).
+        scene: the reference images; its phrase mask has positions of the positive prompt and is used for the negative
+            pass, too, as released.
+    """
+
+    text: Tensor
+    negative_text: Tensor
+    scene: EncodedScene
+
+
+class VideoPipeline:
+    """Makes videos with one set of weight files.
+
+    Args:
+        files: the video network, its VAE and its text encoder.
+        family: the model family that the files belong to.
+        device: "cpu", "cuda" or "mps"; None: the best there is.
+        dtype: of the video network; None: bfloat16 on CUDA, float16 on MPS and on CUDA devices without bfloat16,
+            float32 on the CPU. VAE and text encoder compute in float32.
+
+    Raises:
+        LumosXError: a file is missing or holds another model, or there is no such device.
+    """
+
+    def __init__(
+        self,
+        files: ModelFiles,
+        family: ModelFamily,
+        *,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ):
+        files.check()
+        self.family = family
+        self.files = files
+        self.network = family.open(files.diffusion_model)  # a wrong file shows now, not after minutes of work
+        self.device = choose_device(device)
+        self.dtype = choose_dtype(self.device) if dtype is None else dtype
+
+    @torch.no_grad()
+    def generate(
+        self, scene: Scene, prompt: str, settings: VideoSettings, *, progress: Progress | None = None
+    ) -> Tensor:
+        """Make videos; the same ones for the same input on the same machine.
+
+        Returns:
+            (batch, frames, height, width, 3) uint8 on the CPU.
+
+        Raises:
+            LumosXError: an empty scene, a phrase that does not occur in the prompt, or a prompt that is too long.
+        """
+        progress = progress or (lambda stage, done, total: None)
+        vae = self.family.load_vae(self.files.vae, device=self.device)
+        conditions = self.prepare(scene, prompt, settings, vae, progress=progress)
+        latents = self.sample(conditions, settings, progress=progress)
+        _free_memory()
+        videos = []
+        for video in latents.split(1):
+            progress("decoding", len(videos), settings.batch)
+            videos.append((vae.decode_frames(video) * 255).round().to("cpu", torch.uint8))
+        progress("decoding", settings.batch, settings.batch)
+        return torch.stack(videos)
+
+    @torch.no_grad()
+    def prepare(
+        self,
+        scene: Scene,
+        prompt: str,
+        settings: VideoSettings,
+        vae: VideoAutoencoder,
+        *,
+        progress: Progress | None = None,
+    ) -> Conditions:
+        """Encode the prompts and the images."""
+        progress = progress or (lambda stage, done, total: None)
+        scene.check()
+        text_len = self.family.spec.text_len
+        negative_prompt = clean_prompt(settings.negative_prompt)
+
+        progress("text", 0, 1)
+        encoder = self.family.load_text_encoder(self.files.text_encoder, device=self.device)
+        prepared = prepare_scene(scene, prompt, encoder, text_len=text_len)
+        check_prompt_length(encoder.tokenize_prompt(negative_prompt), text_len, negative=True)
+        (_, text), (_, negative_text) = encoder.encode_all([prepared.prompt, negative_prompt])
+        del encoder
+        _free_memory()
+        progress("text", 1, 1)
+
+        images = len(scene.references)
+        progress("pictures", 0, images)
+        encoded = prepared.encode(vae.encode_images, (settings.height, settings.width))
+        progress("pictures", images, images)
+        return Conditions(text[None], negative_text[None], encoded)
+
+    @torch.no_grad()
+    def sample(self, conditions: Conditions, settings: VideoSettings, *, progress: Progress | None = None) -> Tensor:
+        """Turn noise into the latents of videos.
+
+        Returns:
+            (batch, C, T, h, w) float32, normalised.
+        """
+        progress = progress or (lambda stage, done, total: None)
+        progress("sampling", 0, settings.steps)
+        model = self.family.build(self.network, device=self.device, dtype=self.dtype)
+
+        def velocity(latents: Tensor, timestep: Tensor, text: Tensor, scene: EncodedScene | None) -> Tensor:
+            return self.family.velocity(model, latents, timestep, text, scene, settings.options)
+
+        return sample_scene(
+            velocity,
+            start_noise(settings).to(self.device),
+            conditions.text.to(self.device),
+            conditions.negative_text.to(self.device),
+            conditions.scene.to(self.device),
+            steps=settings.steps,
+            shift=settings.shift,
+            cfg=settings.cfg,
+            schedule_shift=self.family.spec.shift,
+            negative_references=settings.negative_references,
+            callback=lambda step, clean, latents: progress("sampling", step + 1, settings.steps),
+        )
+
+
+def start_noise(settings: VideoSettings) -> Tensor:
+    """The noise that ComfyUI makes of the seed: drawn on the CPU for the whole batch at once.
+
+    Returns:
+        (batch, C, T, h, w) float32.
+    """
+    shape = settings.family.spec.latent_shape(settings.batch, settings.frames, settings.height, settings.width)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(settings.seed), dtype=torch.float32)
+
+
+def choose_device(device: str | torch.device | None = None) -> torch.device:
+    """The device asked for, or the best there is.
+
+    Raises:
+        LumosXError: there is no such device here.
+    """
+    there_is = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device is None:
+        return torch.device(next(kind for kind, present in there_is.items() if present))
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        chosen = None
+    missing = chosen is None or not there_is.get(chosen.type)
+    if missing or (chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count()):
+        usable = ", ".join(kind for kind, present in there_is.items() if present)
+        raise LumosXError(f"There is no device {str(device)!r} here. Use one of: {usable}.")
+    return chosen
+
+
+def choose_dtype(device: torch.device) -> torch.dtype:
+    """The dtype of the video network where none is asked for."""
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.bfloat16
+    return torch.float32 if device.type == "cpu" else torch.float16
+
+
+def _free_memory() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
