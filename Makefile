@@ -1,5 +1,6 @@
 # make demo    a video of two glyph people with the tiny built-in model
 # make test    the whole test suite; make test-fast leaves out what is slow and what starts ComfyUI
+# make types   mypy alone
 # make lint    what a review would complain about; make format fixes most of it
 #
 # The first call makes .venv and installs everything from the package registry; later calls reuse it.

@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).resolve().parent.parent.parent / "benchmarks" / "attention.py"
 
 
+@pytest.mark.slow
 def test_the_attention_benchmark_prints_a_line_for_each_number_of_pictures_and_both_forms_agree():
     toy = "--frames 2 --height 6 --width 11 --dim 256 --heads 2 --words 16 --repeats 1 --references 2 9"
     result = subprocess.run([sys.executable, str(SCRIPT), *toy.split()], capture_output=True, text=True, check=False)

@@ -44,6 +44,7 @@ def values(clips, name: str) -> list[float]:
     return [value for clip in clips for value in getattr(clip, name)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recorded", ["sigma 0.6", "sigma 0.4", "layers all"])
 def test_people_in_exchanged_clothes_have_lower_scores(script, swapped, recorded):
     true, wrong = (values(clips, "scores") for clips in swapped[recorded])
@@ -88,6 +89,7 @@ def test_outlines_are_where_people_stand(script):
     assert (cover[0, 2, 1:, 0] == 1).all() and cover[0, 2].sum() == 3
 
 
+@pytest.mark.slow
 def test_generated_clips_are_judged_person_by_person():
     command = [sys.executable, ROOT / "benchmarks" / "attention_map.py", "generated", "--people", "2"]
     command += ["--scenes", "1", "--steps-of-sampling", "4"]

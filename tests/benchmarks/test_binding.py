@@ -20,6 +20,7 @@ def run(*arguments):
     return result.stdout
 
 
+@pytest.mark.slow
 def test_the_true_clips_are_bound_and_every_model_gets_a_line(tmp_path):
     out = run("score", "--people", 2, "--scenes", 4, "--steps-of-sampling", 2, "--json", tmp_path / "answers.json")
     header, rebuilt, tiny = out.splitlines()
@@ -44,6 +45,7 @@ def cache(tmp_path_factory):
     return directory
 
 
+@pytest.mark.slow
 def test_variants_are_trained_and_compared_with_the_one_without_relations(cache, tmp_path):
     variants = ("none", "+mcam 0.5")
     small = ("--people", 2, "--scenes", 3, "--steps-of-sampling", 1)

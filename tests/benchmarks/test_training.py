@@ -27,6 +27,7 @@ def benchmark():
 TOY = "--tiny --device cpu --video 5 64 32 --references 3 --steps 1 --peak-tflops 1"
 
 
+@pytest.mark.slow
 def test_it_prints_a_line_for_each_way_and_all_have_the_same_loss_and_gradient():
     command = [sys.executable, str(SCRIPT), *TOY.split(), "--ways", "plain", "offload, host"]
     result = subprocess.run(command, capture_output=True, text=True)

@@ -130,6 +130,7 @@ def test_a_picture_that_cannot_be_used(refused, tiny_models, case, tmp_path, spo
     refused("generate", case, "--out", tmp_path / "v.mp4", "--model", tiny_models, *SMALL, parts=[str(path), *parts])
 
 
+@pytest.mark.slow
 def test_sixteen_bit_grey_and_cmyk_pictures_are_what_they_show(tiny_models, case, tmp_path):
     """Each gives, byte for byte, the video of the 8-bit RGB picture that shows the same."""
     path = case / "subjects" / "1" / "face_woman.png"
@@ -217,6 +218,7 @@ def test_a_vae_and_a_text_encoder_of_another_model(refused, tiny_models, weights
             refused("generate", *generate_with(tiny_models, tmp_path, **{kind: path}), parts=[str(path), "again"])
 
 
+@pytest.mark.slow
 def test_a_mistake_shows_no_traceback_in_a_shell(tiny_models, case, tmp_path):
     (case / "caption.txt").write_text("A woman waves.")
     command = [

@@ -73,6 +73,7 @@ def test_images_of_the_docs_are_used_and_small():
     assert {image.name for image in images if image.stat().st_size > LARGEST_IMAGE} == set()
 
 
+@pytest.mark.slow
 def test_the_python_example_runs():
     [example] = [code for page in MANUAL for code in re.findall(r"```python\n(.*?)```", read(page), re.DOTALL)]
     result = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, check=False, cwd=ROOT)

@@ -171,6 +171,7 @@ def test_held_out_colours_and_patterns_never_appear_in_training():
 # The judge
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("people", [1, 2, 3, 4])
 def test_true_clips_are_judged_right(people):
     wide = 80 if people < 3 else 28 * people  # nobody hides behind anybody

@@ -63,12 +63,14 @@ def test_the_example_case_becomes_a_playable_mp4(cache, tmp_path, capsys):
     assert "2/2" in output.err  # the progress bar counts steps
 
 
+@pytest.mark.slow
 def test_the_tiny_model_leaves_nothing_in_the_users_cache(cache, plain_video, tmp_path):
     assert run("generate", CASE, "--out", tmp_path / "again.mp4", *SMALL) == 0
     assert not list(cache.rglob("*.safetensors"))
     assert (tmp_path / "again.mp4").read_bytes() == plain_video.read_bytes()
 
 
+@pytest.mark.slow
 def test_files_a_directory_and_the_preset_give_the_same_video(plain_video, tiny_models, tmp_path):
     files = tiny_files(tiny_models)
     single = ("--model", files.diffusion_model, "--vae", files.vae, "--text-encoder", files.text_encoder)
@@ -94,6 +96,7 @@ def test_each_option_reaches_the_video(cache, plain_video, tmp_path, options):
     assert (tmp_path / "changed.mp4").read_bytes() != plain_video.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_negative_prompt_reaches_the_video_with_guidance(cache, tmp_path):
     for name, negative in (("one", "dark"), ("other", "a man on the left")):
         assert run("generate", CASE, "--out", tmp_path / f"{name}.mp4", *SMALL, "--cfg", 4, "--negative", negative) == 0
@@ -148,6 +151,7 @@ def test_a_size_that_is_none_is_refused_with_the_way_to_write_it(size, capsys):
     assert "WIDTHxHEIGHT" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_sampling_leaves_no_file_and_no_traceback(cache, tmp_path):
     # A test run in a shell's background has Ctrl-C switched off, and hands that on.
     program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import sys; "

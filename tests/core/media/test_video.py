@@ -102,6 +102,7 @@ def test_an_interrupted_write_keeps_the_old_video_and_leaves_nothing(tmp_path, m
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(tmp_path):
     """A limit on the size of files replaces the full disk."""
     code = (

@@ -108,6 +108,7 @@ def scene_of(phrase: str) -> Scene:
     return Scene(objects=(Reference(phrase, torch.zeros(1, 1, 3)),))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", list(TOKENIZERS))
 @settings(max_examples=1000, deadline=None)
 @given(TYPED, PHRASES)

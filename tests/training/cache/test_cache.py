@@ -135,6 +135,7 @@ def test_machines_share_the_work(files, tmp_path, built):
         assert torch.allclose(one.item(index).scene.references, other.item(index).scene.references, atol=4e-3)
 
 
+@pytest.mark.slow
 def test_processes_make_the_same_cache(files, tmp_path, built):
     done = []
     source = ToySource(5, bad=("clip-4",))
@@ -149,6 +150,7 @@ def test_processes_make_the_same_cache(files, tmp_path, built):
         assert torch.allclose(one.item(index).video, other.item(index).video, atol=4e-3)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_ends_the_run_with_its_reason(files, tmp_path):
     with pytest.raises(LumosXError, match="worker process was lost.*fewer --workers"):
         build_cache(DeadlySource(), tmp_path / "cache", files, PLAIN, workers=2)
@@ -188,6 +190,7 @@ def start(directory, files, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_workers_behind_and_a_cache_to_go_on_with(files, tmp_path):
     directory = tmp_path / "cache"
     run = start(directory, files, tmp_path)
@@ -203,6 +206,7 @@ def test_a_killed_run_leaves_no_workers_behind_and_a_cache_to_go_on_with(files, 
     assert report.kept + report.written == source.count
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_the_workers_and_keeps_what_is_finished(files, tmp_path):
     directory = tmp_path / "cache"
     run = start(directory, files, tmp_path)

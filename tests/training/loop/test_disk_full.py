@@ -76,6 +76,7 @@ def test_what_a_kill_left_unfinished_is_removed_at_the_next_start(kept):
     assert names(kept) == ["step-00000001"]
 
 
+@pytest.mark.slow
 def test_a_limit_of_the_system_ends_a_real_run_with_one_line(tmp_path):
     """The kernel refuses to let a file grow further, as a full disk does."""
     output, log = tmp_path / "run", tmp_path / "log.txt"

@@ -30,6 +30,7 @@ def tables(output):
     return {"output": str(output), "training": loop, "optimizer": optimizer, "data": {"num_workers": 1}}
 
 
+@pytest.mark.slow
 def test_killed_at_ten_random_moments_a_run_loses_nothing_but_the_steps_since_the_last_checkpoint(server, tmp_path):
     broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
     reference = server.start(tables(unbroken), log=tmp_path / "unbroken.txt")

@@ -47,6 +47,7 @@ def run(output, tiny_models, *, model=None, **samples):
     return Trainer(config, cache=WideCache([ReferenceLayout(1, (2,))] * 4), say=lambda line: None)
 
 
+@pytest.mark.slow
 def test_a_video_of_each_case_is_made_and_the_run_is_the_same_as_without(tmp_path, tiny_models):
     shown = run(tmp_path / "shown", tiny_models)
     weights = []

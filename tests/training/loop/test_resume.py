@@ -186,6 +186,7 @@ def test_a_second_ctrl_c_leaves_at_once(server, tmp_path):
     assert not (output / "checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_handlers_are_those_from_before_after_a_run(unbroken):
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     train(unbroken, 8)

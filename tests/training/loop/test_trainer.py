@@ -92,10 +92,12 @@ def fitted(tmp_path_factory):
     return output, fit_four_clips(output, 0, model={"sizes": sizes}, optimizer=optimizer)
 
 
+@pytest.mark.slow
 def test_a_full_run_learns_four_clips_by_heart(fitted):
     assert fitted[1] < 0.05
 
 
+@pytest.mark.slow
 def test_a_lora_learns_four_other_clips_by_heart(fitted, tmp_path):
     pytest.importorskip("peft")
     share = fit_four_clips(

@@ -62,6 +62,7 @@ def test_two_processes_give_the_gradient_of_one_with_twice_the_batch(server, alo
     assert max(gradient.abs().max() for gradient in one.values()) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["train", "train_sharded"])
 def test_two_processes_train_as_one_does_and_their_checkpoints_serve_any_number(server, alone, tmp_path, task):
     output = tmp_path / "two"

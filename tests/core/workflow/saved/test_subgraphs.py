@@ -197,6 +197,7 @@ def test_what_is_not_looked_into_is_said_when_it_is_asked():
     assert "group node" in unreadable["2"] and "Export (API)" in unreadable["2"]
 
 
+@pytest.mark.slow
 def test_files_damaged_at_random_are_read_or_refused(tmp_path):
     """Values of all kinds in all places, keys and entries that are gone or doubled: no other error, no hang."""
     dice = random.Random(12)

@@ -163,6 +163,7 @@ def test_values_that_do_not_fit_are_named_and_nothing_is_left(weights, tmp_path,
     assert (tmp_path / "b.safetensors").read_bytes() == b"precious"
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_reported_and_nothing_is_left(source, tmp_path):
     """A limit on the size of files stands for the full disk: the write fails half way with the system's own error."""
     pytest.importorskip("resource")

@@ -20,6 +20,7 @@ from lumosx_core.models.lumosx.weights.load import load_model
 from lumosx_core.models.wan.names import read_state_dict
 
 pytest.importorskip("huggingface_hub")
+pytestmark = pytest.mark.slow  # each test starts processes and a server
 
 ROOT = Path(__file__).resolve().parents[4]
 
