@@ -109,7 +109,9 @@ class LumosXAttentionMap(io.ComfyNode):
         shown = shown_frames(samples.shape[2], frames)
         videos = _shown_pictures(samples, images, shown)
         regions = None if regions is None else regions_from_masks(regions.cpu(), record)
-        sheets, scores, reports = [], [], []
+        sheets: list[torch.Tensor] = []
+        scores: list[float] = []
+        reports: list[str] = []
         for video, pictures in enumerate(videos):
             binding = measure_binding(record, video, regions)
             sheet = draw_attention_map(record, video, pictures, shown, binding.scores)

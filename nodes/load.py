@@ -185,9 +185,9 @@ def _check_complete(file_name: str, network: torch.nn.Module, names: Collection[
         raise LumosXError(f"{file_name} is incomplete: it lacks {len(missing)} tensors, such as {missing[:3]}. {fix}")
 
 
-def _converted(path: str) -> Path:
+def _converted(source: str) -> Path:
     """A free name beside a file for what it is converted into."""
-    path = Path(path)
+    path = Path(source)
     new = path.with_suffix(".safetensors")
     return path.with_name(f"{path.stem}_converted.safetensors") if new.exists() else new
 

@@ -11,6 +11,7 @@ from ..lumosx_core.auto_scene.annotations import Mark, note_of
 from ..lumosx_core.auto_scene.cutouts.faces import pick
 from ..lumosx_core.auto_scene.cutouts.mask_cleaning import clean
 from ..lumosx_core.auto_scene.cutouts.quality import cut_out_warnings
+from ..lumosx_core.auto_scene.cutouts.regions import Box
 from ..lumosx_core.auto_scene.instances import MOST_INSTANCES, Instance, View, find_instances
 from ..lumosx_core.drawing.contact_sheet import COLOURS
 from ..lumosx_core.errors import LumosXError
@@ -127,12 +128,12 @@ class LumosXSegment(io.ComfyNode):
         wanted = list(dict.fromkeys(part.strip() for part in re.split(r"[,\n]", phrases) if part.strip()))
         if not wanted:
             raise LumosXError("LumosX Segment has no phrase. Enter what to find, such as: denim jacket, white shirt")
-        inside = [None]
+        areas: list[Box | None] = [None]
         if region is not None:
-            inside = [box_of(box, photograph) for box in boxes_of_one(region, "region")]
-        if len(inside) != 1:
+            areas = [box_of(box, photograph) for box in boxes_of_one(region, "region")]
+        if len(areas) != 1:
             raise LumosXError(
-                f"{len(inside)} boxes are connected to region, expected one. Choose one with the picks input of the "
+                f"{len(areas)} boxes are connected to region, expected one. Choose one with the picks input of the "
                 "node before it."
             )
 
@@ -143,7 +144,7 @@ class LumosXSegment(io.ComfyNode):
         masks = segmenter(mask_model, mask_threshold)
         progress("phrases", 0, 1)
         view = View(photograph, masks)
-        found = find_instances(view, wanted, finder, inside=inside[0], most=_INSTANCES[instances])
+        found = find_instances(view, wanted, finder, inside=areas[0], most=_INSTANCES[instances])
         if lost := [phrase for phrase, each in zip(wanted, found, strict=True) if not each]:
             names = ", ".join(f'"{phrase}"' for phrase in lost)
             raise LumosXError(
@@ -154,7 +155,11 @@ class LumosXSegment(io.ComfyNode):
         count = sum(map(len, found))
         _check_memory(count, height, width)
 
-        cut_outs, whole, boxes, marks, warnings = [], [], [], [], []
+        cut_outs: list[torch.Tensor] = []
+        whole: list[torch.Tensor] = []
+        boxes: list[dict] = []
+        marks: list[Mark] = []
+        warnings: list[str] = []
         for number, (phrase, each) in enumerate(zip(wanted, found, strict=True)):
             for thing in each:
                 progress("cut-outs", len(cut_outs), count)

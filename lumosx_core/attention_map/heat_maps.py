@@ -69,8 +69,8 @@ def draw_attention_map(
         _draw_label(draw, row, top, height)
         colour = Image.new("RGB", (CELL, height), row.colour)
         for column, (cell, frame) in enumerate(zip(cells, shown, strict=True)):
-            heat = (row.mass[frame] - row.mass.min()) / max(scale, _range(row))
-            heat = Image.fromarray((heat * 255).round().to(torch.uint8).numpy())
+            values = (row.mass[frame] - row.mass.min()) / max(scale, _range(row))
+            heat = Image.fromarray((values * 255).round().to(torch.uint8).numpy())
             heat = heat.resize((CELL, height), Image.Resampling.BILINEAR)
             sheet.paste(Image.composite(colour, cell, heat), (LABEL + column * (CELL + GAP), top))
     return sheet
@@ -108,7 +108,9 @@ def _percent(fraction: float) -> str:
 def _draw_label(draw: ImageDraw.ImageDraw, row: _Row, top: int, height: int) -> None:
     draw.rectangle((0, top, 4, top + height - 1), fill=row.colour)
     size = 20 if row.is_subject else 16
-    notes = [row.note] * bool(row.note) + [f"peak {_percent(row.mass.max())}, mean {_percent(row.mass.mean())}"]
+    notes = [row.note] * bool(row.note) + [
+        f"peak {_percent(float(row.mass.max()))}, mean {_percent(float(row.mass.mean()))}"
+    ]
     lines = _lines(row.title or "no phrase", size, LABEL - 28)[: max(1, (height - 20 * len(notes)) // (size + 4))]
     for number, line in enumerate(lines):
         draw.text((16, top + number * (size + 4)), line, fill=row.colour if row.is_subject else TEXT, font=font(size))

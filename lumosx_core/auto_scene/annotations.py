@@ -135,9 +135,9 @@ def _draw_tags(canvas: Image.Image, marks: Sequence[Mark], scale: tuple[float, f
 
 
 def _target(mark: Mark) -> Box:
-    if mark.box is None and mark.region is None:
-        return Box(0, 0, 0, 0)
-    return mark.box if mark.box is not None else mark.region.box
+    if mark.box is not None:
+        return mark.box
+    return Box(0, 0, 0, 0) if mark.region is None else mark.region.box
 
 
 def _tag_size(label: str, note: str) -> tuple[int, int]:

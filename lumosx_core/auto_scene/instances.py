@@ -84,8 +84,9 @@ def _first(view: View, phrase: str, detections: Sequence[Detection], most: int) 
     while detections and len(found) < most:
         batch, detections = detections[: most - len(found)], detections[most - len(found) :]
         # One phrase has one finder: either all of its detections have their regions, or none has.
-        masked = all(detection.region is not None for detection in batch)
-        regions = [d.region for d in batch] if masked else view.regions([d.box for d in batch])
+        regions = [detection.region for detection in batch if detection.region is not None]
+        if len(regions) < len(batch):
+            regions = view.regions([detection.box for detection in batch])
         found += [
             Instance(phrase, detection.box, detection.score, region)
             for detection, region in zip(batch, regions, strict=True)

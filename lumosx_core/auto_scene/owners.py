@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import MissingPackageError
@@ -48,7 +48,7 @@ class Person:
 def people_of(
     photograph: int,
     faces: Sequence[Face],
-    detections: dict[str, Sequence[Detection]],
+    detections: Mapping[str, Sequence[Detection]],
     height: int,
     width: int,
 ) -> list[Person]:

@@ -10,14 +10,14 @@ from torch import Tensor
 
 from ..drawing.contact_sheet import COLOURS, FAINT, TEXT
 from ..errors import LumosXError
-from ..prompt.phrase_mask import split_number
+from ..prompt.match import split_number
 from ..scene.scene import Reference, Scene, Subject
 from .annotations import Mark, note_of
 from .cutouts.background_fill import background_mask, fill
 from .cutouts.faces import crop_face, face_crop_box
 from .cutouts.mask_cleaning import clean
 from .cutouts.quality import cut_out_warnings, face_warnings
-from .cutouts.regions import Box, Face, Region, region_of
+from .cutouts.regions import Box, Detection, Face, Region, region_of
 from .detectors import Progress
 from .instances import Instance, View, find_instances
 from .overrides import Overrides
@@ -128,10 +128,11 @@ class SceneSearch:
         people = []
         for index, image in enumerate(self.photographs):
             self.progress("people", index, len(self.photographs))
-            detections = {}
+            height, width = image.shape[:2]
+            detections: dict[str, list[Detection]] = {}
             if self._needs_boxes():
                 detections = dict(zip(words, self.finders.phrases().find(image, words), strict=True))
-            people += people_of(index, self._faces(index), detections, *image.shape[:2])
+            people += people_of(index, self._faces(index), detections, height, width)
         return people
 
     def _sought_people(self) -> list[int]:
@@ -241,10 +242,11 @@ class SceneSearch:
             self._mark(person.photograph, name, colour, person.box)
         if face is None and person is not None and person.face is None:
             self.missing.append(f"No face of {name} can be seen in photograph {person.photograph + 1}.")
-        elif face is None and person is not None:
+        elif face is None and person is not None and person.face is not None:
             image = self.photographs[person.photograph]
             label = f"The face of {name}"
-            notes = face_warnings(label, person.face, tuple(image.shape[:2]))
+            height, width = image.shape[:2]
+            notes = face_warnings(label, person.face, (height, width))
             self.warnings += notes
             self._mark(person.photograph, f"face {number + 1}", colour, face_crop_box(person.face.box), notes)
             face = Reference(plan.word, crop_face(image, person.face).clone())
@@ -252,7 +254,7 @@ class SceneSearch:
         for i, phrase in enumerate(plan.attributes):
             if (given := self.overrides.attribute(number, phrase)) is not None:
                 attributes.append(given)
-            elif (number, i) in garments:
+            elif person is not None and (number, i) in garments:
                 found = _Found(person.photograph, garments[number, i], phrase)
                 attributes.append(self._cut(found, f" of {name}", colour))
             elif person is not None:
@@ -294,7 +296,8 @@ class SceneSearch:
         image = self.photographs[found.photograph]
         region = clean(found.instance.region, feather=self.settings.feather)
         picture = region.cut_out(image)
-        notes = cut_out_warnings(f'"{found.phrase}"{owner}', picture, region, tuple(image.shape[:2]))
+        height, width = image.shape[:2]
+        notes = cut_out_warnings(f'"{found.phrase}"{owner}', picture, region, (height, width))
         self.warnings += notes
         mark = f"{found.phrase} {found.instance.score:.2f}"
         self.marks[found.photograph].append(Mark(mark, colour, found.instance.box, region, note_of(notes)))
@@ -305,7 +308,7 @@ class SceneSearch:
         if not self.empties:
             return 0, torch.zeros(self.photographs[0].shape[:2])
         masks = [
-            background_mask(*image.shape[:2], regions)
+            background_mask(image.shape[0], image.shape[1], regions)
             for image, regions in zip(self.photographs, self.hiding, strict=True)
         ]
         place = min(range(len(masks)), key=lambda index: float(masks[index].mean()))

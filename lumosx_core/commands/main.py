@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from ..auto_scene.networks.known import DEFAULTS, PHOTO_MODELS
 from ..errors import LumosXError, MissingPackageError
@@ -20,8 +21,14 @@ from ..own_command import FOLDER
 from ..version import __version__
 from .scene import add_scene
 
-RELEASED = {"size": (832, 480), "frames": 81, "steps": 50, "shift": 8.0, "cfg": 6.0}
-TINY = {"size": (80, 64), "frames": 9, "steps": 16, "shift": 3.0, "cfg": 1.0}  # size and length as it was trained
+RELEASED: dict[str, Any] = {"size": (832, 480), "frames": 81, "steps": 50, "shift": 8.0, "cfg": 6.0}
+TINY: dict[str, Any] = {
+    "size": (80, 64),
+    "frames": 9,
+    "steps": 16,
+    "shift": 3.0,
+    "cfg": 1.0,
+}  # size and length as it was trained
 MISTAKE, INTERRUPTED = 2, 130
 _COMMANDS = "lumosx.commands"
 

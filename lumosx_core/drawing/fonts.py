@@ -51,7 +51,9 @@ UNDRAWABLE = "?"  # stands for a character that no font has
 @cache
 def font(size: int) -> ImageFont.FreeTypeFont:
     """Pillow's own font at a size in pixels."""
-    return ImageFont.load_default(size)
+    face = ImageFont.load_default(size)
+    assert isinstance(face, ImageFont.FreeTypeFont)  # a bitmap font only where Pillow is built without FreeType
+    return face
 
 
 def text_length(text: str, size: int) -> float:
@@ -77,8 +79,8 @@ def _runs(text: str, size: int) -> Iterator[tuple[str, ImageFont.FreeTypeFont]]:
     """A text divided where its font changes."""
     # A letter and its marks are of one font; a mark by itself would be drawn on a circle.
     letters = [text[start:end] for start, end in clusters(text)]
-    for path, run in groupby(letters, key=lambda letter: _font_of(letter[0])):
-        run = list(run)
+    for path, group in groupby(letters, key=lambda letter: _font_of(letter[0])):
+        run = list(group)
         part = "".join(run)
         if path is None:
             yield UNDRAWABLE * len(run), font(size)

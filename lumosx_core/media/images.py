@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from ..errors import LumosXError
@@ -59,7 +59,7 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
         raise LumosXError(f"There is no picture {path}. Check the path.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(path, str(error)) from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise LumosXError(f"Cannot read the picture {path}: {_unreadable_kind(path)}") from error
     except Exception as error:  # on damaged bytes a decoder raises almost anything
         raise LumosXError(
@@ -222,9 +222,11 @@ def rgb(image: Image.Image) -> Image.Image:
     if image.mode == "CMYK" and profile:
         # What the inks look like is only in the profile; without it Pillow's plain formula has to do.
         try:
-            return ImageCms.profileToProfile(
+            converted = ImageCms.profileToProfile(
                 image, io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"
             )
+            assert converted is not None  # None only where the image is converted in place
+            return converted
         except ImageCms.PyCMSError as error:
             log.warning("The colour profile of a CMYK picture is not usable (%s): plain conversion", error)
     return image.convert("RGB")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 from PIL import Image, ImageChops
 from torch import Tensor
@@ -15,8 +14,7 @@ from torch import Tensor
 from ..errors import LumosXError
 from .images import FAINTEST, has_transparency, opened, reduced, rgb, to_tensor
 
-Background = Literal["white", "grey", "black"]
-BACKGROUNDS: tuple[Background, ...] = get_args(Background)
+BACKGROUNDS = ("white", "grey", "black")
 PAINTED = ("clipspace-painted-masked-", "clipspace-mask-")  # how ComfyUI's mask editor names what it saves
 MARGIN = 0.02  # around cropped content, as a fraction of its longer side
 
@@ -30,7 +28,7 @@ class LoadedImage:
 
 
 def load_image(
-    path: str | Path, background: Background = "white", crop_to_content: bool = False, *, painted: bool = False
+    path: str | Path, background: str = "white", crop_to_content: bool = False, *, painted: bool = False
 ) -> LoadedImage:
     """Read an image file, upright; everything that is not the subject becomes the background.
 
@@ -48,7 +46,7 @@ def load_image(
         raise LumosXError(f"background {background!r} is not possible. Use one of {', '.join(BACKGROUNDS)}.")
     with opened(path) as image:
         colours, alpha = _colours_and_alpha(image)
-        if painted and alpha.getextrema()[0] < 255:
+        if painted and alpha.point(lambda value: 255 - value).getbbox() is not None:  # not opaque everywhere
             alpha = ImageChops.invert(alpha)
         box = alpha.point(lambda value: 255 * (value >= 255 * FAINTEST)).getbbox()
         if box is None:

@@ -15,7 +15,7 @@ from ..models.lumosx.config import RelationalOptions
 from ..models.lumosx.pipeline import Settings
 from ..models.lumosx.spec import SPEC
 from ..own_command import own_command
-from ..prompt.phrase_mask import shortened
+from ..prompt.messages import shortened
 from ..scene.case_folder import Case, read_case
 from ..scene.scene import Scene
 from .confined_path import path_inside

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import comfy.model_management
 import torch
@@ -64,8 +65,8 @@ class MediaPipeFaces:
 class Sam3:
     """SAM3 (its MODEL and CLIP) as a phrase finder that masks what it finds, and as a segmenter."""
 
-    model: object
-    clip: object
+    model: Any  # a ModelPatcher of ComfyUI's
+    clip: Any  # comfy.sd.CLIP
     threshold: float
 
     def find(self, image: Tensor, phrases: Sequence[str]) -> list[list[Detection]]:

@@ -20,7 +20,7 @@ from comfy_api.latest import io
 from ...lumosx_core.auto_scene.networks.face_detector import FaceDetector
 from ...lumosx_core.auto_scene.networks.find import choose_model, find_models, usual_folders
 from ...lumosx_core.auto_scene.networks.grounding_dino import GroundingDino
-from ...lumosx_core.auto_scene.networks.known import INSIGHTFACE
+from ...lumosx_core.auto_scene.networks.known import INSIGHTFACE, Kind
 from ...lumosx_core.auto_scene.networks.sam import load_segmenter
 from ...lumosx_core.auto_scene.plan.language_model import NEW_TOKENS, VisionLanguageModel
 from ...lumosx_core.auto_scene.settings import Finders
@@ -28,7 +28,7 @@ from ...lumosx_core.errors import LumosXError
 from ..inputs.host_schema import FOLDED
 
 AUTO = "auto"
-_TOOLTIPS = {
+_TOOLTIPS: dict[Kind, str] = {
     "faces": f"A detector of InsightFace, such as det_10g.onnx, in models/insightface. {INSIGHTFACE}.",
     "phrases": "GroundingDINO in the transformers format, a folder in models/grounding-dino.",
     "masks": "Segment Anything: a SAM 1 file, or a SAM or SAM 2 folder in the transformers format, in models/sams.",
@@ -36,7 +36,7 @@ _TOOLTIPS = {
 }
 
 
-def model_input(kind: str) -> io.Combo.Input:
+def model_input(kind: Kind) -> io.Combo.Input:
     """An input that chooses among the models of a kind that were found."""
     return io.Combo.Input(
         f"{_NAMES[kind]}_model",
@@ -49,8 +49,8 @@ def model_input(kind: str) -> io.Combo.Input:
 
 
 # Bytes on the device beside the weights: of SAM's global attention, of a prompt with images.
-_WORKING = {"phrases": 2 * 10**9, "masks": 3 * 10**9, "language": 3 * 10**9}
-_NAMES = {"faces": "face", "phrases": "box", "masks": "mask", "language": "language"}
+_WORKING: dict[Kind, int] = {"phrases": 2 * 10**9, "masks": 3 * 10**9, "language": 3 * 10**9}
+_NAMES: dict[Kind, str] = {"faces": "face", "phrases": "box", "masks": "mask", "language": "language"}
 
 
 def face_finder(name: str, threshold: float) -> FaceDetector:
@@ -144,7 +144,7 @@ class _OnDevice:
         network: with its torch module as `.model`; it computes wherever its parameters are.
     """
 
-    def __init__(self, kind: str, network):
+    def __init__(self, kind: Kind, network):
         self.network = network
         self._working = _WORKING[kind]
         self._patcher = comfy.model_patcher.ModelPatcher(
@@ -183,10 +183,10 @@ class _Wrapped(torch.nn.Module):
         self.network = network
 
 
-_held: dict[str, tuple[tuple, object]] = {}
+_held: dict[Kind, tuple[tuple, object]] = {}
 
 
-def _once(kind: str, key: tuple, load):
+def _once(kind: Kind, key: tuple, load):
     """The model of this kind that was used last, or a new one that replaces it: one of each kind stays in memory."""
     if kind not in _held or _held[kind][0] != key:
         _held.pop(kind, None)  # before the new one takes memory
@@ -194,7 +194,7 @@ def _once(kind: str, key: tuple, load):
     return _held[kind][1]
 
 
-def _path(kind: str, name: str) -> Path:
+def _path(kind: Kind, name: str) -> Path:
     return choose_model(kind, None if name == AUTO else name, _folders(), own=_registered(kind))
 
 
@@ -207,7 +207,7 @@ def _folders() -> list[Path]:
     return [Path(folder_paths.models_dir)]
 
 
-def _registered(kind: str) -> list[Path]:
+def _registered(kind: Kind) -> list[Path]:
     """Folders that other custom nodes, or the user's extra_model_paths.yaml, have for models of a kind."""
     names = [name for name in usual_folders(kind) if name in folder_paths.folder_names_and_paths]
     return [Path(path) for name in names for path in folder_paths.get_folder_paths(name)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -73,8 +74,7 @@ def boxes_of(given) -> list[list[dict]]:
         )
     for each in given:
         for box in each:
-            values = [box.get(name) for name in ("x", "y", "width", "height")] if isinstance(box, dict) else [None]
-            if not all(map(_is_number, values)) or min(values[2:]) <= 0:
+            if not _is_box(box):
                 raise LumosXError(
                     f"A box is {_shown(box)}, expected x, y, width and height in pixels, with a width and a height "
                     "above 0. Connect the BOUNDING_BOX output of a detection node."
@@ -127,14 +127,13 @@ def given_of(box: Box, label: str, score: float, **more) -> dict:
 
 def face_of(given: dict, image: torch.Tensor) -> Face:
     """A face from the box of another node, with score and the five landmarks if it has them."""
-    score, landmarks = given.get("score"), given.get("landmarks")
+    score = given.get("score")
     try:
-        points = tuple((float(x), float(y)) for x, y in landmarks)
+        points = tuple((float(x), float(y)) for x, y in given.get("landmarks", ()))
     except (TypeError, ValueError):
         points = ()
     # Other nodes know 68 points or 478: which of them are eyes is unknown here.
-    landmarks = points if len(points) == 5 else None
-    return Face(box_of(given, image), float(score) if _is_number(score) else 1.0, landmarks)
+    return Face(box_of(given, image), float(score) if _is_number(score) else 1.0, points if len(points) == 5 else None)
 
 
 def drawing(image: torch.Tensor, marks: Sequence[Mark]) -> torch.Tensor:
@@ -142,7 +141,13 @@ def drawing(image: torch.Tensor, marks: Sequence[Mark]) -> torch.Tensor:
     return torch.from_numpy(np.asarray(draw_findings(image, marks), dtype=np.float32) / 255)[None]
 
 
-def _is_number(value) -> bool:
+def _is_box(value: object) -> bool:
+    if not isinstance(value, dict) or not all(_is_number(value.get(name)) for name in ("x", "y", "width", "height")):
+        return False
+    return value["width"] > 0 and value["height"] > 0
+
+
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, numbers.Real) and math.isfinite(value)
 
 

@@ -36,8 +36,8 @@ def add_prompt_route() -> None:
         except LumosXError as error:
             return web.json_response({"error": str(error)}, status=400)
         except RecursionError:
-            error = "The scene is nested too deeply. Build it from fewer nodes."
-            return web.json_response({"error": error}, status=400)
+            message = "The scene is nested too deeply. Build it from fewer nodes."
+            return web.json_response({"error": message}, status=400)
 
 
 def answer(body: bytes) -> dict[str, Any]:

@@ -28,5 +28,5 @@ def titled(cls: type[io.ComfyNode], scene: Scene) -> Scene:
     if len(outline.subjects) != len(scene.subjects):  # it comes from a node that decides its subjects at run time
         return scene
     titles = [subject.title for subject in outline.subjects]
-    subjects = [replace(subject, title=title) for subject, title in zip(scene.subjects, titles, strict=True)]
+    subjects = tuple(replace(subject, title=title) for subject, title in zip(scene.subjects, titles, strict=True))
     return replace(scene, subjects=subjects)

@@ -169,7 +169,10 @@ def _noise(image: Tensor, opacity: Tensor, factor: int, spacing: int) -> Tensor:
         return image[row * spacing :, column * spacing :][:height:stride, :width:stride].float()
 
     taps = (1, -2, 1)
-    difference = sum(taps[i] * taps[j] * shifted(i, j) for i in range(3) for j in range(3))
+    difference = torch.zeros_like(shifted(0, 0))
+    for i in range(3):
+        for j in range(3):
+            difference += taps[i] * taps[j] * shifted(i, j)
     rows = (torch.arange(0, height, stride) + spacing) // factor
     columns = (torch.arange(0, width, stride) + spacing) // factor
     seen = opacity[rows][:, columns] == 0

@@ -93,7 +93,9 @@ def _parts(mask: np.ndarray, neighbours: np.ndarray) -> tuple[np.ndarray, np.nda
 
     numbers, _ = ndimage.label(mask, neighbours)
     # Row by row: all at once, numpy would first widen 20 million numbers to 64 bit.
-    areas = sum(np.bincount(row, minlength=int(numbers.max()) + 1) for row in np.array_split(numbers.ravel(), 64))
+    areas = np.zeros(int(numbers.max()) + 1, dtype=np.int64)
+    for row in np.array_split(numbers.ravel(), 64):
+        areas += np.bincount(row, minlength=len(areas))
     areas[0] = 0
     return numbers, areas
 

@@ -197,8 +197,8 @@ def _children(folder: Path) -> list[Path]:
 
 def _hub_cache() -> Path:
     """Where the hub's client keeps what it fetches (environment variables of huggingface_hub)."""
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    home = os.environ.get("HF_HOME") or Path(home) / "huggingface"
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    home = os.environ.get("HF_HOME") or Path(cache) / "huggingface"
     return Path(os.path.expanduser(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub"))
 
 

@@ -6,13 +6,14 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ...errors import LumosXError, MissingPackageError
-from ...prompt.phrase_mask import split_number
+from ...prompt.match import split_number
 from ..cutouts.regions import Box, Detection
 from .hub_folder import HubFolder
 
@@ -40,8 +41,8 @@ class GroundingDino:
         preparation: size, mean and standard deviation of the pictures, as preprocessor_config.json names them.
     """
 
-    def __init__(self, model: nn.Module, tokenizer, *, threshold: float = 0.3, preparation: dict = _PREPARATION):
-        self.model = model
+    def __init__(self, model: Any, tokenizer: Any, *, threshold: float = 0.3, preparation: dict = _PREPARATION):
+        self.model = model  # a torch module with transformers' own interface, which has no types
         self.tokenizer = tokenizer
         self.threshold = threshold
         self.preparation = preparation
@@ -91,8 +92,10 @@ class GroundingDino:
             LumosXError: a phrase has no words, or is too long for the network.
         """
         tokens = [self._tokens(phrase) for phrase in phrases]
+        if not tokens:
+            return []
         height, width = image.shape[:2]
-        pixels = self._pixels(image) if tokens else None
+        pixels = self._pixels(image)
         found: dict[tuple[int, ...], list[Detection]] = {}
         for ids, spans in self._passes(list(dict.fromkeys(tokens))):
             answer = self.model(pixel_values=pixels, input_ids=torch.tensor([ids], device=pixels.device))
@@ -106,7 +109,8 @@ class GroundingDino:
         """(H, W, 3) photograph -> (1, 3, h, w) in the network's size, device and dtype."""
         parameter = next(self.model.parameters())
         size = self.preparation["size"]
-        h, w = _network_size(*image.shape[:2], size["shortest_edge"], size["longest_edge"])
+        height, width = image.shape[:2]
+        h, w = _network_size(height, width, size["shortest_edge"], size["longest_edge"])
         small = F.interpolate(image.permute(2, 0, 1)[None], size=(h, w), mode="bilinear", antialias=True)
         mean, deviation = (torch.tensor(self.preparation[name])[:, None, None] for name in ("image_mean", "image_std"))
         return ((small - mean) / deviation).to(parameter)
@@ -129,7 +133,8 @@ class GroundingDino:
         """Phrases joined as "a . b ." until the network's limit is reached: token ids, and where each phrase lies."""
         start, end = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
         stop = self.tokenizer.convert_tokens_to_ids(".")
-        ids, spans = [start], {}
+        ids: list[int] = [start]
+        spans: dict[tuple[int, ...], slice] = {}
         for words in phrases:
             if len(ids) + len(words) + 2 > self.model.config.max_text_len:
                 yield [*ids, end], spans

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +47,7 @@ def load_segmenter(
         MissingPackageError: segment-anything for a checkpoint, or transformers for a folder, is not installed.
     """
     path = Path(path).expanduser()
-    network = _open_folder(path) if path.is_dir() else _open_checkpoint(path)
+    network: _Network = _open_folder(path) if path.is_dir() else _open_checkpoint(path)
     network.model.eval().requires_grad_(False)
     network.move(device, dtype or torch.float32)
     return SamSegmenter(network, mask_threshold)
@@ -61,7 +61,7 @@ class SamSegmenter:
         mask_threshold: of the logits; above it a pixel belongs to the region.
     """
 
-    def __init__(self, network: _Checkpoint | _Hub, mask_threshold: float = 0.0):
+    def __init__(self, network: _Network, mask_threshold: float = 0.0):
         self.network = network
         self.mask_threshold = mask_threshold
 
@@ -122,8 +122,26 @@ def _interpolated(values: Tensor, at: Tensor, dim: int) -> Tensor:
     return torch.lerp(values.index_select(dim, before), values.index_select(dim, after), share)
 
 
-# The networks: both with a model, the side of the square it looks at, whether photographs are stretched to that square
-# (or padded), and the same methods.
+class _Network(Protocol):
+    """A SAM with the interface of the package that built it.
+
+    Args:
+        model: a torch module; the packages have no types.
+        side: of the square that it looks at, in pixels.
+        stretches: photos are stretched to that square, not padded.
+    """
+
+    model: Any
+    side: int
+    stretches: bool
+
+    def move(self, device: str | torch.device | None, dtype: torch.dtype) -> None: ...
+
+    def encode(self, pixels: Tensor) -> Any:
+        """Embeddings of (1, 3, side, side) pixels, for `decode` of the same network."""
+
+    def decode(self, seen: Any, corners: Tensor) -> Tensor:
+        """(N, h, w) logits of the masks in N boxes, (N, 4) left, top, right, bottom."""
 
 
 class _Checkpoint:
@@ -131,7 +149,7 @@ class _Checkpoint:
 
     stretches = False
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: Any):
         self.model = model
         self.side = model.image_encoder.img_size
 
@@ -158,7 +176,7 @@ class _Checkpoint:
 class _Hub:
     """SAM 1 or 2 as transformers builds it."""
 
-    def __init__(self, model: nn.Module, side: int, *, stretches: bool):
+    def __init__(self, model: Any, side: int, *, stretches: bool):
         self.model = model
         self.side = side
         self.stretches = stretches
@@ -197,7 +215,7 @@ def _open_folder(path: Path) -> _Hub:
             from transformers import Sam2Model as Model
     except ImportError as error:
         raise MissingPackageError("transformers", _FEATURE, error) from error
-    model = folder.open_network(Model.from_pretrained)
+    model: Any = folder.open_network(Model.from_pretrained)
     return _Hub(model, model.config.prompt_encoder_config.image_size, stretches=not first)
 
 
@@ -223,7 +241,7 @@ def _open_checkpoint(path: Path) -> _Checkpoint:
     return _Checkpoint(model.float())
 
 
-def _build(tensors: Mapping[str, Tensor]) -> nn.Module:
+def _build(tensors: Mapping[str, Tensor]) -> Any:
     """The package's network in the sizes that the tensors have."""
     try:
         from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer

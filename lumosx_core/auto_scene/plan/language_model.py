@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -18,7 +19,8 @@ from torch import Tensor
 
 from ...errors import LumosXError, MissingPackageError
 from ...media.images import to_pil
-from ...prompt.phrase_mask import clean_prompt, shortened
+from ...prompt.messages import shortened
+from ...prompt.phrase_mask import clean_prompt
 from .plan import PersonPlan, ScenePlan, check_plan, check_written
 
 Message = dict[str, str]  # "role" (user or assistant) and "content"
@@ -62,8 +64,8 @@ class VisionLanguageModel:
             stop it.
     """
 
-    def __init__(self, model: torch.nn.Module, processor):
-        self.model = model
+    def __init__(self, model: Any, processor: Any):
+        self.model = model  # a torch module with transformers' own interface, which has no types
         self.processor = processor
         self.on_token: Callable[[], None] | None = None
 
@@ -122,7 +124,7 @@ class VisionLanguageModel:
 
         Raises: whatever `on_token` raises.
         """
-        chat = [
+        chat: list[dict[str, Any]] = [
             {"role": each["role"], "content": [{"type": "text", "text": self._plain(each["content"])}]}
             for each in messages
         ]
@@ -227,10 +229,10 @@ def _read_answer(answer: str, prompt: str) -> tuple[ScenePlan, list[str]]:
     return plan, check_plan(plan, prompt)
 
 
-def _plan_in(data: object) -> ScenePlan:
+def _plan_in(data: Any) -> ScenePlan:
     """The plan in the data of an answer; raises LumosXError for any other form."""
     _expect_keys(data, ("people", "objects", "background"), "the answer")
-    people = []
+    people: list[PersonPlan] = []
     for p, person in enumerate(_list_of(data["people"], "people"), 1):
         _expect_keys(person, ("word", "attributes"), f"person {p}")
         attributes = _list_of(person["attributes"], f"attributes of person {p}")
@@ -272,7 +274,7 @@ def _list_of(data: object, label: str) -> list:
 def _phrase(data: object, label: str) -> str:
     # Half of a character (a lone surrogate, which JSON can write) would break every message that quotes it.
     usable = isinstance(data, str) and data.strip() and not re.search("[\ud800-\udfff]", data)
-    if not usable or len(data) > LONGEST_PHRASE:
+    if not isinstance(data, str) or not usable or len(data) > LONGEST_PHRASE:
         raise LumosXError(
             f"Wrong form of {label}: found {_short_json(data)}, expected 1 to {LONGEST_PHRASE} characters of the "
             f"description."

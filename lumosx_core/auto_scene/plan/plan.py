@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from itertools import combinations, dropwhile, takewhile
 
 from ...errors import LumosXError
-from ...prompt.match import find_phrase
-from ...prompt.phrase_mask import clean_prompt, phrase_mistake, shortened, split_number, words_meant
+from ...prompt.match import find_phrase, split_number
+from ...prompt.messages import shortened
+from ...prompt.phrase_mask import clean_prompt, phrase_mistake, words_meant
 from . import vocabulary as v
 
 MOST_TRAINED = 3  # people of a video, and attributes of a person, in the training data (paper, section 4)

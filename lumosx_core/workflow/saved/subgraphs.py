@@ -20,16 +20,55 @@ from .widget_values import values_by_name
 MAX_NODES = 20_000  # subgraphs within subgraphs multiply: a small file may stand for more nodes than fit in memory
 
 
+@dataclass(frozen=True, eq=False)
+class Border:
+    """The border between an instance of a subgraph and the scope around it.
+
+    Args:
+        node: the node that stands for the subgraph in the scope `outer`.
+        input_node: id of the node inside that links from the instance's inputs start at.
+        input_names: of the subgraph, in its order.
+    """
+
+    node: Mapping[str, Any]
+    outer: Scope
+    input_node: str
+    input_names: tuple[Any, ...]
+
+    def promoted(self, slot: Mapping[str, Any]) -> Any:
+        """The value that the instance keeps for one of its inputs, or None if the inner widget keeps it.
+
+        Raises:
+            LumosXError: it is not clear which of the instance's values that is.
+        """
+        written = self.node.get("widgets_values")
+        name = (slot.get("widget") or {}).get("name")
+        if name is None or not written:
+            return None
+        names = [each["widget"]["name"] for each in self.node["inputs"] if each.get("widget")]
+        order = [entry[1] if str(entry[0]) == "-1" else None for entry in _proxies(self.node)]
+        values: Mapping[Any, Any] | None
+        if name in order:  # values are in the order of proxyWidgets, with null for those that inner nodes keep
+            values = dict(zip(order, written, strict=False))
+        else:
+            values = written if isinstance(written, Mapping) else values_by_name(names, written)
+        if values is None or values.get(name) is None:
+            raise LumosXError(
+                f"{named(self.node, self.outer)} does not say which of its values {written!r} is {name!r}. Open "
+                f"the workflow in ComfyUI and save it with Export (API)."
+            )
+        return values[name]
+
+
 @dataclass(eq=False)
 class Scope:
     """The nodes and links of a workflow, or of one instance of a subgraph in it.
 
     Args:
-        path: what the ids of its nodes begin with in the prompt: "" or "15:" or "17:15:".
+        path: prefix of the ids of its nodes in the prompt: "" or "15:" or "17:15:".
         links: node and output that a link comes from, by the link's number.
         ends: the link that leads to each output of the subgraph, by the output's number.
-        instance: the node that stands for this subgraph in the scope `outer`; None for the workflow itself.
-        input_names: of the subgraph.
+        border: None for the workflow itself.
         overrides: values of inner widgets that the instance keeps, by (inner node, widget).
         inner: the scopes of its own instances of subgraphs, by their ids.
     """
@@ -38,10 +77,7 @@ class Scope:
     nodes: dict[str, Mapping[str, Any]]
     links: dict[Any, tuple[str, int]]
     ends: dict[int, Any] = field(default_factory=dict)
-    instance: Mapping[str, Any] | None = None
-    outer: Scope | None = None
-    input_node: str = ""
-    input_names: tuple[Any, ...] = ()
+    border: Border | None = None
     overrides: dict[tuple[str, str], Any] = field(default_factory=dict)
     inner: dict[str, Scope] = field(default_factory=dict)
 
@@ -50,29 +86,6 @@ class Scope:
         yield self
         for scope in self.inner.values():
             yield from scope.scopes()
-
-    def promoted(self, slot: Mapping[str, Any]) -> Any:
-        """The value that the instance keeps for one of its inputs, or None if the inner widget keeps it.
-
-        Raises:
-            LumosXError: it is not clear which of the instance's values that is.
-        """
-        written = self.instance.get("widgets_values")
-        name = (slot.get("widget") or {}).get("name")
-        if name is None or not written:
-            return None
-        names = [each["widget"]["name"] for each in self.instance["inputs"] if each.get("widget")]
-        order = [entry[1] if str(entry[0]) == "-1" else None for entry in _proxies(self.instance)]
-        if name in order:  # values stand in the order of proxyWidgets, with null for those that inner nodes keep
-            values = dict(zip(order, written, strict=False))
-        else:
-            values = written if isinstance(written, Mapping) else values_by_name(names, written)
-        if values is None or values.get(name) is None:
-            raise LumosXError(
-                f"{named(self.instance, self.outer)} does not say which of its values {written!r} is {name!r}. Open "
-                f"the workflow in ComfyUI and save it with Export (API)."
-            )
-        return values[name]
 
 
 def root_scope(workflow: Mapping[str, Any]) -> Scope:
@@ -121,8 +134,6 @@ class _Builder:
         if within:
             output_node = str(graph["outputNode"]["id"])
             scope.ends = {end[1]: id for id, _, end in links if end[0] == output_node}
-            scope.input_node = str(graph["inputNode"]["id"])
-            scope.input_names = tuple(each.get("name") for each in graph.get("inputs") or [])
         for id, node in nodes.items():
             if not isinstance(node["type"], str):
                 raise TypeError(f"type of node {path}{id} is {node['type']!r}")
@@ -139,7 +150,8 @@ class _Builder:
                 f"ComfyUI, and save the workflow again."
             )
         scope = self.scope(definition, path, (*within, node["type"]))
-        scope.instance, scope.outer = node, outer
+        input_names = tuple(each.get("name") for each in definition.get("inputs") or [])
+        scope.border = Border(node, outer, str(definition["inputNode"]["id"]), input_names)
         written = node.get("widgets_values")
         for (inner, name), value in zip(_proxies(node), written if isinstance(written, list) else [], strict=False):
             if str(inner) == "-1" or value is None:

@@ -22,7 +22,7 @@ def own_title(entry: Mapping[str, Any]) -> str:
         return ""
     kind = entry.get("class_type")
     title = " ".join(title.split())
-    return "" if title == kind or title in _names().get(kind, ()) else title
+    return "" if title == kind or title in _names().get(str(kind), ()) else title
 
 
 @lru_cache

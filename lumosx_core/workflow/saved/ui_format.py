@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import LumosXError
-from .subgraphs import Scope, named, root_scope
+from .subgraphs import Border, Scope, named, root_scope
 from .widget_values import widget_values
 
 MUTED, BYPASSED = 2, 4
@@ -91,18 +91,19 @@ def _source(scope: Scope, slot: Mapping[str, Any], node: Mapping[str, Any]) -> A
                 f"connect that input again, and save it."
             )
         origin, output = scope.links[link]
-        if scope.instance is not None and origin == scope.input_node:
-            outside = _instance_input(scope, output)
+        border = scope.border
+        if border is not None and origin == border.input_node:
+            outside = _instance_input(border, output)
             if outside.get("link") is None:
-                return scope.promoted(outside)
-            link, scope, crossed = outside["link"], scope.outer, True
+                return border.promoted(outside)
+            link, scope, crossed = outside["link"], border.outer, True
             continue
-        node = scope.nodes.get(origin)
-        if node is None:
+        if origin not in scope.nodes:
             raise LumosXError(
                 f"{asked} is connected to node {scope.path}{origin}, which the file does not have. Open the workflow "
                 f"in ComfyUI, connect that input again, and save it."
             )
+        node = scope.nodes[origin]
         if node.get("mode") == MUTED:
             return None
         inputs = node.get("inputs") or []
@@ -129,14 +130,14 @@ def _source(scope: Scope, slot: Mapping[str, Any], node: Mapping[str, Any]) -> A
     return None
 
 
-def _instance_input(scope: Scope, number: int) -> Mapping[str, Any]:
+def _instance_input(border: Border, number: int) -> Mapping[str, Any]:
     """The input of a subgraph's node that a link inside it comes from."""
-    slots = scope.instance.get("inputs") or []
-    name = scope.input_names[number]
+    slots = border.node.get("inputs") or []
+    name = border.input_names[number]
     if number < len(slots) and slots[number].get("name") == name:
         return slots[number]
     raise LumosXError(
-        f"{named(scope.instance, scope.outer)} has no input {name!r} at the place where its subgraph has it. Open the "
+        f"{named(border.node, border.outer)} has no input {name!r} at the place where its subgraph has it. Open the "
         f"workflow in ComfyUI and save it again."
     )
 
@@ -144,20 +145,21 @@ def _instance_input(scope: Scope, number: int) -> Mapping[str, Any]:
 def _setter(scope: Scope, getter: Mapping[str, Any]) -> tuple[Scope, Mapping[str, Any]]:
     """The SetNode of a GetNode, by the name of their constant: in its own subgraph, else in those around it."""
     name, inside = getter["widgets_values"][0], scope
-    while scope is not None:
+    around: Scope | None = scope
+    while around is not None:
         setters = [
             node
-            for node in scope.nodes.values()
+            for node in around.nodes.values()
             if node["type"] == "SetNode" and (node.get("widgets_values") or [None])[0] == name
         ]
         if len(setters) == 1:
-            return scope, setters[0]
+            return around, setters[0]
         if setters:
             raise LumosXError(
                 f"{len(setters)} SetNodes are called {name!r}, so that {named(getter, inside)} is not clear. Give each "
                 f"its own name."
             )
-        scope = scope.outer
+        around = None if around.border is None else around.border.outer
     raise LumosXError(
         f"{named(getter, inside)} asks for {name!r}, but no SetNode has that name. Choose one that is there."
     )

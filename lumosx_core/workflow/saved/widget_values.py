@@ -25,11 +25,11 @@ def widget_values(node: Mapping[str, Any], overrides: Mapping[str, Any]) -> tupl
         written = _without_boxes(written)
         no_widgets.add("BOUNDING_BOX")
     names = [slot["widget"]["name"] for slot in slots if slot.get("type") not in no_widgets]
-    values = dict(written) if isinstance(written, Mapping) else values_by_name(names, written)
+    values: dict[str, Any] | None = dict(written) if isinstance(written, Mapping) else values_by_name(names, written)
     if values is None:
         reason = f"it has {len(written)} values, but names {len(names)} inputs for them ({', '.join(names) or 'none'})"
         return {}, reason
-    values |= overrides
+    values.update(overrides)
     for name in _PROMPTS.get(node["type"], ()):
         if name not in values:
             return values, f"it has no {name}"
