@@ -165,7 +165,7 @@ def _finders(options: argparse.Namespace):
 def _device_and_dtype(options: argparse.Namespace):
     import torch
 
-    from ..models.pipeline import choose_device
+    from ..models.video_pipeline import choose_device
 
     device = choose_device(options.device)
     return device, torch.float16 if device.type == "cuda" else torch.float32

@@ -23,7 +23,7 @@ import torch
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.files.model_files import ModelFiles
-from lumosx_core.models.pipeline import choose_device
+from lumosx_core.models.video_pipeline import choose_device
 
 from ..data.samples import BadSample, Source
 from .files import all_finite, packs_of, read_pack, read_tensors

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lumosx_core import LumosXModel, RelationalOptions
 from lumosx_core.files.model_files import ModelFiles
-from lumosx_core.models.lumosx.family import LUMOSX
+from lumosx_core.models.lumosx.lumosx_family import LUMOSX
 from lumosx_core.models.lumosx.spec import SPEC
 from lumosx_core.models.sample_scene import sample_scene
 from lumosx_core.models.wan.vae import WanVae

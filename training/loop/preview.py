@@ -13,11 +13,11 @@ from torch.nn.utils.rnn import pad_sequence
 from lumosx_core import EncodedScene, LumosXModel, RelationalOptions
 from lumosx_core.media.video import write_video
 from lumosx_core.models.encode_scene import prepare_scene
-from lumosx_core.models.lumosx.family import LUMOSX
+from lumosx_core.models.lumosx.lumosx_family import LUMOSX
 from lumosx_core.models.lumosx.pipeline import NEGATIVE_PROMPT, Settings
 from lumosx_core.models.lumosx.spec import SPEC
-from lumosx_core.models.pipeline import start_noise
 from lumosx_core.models.sample_scene import sample_scene
+from lumosx_core.models.video_pipeline import start_noise
 from lumosx_core.models.wan.umt5 import TextEncoder
 from lumosx_core.models.wan.vae import WanVae
 from lumosx_core.prompt.phrase_mask import check_prompt_length, clean_prompt

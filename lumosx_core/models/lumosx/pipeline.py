@@ -12,9 +12,9 @@ from torch import Tensor
 from ...files.model_files import ModelFiles, find_model_files
 from ...scene.scene import Scene
 from ..family import ModelFamily
-from ..pipeline import Progress, VideoPipeline, VideoSettings
+from ..video_pipeline import Progress, VideoPipeline, VideoSettings
 from .config import RelationalOptions
-from .family import LUMOSX
+from .lumosx_family import LUMOSX
 from .spec import SPEC
 
 # The negative prompt that Wan2.1 was released with. A file of its own: consoles of Windows cannot print source with it.

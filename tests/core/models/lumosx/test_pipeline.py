@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from lumosx_core import LumosXError, Reference, RelationalOptions, Scene, Subject
 from lumosx_core.files.model_files import find_model_files
-from lumosx_core.models.lumosx import family as lumosx_family
+from lumosx_core.models.lumosx import lumosx_family
 from lumosx_core.models.lumosx.pipeline import (
     NEGATIVE_PROMPT,
     LumosXPipeline,
@@ -16,7 +16,7 @@ from lumosx_core.models.lumosx.pipeline import (
 )
 from lumosx_core.models.lumosx.tiny import tiny_files, write_tiny
 from lumosx_core.models.lumosx.weights.load import build_model, load_model
-from lumosx_core.models.pipeline import Conditions, choose_device, start_noise
+from lumosx_core.models.video_pipeline import Conditions, choose_device, start_noise
 from lumosx_core.sampling.schedule import flow_timesteps
 from lumosx_core.scene.encoded import EncodedScene
 from lumosx_core.scene.strength import Strengths
