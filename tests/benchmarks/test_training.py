@@ -38,6 +38,7 @@ def test_it_prints_a_line_for_each_way_and_all_have_the_same_loss_and_gradient()
     assert all(float(difference) == 0 for *_, difference in rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["--full", "--rank=2"])
 def test_every_way_trains_the_same(benchmark, what):
     results = set()

@@ -20,6 +20,7 @@ from lumosx_core.own_command import own_command
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("isolated", [False, True])
 def test_the_command_runs_in_a_shell_from_another_folder_with_spaces_everywhere(tmp_path, isolated):
     pack = tmp_path / "custom nodes" / "it's LumosX"

@@ -202,6 +202,7 @@ def test_a_garment_on_the_wrong_person_is_seen(kind):
         assert not any(verdict.paired for verdict in verdicts)
 
 
+@pytest.mark.slow
 def test_the_same_face_twice_is_seen():
     from lumosx_training.glyph_world.clip import film
 

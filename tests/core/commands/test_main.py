@@ -80,6 +80,7 @@ def test_files_a_directory_and_the_preset_give_the_same_video(plain_video, tiny_
         assert (tmp_path / "video.mp4").read_bytes() == plain_video.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -103,6 +104,7 @@ def test_the_negative_prompt_reaches_the_video_with_guidance(cache, tmp_path):
     assert (tmp_path / "one.mp4").read_bytes() != (tmp_path / "other.mp4").read_bytes()
 
 
+@pytest.mark.slow
 def test_several_videos_get_numbered_names(cache, tmp_path):
     assert run("generate", CASE, "--out", tmp_path / "out.mp4", "--batch", 2, *SMALL) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out_0.mp4", "out_1.mp4"]

@@ -120,6 +120,7 @@ def test_page_and_run_find_the_same_phrases(which, typed, phrase):
     assert page_finds(typed, phrase) == run_finds(typed, phrase, TOKENIZERS[which]())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", list(TOKENIZERS))
 @pytest.mark.parametrize("language", list(PROMPTS))
 def test_page_and_run_agree_on_prompts_as_people_write_them(which, language):

@@ -304,6 +304,7 @@ def run(*arguments) -> int:
     return main([str(argument) for argument in arguments])
 
 
+@pytest.mark.slow
 def test_the_command_makes_the_videos_of_a_workflow(folder, tmp_path, capsys):
     pytest.importorskip("av")
     (tmp_path / "w.json").write_text(json.dumps(workflow()))
@@ -313,6 +314,7 @@ def test_the_command_makes_the_videos_of_a_workflow(folder, tmp_path, capsys):
     assert sorted(path.name for path in tmp_path.glob("*.mp4")) == ["v_0.mp4", "v_1.mp4"]
 
 
+@pytest.mark.slow
 def test_the_options_of_the_command_count_before_the_workflow(folder, tmp_path, capsys):
     pytest.importorskip("av")
     (tmp_path / "w.json").write_text(json.dumps(workflow(n27=None, n40=k_sampler())))

@@ -74,6 +74,7 @@ def test_the_same_seed_gives_the_same_video_bit_for_bit(pipeline, video):
     assert torch.equal(pipeline.generate(scene(), PROMPT, Settings(**SMALL, seed=7)), video)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["seed", "prompt", "negative prompt", "picture"])
 def test_another_input_gives_another_video(pipeline, video, what):
     settings = Settings(
@@ -159,6 +160,7 @@ def test_the_network_is_told_the_released_integer_timesteps(pipeline, monkeypatc
     assert all(timestep.dtype == torch.int64 for timestep in received)
 
 
+@pytest.mark.slow
 def test_the_videos_of_a_batch_start_from_different_noise(pipeline):
     videos = pipeline.generate(scene(), PROMPT, Settings(**SMALL, batch=2))
     assert videos.shape == (2, 5, 48, 64, 3)
@@ -173,6 +175,7 @@ def test_half_precision_stays_near_float32(tiny_models, pipeline):
     assert 0 < (halved - expected).square().mean().sqrt() / expected.std() < 0.03
 
 
+@pytest.mark.slow
 def test_progress_is_told_for_every_stage(pipeline):
     received = []
     pipeline.generate(scene(), PROMPT, Settings(**SMALL), progress=lambda *stage: received.append(stage))
