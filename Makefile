@@ -34,11 +34,12 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest
 
 test-fast: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow and not comfyui and not browser"
+	$(BIN)/python -m pytest -m "not slow and not comfyui and not browser" --numprocesses 2 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@$(MAKE) --no-print-directory types
 
 # The nodes import the core as a neighbour (`..lumosx_core`), and this folder may have any name. A link gives it one.
 types: $(INSTALLED)

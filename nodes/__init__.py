@@ -1,5 +1,6 @@
 """The LumosX nodes, in the order of the artist's work: load, read photos, describe the scene, turn it into a video,
-sample, and look inside."""
+sample, and look inside.
+"""
 
 from comfy_api.latest import ComfyExtension, io
 

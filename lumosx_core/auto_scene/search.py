@@ -147,7 +147,8 @@ class SceneSearch:
 
     def _needs_boxes(self) -> bool:
         """Faces alone tell people of one word apart; figures are needed to tell a man from a woman, for what people
-        wear, and to empty the place of them."""
+        wear, and to empty the place of them.
+        """
         sought = self._sought_people()
         words = {detector_word(self.plan.people[number].word) for number in sought}
         return self.seeks_hiding or len(words) > 1 or any(self._sought(number) for number in sought)

@@ -28,7 +28,8 @@ _NAMES = {
 
 def in_file_order(tensors: Mapping[str, StoredTensor]) -> list[tuple[str, StoredTensor]]:
     """The order in which `write_safetensors` loads: wide types first, so that each tensor starts at a multiple of its
-    width."""
+    width.
+    """
     return sorted(tensors.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
 
 

@@ -225,7 +225,7 @@ def words_meant(phrase: str, prompt: str) -> list[tuple[int, int]]:
 
 def _joined(characters: list[tuple[str, tuple[int, ...]]]) -> list[PromptSpan]:
     """Spans of equal groups; a space belongs to a group only between two of its words."""
-    characters = [(" ", ())] + characters + [(" ", ())]
+    characters = [(" ", ()), *characters, (" ", ())]
     spans: list[PromptSpan] = []
     for before, (character, groups), after in zip(characters, characters[1:], characters[2:], strict=False):
         if character == " ":

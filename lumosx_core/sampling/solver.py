@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -31,11 +32,11 @@ def sample_dpmpp_2m(
         LumosXError: sigmas that do not fall.
     """
     levels = sigmas.tolist()
-    if any(later >= earlier for earlier, later in zip(levels, levels[1:], strict=False)):
+    if any(later >= earlier for earlier, later in itertools.pairwise(levels)):
         raise LumosXError(f"The sigmas do not fall at each step: {levels[:4]}... Connect LumosX Sigmas or a scheduler.")
     log_snr = [_log_snr(sigma) for sigma in levels]
     previous = None
-    for step, (sigma, next_sigma) in enumerate(zip(levels[:-1], levels[1:], strict=True)):
+    for step, (sigma, next_sigma) in enumerate(itertools.pairwise(levels)):
         clean = predict_clean(latents, sigmas[step], step)
         if callback is not None:
             callback(step, clean, latents)

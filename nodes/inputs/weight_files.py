@@ -1,5 +1,6 @@
 """Weight files as our loaders list them: ComfyUI's, followed by lumosx-tiny's, so that a first video needs no download.
-ComfyUI's own loaders do not list lumosx-tiny."""
+ComfyUI's own loaders do not list lumosx-tiny.
+"""
 
 from __future__ import annotations
 

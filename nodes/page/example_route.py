@@ -1,5 +1,6 @@
 """LumosX's example images for the page, served where ComfyUI serves the artist's own: an option "NAME [lumosx]" of
-LumosX Load Image has a preview and a thumbnail like any image of the input folder, in every version of the page."""
+LumosX Load Image has a preview and a thumbnail like any image of the input folder, in every version of the page.
+"""
 
 from __future__ import annotations
 

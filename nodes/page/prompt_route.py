@@ -1,5 +1,6 @@
 """Requests of the page while a prompt is being typed: which words belong to which subject, and which phrases are
-missing."""
+missing.
+"""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ LARGER_ROOMS = {"lumosx_core/models/lumosx": 13}  # one network with its weight 
 
 def room_of(module: str) -> str:
     """The room of a file or module of the core: its folder below lumosx_core, or the module itself if it has none."""
-    return (re.split(r"[./:]", module) + [""])[1]
+    return ([*re.split(r"[./:]", module), ""])[1]
 
 
 def test_every_room_of_the_core_has_a_floor():
@@ -151,7 +151,7 @@ def test_a_model_family_imports_no_other_family_but_its_base():
     families = {path.name for path in (ROOT / "lumosx_core" / "models").iterdir() if (path / "__init__.py").is_file()}
     foreign = []
     for each in all_imports("lumosx_core/models"):
-        own, other = each.where.split("/")[2], (each.module.split(".") + ["", ""])[2]
+        own, other = each.where.split("/")[2], ([*each.module.split("."), "", ""])[2]
         in_models = each.module.startswith("lumosx_core.models.")
         if in_models and own in families and other in families - {own} - BASES.get(own, set()):
             foreign.append(each)

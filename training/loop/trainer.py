@@ -154,7 +154,8 @@ class Trainer:
 
     def backward(self, parts: list[NoisyBatch]) -> Tensor:
         """Add the gradient of the mean loss of all parts (and processes) to the parameters; returns this process's
-        mean loss."""
+        mean loss.
+        """
         total = torch.zeros((), device=self.accelerator.device)
         for place, part in enumerate(parts):
             # Gradients are shared out between processes once, with the last part.
@@ -298,7 +299,6 @@ class Trainer:
 
 def open_cache(config: TrainConfig):
     """The cache that the config names."""
-
     from ..cache import LatentCache
 
     return LatentCache(config.data.cache)

@@ -55,7 +55,8 @@ def pick(picks: str, count: int, what: str = "Face") -> list[int]:
 
 def crop_face(image: Tensor, face: Face) -> Tensor:
     """(H, W, 3) photograph -> the face with the margin of the released benchmark, (h, w, 3), cut at the photograph's
-    edges."""
+    edges.
+    """
     return face_crop_box(face.box).crop(image)
 
 

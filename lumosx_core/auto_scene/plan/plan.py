@@ -238,7 +238,7 @@ def _parse_person(number: int, text: str) -> PersonPlan:
             f'Person {number}, "{text}", has {text.count(":")} colons, expected one between the word and the '
             f"attributes. Put | between two people, and commas between attributes."
         )
-    word, colon, attributes = text.partition(":")
+    word, _colon, attributes = text.partition(":")
     if "," in word:
         raise LumosXError(
             f'Person {number} is named "{word.strip()}", with a comma in it. Put a colon behind the word of the person '

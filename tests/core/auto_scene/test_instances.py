@@ -5,10 +5,10 @@ import torch
 
 pytest.importorskip("scipy", reason="scipy is not installed")
 
-from drawn_world import ColourPhrases, OwnersMasks, Photograph  # noqa: E402
+from drawn_world import ColourPhrases, OwnersMasks, Photograph
 
-from lumosx_core.auto_scene.cutouts.regions import Box  # noqa: E402
-from lumosx_core.auto_scene.instances import View, find_instances  # noqa: E402
+from lumosx_core.auto_scene.cutouts.regions import Box
+from lumosx_core.auto_scene.instances import View, find_instances
 
 
 def test_phrases_share_one_look_at_the_photograph():

@@ -278,7 +278,7 @@ def _vocabulary() -> list[str]:
     letters = "abcdefghijklmnopqrstuvwxyz0123456789-'"
     clothes = ["denim", "jacket", "white", "shirt", "brown", "sweater", "red", "hat", "blue", "dress"]
     others = ["the", "man", "woman", "person", "lamp", "room"]
-    return words + [*letters, *(f"##{letter}" for letter in letters), *clothes, *others]
+    return [*words, *letters, *(f"##{letter}" for letter in letters), *clothes, *others]
 
 
 def _write_json(path: Path, content: dict) -> None:

@@ -57,6 +57,7 @@ def start_trackers(accelerator, config: TrainConfig, done: int) -> None:
 
 
 def finish_trackers(accelerator) -> None:
+    """Close the files and connections of all trackers."""
     for tracker in accelerator.trackers:
         tracker.finish()
 

@@ -1,0 +1,1 @@
+"""Weight files of LumosX: what a file contains, loading, conversion, download."""

@@ -128,7 +128,7 @@ READINGS = {
 }
 
 
-@pytest.mark.parametrize("prompt, expected", READINGS.items(), ids=[prompt[:40] for prompt in READINGS])
+@pytest.mark.parametrize(("prompt", "expected"), READINGS.items(), ids=[prompt[:40] for prompt in READINGS])
 def test_prompts_are_read(prompt, expected):
     assert format_plan(read_prompt(prompt)) == format_plan(parse_plan(expected))
 

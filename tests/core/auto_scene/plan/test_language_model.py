@@ -72,7 +72,7 @@ def test_the_prompt_is_asked_about_as_quoted_data_in_its_cleaned_form():
 
 
 @pytest.mark.parametrize(
-    "answer, words",
+    ("answer", "words"),
     [
         ("The man wears a denim jacket.", "not JSON alone"),
         ("Here it is: " + json.dumps(ANSWER), "not JSON alone"),

@@ -48,7 +48,7 @@ def test_white_space_line_breaks_and_separators_too_many_do_not_matter(text):
 
 
 @pytest.mark.parametrize(
-    "text, plan",
+    ("text", "plan"),
     [
         ("man | woman", ScenePlan((PersonPlan("man"), PersonPlan("woman")))),
         ("man:|woman :", ScenePlan((PersonPlan("man"), PersonPlan("woman")))),
@@ -66,7 +66,7 @@ def test_parts_may_be_missing(text, plan):
 
 
 @pytest.mark.parametrize(
-    "text, words",
+    ("text", "words"),
     [
         ("", ["plan is empty", "Write: person"]),
         ("\n || | ||\n", ["plan is empty"]),
@@ -87,7 +87,7 @@ def test_what_cannot_be_meant_is_refused_with_the_mend(text, words):
 
 
 @pytest.mark.parametrize(
-    "plan, words",
+    ("plan", "words"),
     [
         (ScenePlan((PersonPlan("man", ("red, white shirt",)),)), ["attribute 1 of person 1", '","']),
         (ScenePlan((PersonPlan("man: tall"),)), ["word of person 1", '":"']),
@@ -166,7 +166,7 @@ def test_more_than_was_trained_is_a_warning():
 
 
 @pytest.mark.parametrize(
-    "text, prompt, words",
+    ("text", "prompt", "words"),
     [
         ("man | man", "A man and a man.", ['"man#1", "man#2"', 'People 1 ("man") and 2 ("man") are']),
         ("man | woman | man", "A man, a woman, a man.", ['People 1 ("man") and 3 ("man") are']),
@@ -183,7 +183,7 @@ def test_two_people_bound_to_the_same_words_are_a_warning(text, prompt, words):
 
 
 @pytest.mark.parametrize(
-    "text, prompt",
+    ("text", "prompt"),
     [
         ("man#1 | man#2", "A man and a man."),
         ("man | woman", "A man and a woman."),
@@ -215,7 +215,7 @@ def test_a_plan_that_a_case_folder_can_hold_is_accepted():
 
 
 @pytest.mark.parametrize(
-    "text, file",
+    ("text", "file"),
     [
         ("|| Mt. Fuji", "objects/Mt. Fuji.png"),
         ("|| black/white lamp", "objects/black/white lamp.png"),
@@ -242,7 +242,7 @@ def test_a_case_name_that_the_caption_cannot_hold_is_refused():
 
 
 @pytest.mark.parametrize(
-    "word, sought",
+    ("word", "sought"),
     [
         ("man", "man"),
         ("man#2", "man"),
@@ -279,7 +279,7 @@ def test_a_detector_is_asked_for_one_person_who_can_be_seen(word, sought):
 
 
 @pytest.mark.parametrize(
-    "prompt, sought",
+    ("prompt", "sought"),
     [
         ("Two women, one in a red hat and one in a blue hat.", {"person"}),
         ("Two men talk. One wears a blue cap, the other wears a white cap.", {"person"}),
