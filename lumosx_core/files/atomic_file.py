@@ -15,10 +15,10 @@ from ..errors import LumosXError
 
 @contextmanager
 def atomic_path(destination: Path) -> Iterator[Path]:
-    """A path to write a file to, which takes the destination's name only when the block ends well.
+    """A path to write to; the file gets the destination's name only when the block ends without an error.
 
-    It lies in the same folder and is renamed at the end. When the block fails, for whatever reason, nothing is left of
-    it, and a destination that was there before is untouched.
+    It is in the same folder and is renamed at the end. When the block fails, for whatever reason, nothing of it
+    remains, and an existing destination is unchanged.
 
     Raises:
         LumosXError: the disk is full, or the folder cannot be written to.

@@ -44,7 +44,9 @@ def models_folder(destination: str | Path | None, comfyui: str | Path | None) ->
         return Path(destination)
     models = Path(comfyui) / "models"
     if not models.is_dir():
-        raise LumosXError(f"{comfyui} has no folder 'models', so it is no ComfyUI. Give the folder with main.py in it.")
+        raise LumosXError(
+            f"{comfyui} does not look like a ComfyUI folder (no models/). Give the folder that contains main.py."
+        )
     return models
 
 

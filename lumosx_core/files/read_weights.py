@@ -83,7 +83,7 @@ def _open_file(path: Path) -> dict[str, StoredTensor]:
 
 
 def _what_else(head: bytes) -> str:
-    """What a file that begins with these bytes is, and how to mend it."""
+    """The likely kind of a file that begins with these bytes, and the fix."""
     if head.startswith(b"GGUF"):
         return "a GGUF file. In ComfyUI, load it with a GGUF loader and put LumosX Apply behind it."
     if head[:1] == b"\x80" and 2 <= head[1] <= 5:

@@ -1,4 +1,4 @@
-"""A tensor that still lies in its file: shape and dtype are known, the values are read when asked for."""
+"""A tensor still in its file: shape and dtype are known, the values are read on demand."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ class ModelFamily(Protocol):
 
     spec: ModelSpec
     lora_targets: tuple[str, ...]
-    """Ends of the names of the linear layers that a LoRA trains unless it is told otherwise."""
+    """Ends of the names of the linear layers that a LoRA trains by default."""
     options: Any
     """The switches of a forward pass at their released values."""
 

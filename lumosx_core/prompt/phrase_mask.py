@@ -141,8 +141,8 @@ def _undivided(scene: Scene, rows: list[Tensor], tokens: PromptTokens) -> list[M
                 mistakes.append(
                     Mistake(
                         f'"{phrase}" of {owner_of(label)} and "{other_phrase}" of {owner_of(other_label)} are read as '
-                        f'one token "{read}" by the text encoder, so they cannot be told apart. Put a space between '
-                        f"them in the prompt.",
+                        f'one token "{read}" by the text encoder, so they cannot be bound separately. Put a space '
+                        "between them in the prompt.",
                         phrase,
                     )
                 )

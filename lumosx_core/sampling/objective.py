@@ -10,7 +10,7 @@ def noisy_latents(clean: Tensor, noise: Tensor, timestep: Tensor) -> tuple[Tenso
 
     Args:
         clean, noise: (B, ...).
-        timestep: (B,), 0 (clean) to 1000 (noise), with its fraction; the network is told `timestep.long()`.
+        timestep: (B,), 0 (clean) to 1000 (noise), with its fraction; the network receives `timestep.long()`.
 
     Returns:
         (noisy latents, velocity target = noise - clean), both (B, ...).

@@ -90,7 +90,7 @@ def write_case(directory: str | Path, case: Case) -> None:
     Everything is checked first, written beside `directory`, and moved into place at the end.
 
     Raises:
-        LumosXError: the folder is in use, the scene is empty, or a phrase, the name or the prompt cannot be told
+        LumosXError: the folder is in use, the scene is empty, or a phrase, the name or the prompt cannot be read back
             from the layout (a phrase becomes a file name).
     """
     directory = Path(directory).resolve()

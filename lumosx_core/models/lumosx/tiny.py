@@ -2,7 +2,7 @@
 
 Three files that ComfyUI's own loaders and ours read: a LumosX DiT of 4 M parameters, a Wan VAE of width 8, and a UMT5
 text encoder of two layers with its own tokeniser. It knows one small world, that of glyph people, and shows there what
-LumosX does. How it was trained is told beside the files.
+LumosX does. Its README describes how it was trained.
 """
 
 from __future__ import annotations

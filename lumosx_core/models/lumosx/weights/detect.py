@@ -1,4 +1,4 @@
-"""What a set of tensors is, told by names and shapes alone: a LumosX network, or something else, named."""
+"""Detection of a network by the names and shapes of its tensors: LumosX, or something else, named."""
 
 from __future__ import annotations
 

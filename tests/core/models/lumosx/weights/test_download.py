@@ -210,7 +210,7 @@ def test_another_model_under_the_expected_name_leaves_no_network_behind(hub, mod
 
 def test_a_folder_that_is_no_comfyui_is_refused_before_anything_is_fetched(hub, models, tmp_path):
     result = download(hub, models, comfyui=str(tmp_path))
-    assert "LumosXError" in result.stderr and "no ComfyUI" in result.stderr
+    assert "LumosXError" in result.stderr and "does not look like a ComfyUI folder" in result.stderr
     assert hub.requests == []
 
 
