@@ -17,11 +17,18 @@ from typing import Any
 from ..auto_scene.networks.known import DEFAULTS, PHOTO_MODELS
 from ..errors import LumosXError, MissingPackageError
 from ..media.video_size import parse_size
+from ..models.lumosx.spec import SPEC
 from ..own_command import FOLDER
 from ..version import __version__
 from .scene import add_scene
 
-RELEASED: dict[str, Any] = {"size": (832, 480), "frames": 81, "steps": 50, "shift": 8.0, "cfg": 6.0}
+RELEASED: dict[str, Any] = {
+    "size": (SPEC.width, SPEC.height),
+    "frames": SPEC.frames,
+    "steps": SPEC.steps,
+    "shift": SPEC.shift,
+    "cfg": SPEC.cfg,
+}
 TINY: dict[str, Any] = {
     "size": (80, 64),
     "frames": 9,
@@ -102,11 +109,17 @@ def _add_generate(commands) -> None:
     parser.add_argument("--text-encoder", metavar="FILE", help="UMT5-XXL (not needed with a directory or tiny)")
     parser.add_argument("--negative", metavar="TEXT", help="negative prompt (default: the one of Wan 2.1)")
     parser.add_argument("--seed", type=int, help="0 to 2**64 - 1 (default 0)")
-    parser.add_argument("--size", type=_size, metavar="WIDTHxHEIGHT", help="default 832x480, tiny 80x64")
-    parser.add_argument("--frames", type=int, help="4n + 1, at 16 a second (default 81, tiny 9)")
-    parser.add_argument("--steps", type=int, help="default 50, tiny 16")
-    parser.add_argument("--shift", type=float, help="of the noise schedule (default 8, tiny 3)")
-    parser.add_argument("--cfg", type=float, help="guidance; 1 does without (default 6, tiny 1)")
+    parser.add_argument(
+        "--size", type=_size, metavar="WIDTHxHEIGHT", help=f"default {SPEC.width}x{SPEC.height}, tiny 80x64"
+    )
+    parser.add_argument(
+        "--frames",
+        type=int,
+        help=f"{SPEC.temporal_stride}n + 1, at {SPEC.frames_per_second} a second (default {SPEC.frames}, tiny 9)",
+    )
+    parser.add_argument("--steps", type=int, help=f"default {SPEC.steps}, tiny 16")
+    parser.add_argument("--shift", type=float, help=f"of the noise schedule (default {SPEC.shift:g}, tiny 3)")
+    parser.add_argument("--cfg", type=float, help=f"guidance; 1 does without (default {SPEC.cfg:g}, tiny 1)")
     parser.add_argument("--batch", type=int, help="number of videos (default 1)")
     parser.add_argument("--device", help="cpu, cuda or mps (default: the best there is)")
     parser.add_argument(

@@ -13,7 +13,7 @@ from .phrase_mask import PromptSpan, clean_prompt, mistake_in_text, owner_of, wo
 from .readings import Reading, readings
 from .scene_warnings import scene_warnings
 
-MOST_LETTERS = 20_000  # the network reads 512 tokens, some 2,500 letters
+MOST_LETTERS = 20_000  # far more than any text encoder reads
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,7 @@ def mark_prompt(typed: str, scene: Scene, *, dynamic: bool = False) -> MarkedPro
     """
     if len(typed) > MOST_LETTERS:
         raise LumosXError(
-            f"The prompt has {len(typed)} letters, but LumosX reads 512 tokens, and looks for phrases in up to "
-            f"{MOST_LETTERS} letters. Shorten it."
+            f"The prompt has {len(typed)} letters, but phrases are looked for in up to {MOST_LETTERS}. Shorten it."
         )
     texts = readings(typed, dynamic=dynamic)
     owners: list[set[int]] = [set() for _ in typed]

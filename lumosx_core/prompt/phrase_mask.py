@@ -52,7 +52,7 @@ def check_prompt_length(prompt_ids: Sequence[int], text_len: int, *, negative: b
     if count > text_len:
         which = "The negative prompt is too long. " if negative else ""
         raise LumosXError(
-            f"{which}The prompt has {count} tokens (its end token included), but LumosX reads {text_len}. "
+            f"{which}The prompt has {count} tokens (its end token included), but the model reads {text_len}. "
             f"Shorten it by about {count - text_len} tokens, or the end of it would be lost."
         )
 

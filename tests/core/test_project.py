@@ -196,6 +196,7 @@ def test_the_nodes_load_optional_packages_only_where_they_are_needed():
     assert [found for found in loaded if found.package not in EVERYWHERE | COMFYUI | {"tqdm"}] == []
 
 
+WITHOUT_MODELS = ("files", "media", "scene", "prompt", "sampling", "drawing", "attention_map")
 DOWNLOADERS = (r"models\.lumosx\.weights\.download", r"files\.hub", r"auto_scene\.networks\.fetch")
 
 
@@ -284,3 +285,30 @@ def test_what_only_developers_need_is_not_sent_to_the_registry():
 
 def test_the_version_is_that_of_the_registry():
     assert f'\nname = "lumosx"\nversion = "{lumosx_core.__version__}"\n' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_no_room_without_a_model_spells_out_the_facts_of_one():
+    """What is true of Wan2.1 or LumosX comes from its ModelSpec: sizes, frames a second, text length, steps, shift."""
+    from lumosx_core.models.lumosx.spec import SPEC
+
+    facts = {SPEC.width, SPEC.height, SPEC.frames, SPEC.text_len}
+    defaults = {"fps": SPEC.frames_per_second, "steps": SPEC.steps, "shift": SPEC.shift, "cfg": SPEC.cfg}
+    found = []
+    for path in sources(*(f"lumosx_core/{room}" for room in WITHOUT_MODELS)):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        found += [
+            f"{name(path)}:{node.lineno}: {node.value}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and type(node.value) is int and node.value in facts
+        ]
+        for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+            arguments = function.args.args[-len(function.args.defaults) :] if function.args.defaults else []
+            given = [*zip(arguments, function.args.defaults, strict=True)]
+            given += zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+            found += [
+                f"{name(path)}:{function.lineno}: {argument.arg}={value.value}"
+                for argument, value in given
+                if isinstance(value, ast.Constant) and (argument.arg, value.value) in defaults.items()
+            ]
+    # The first bytes of a file, by which its format is known, are as many by chance.
+    assert [each for each in found if each.split(":")[0] != "lumosx_core/files/read_weights.py"] == []

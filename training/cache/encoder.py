@@ -17,9 +17,6 @@ from lumosx_core.errors import LumosXError
 from lumosx_core.files.model_files import ModelFiles
 from lumosx_core.media.images import fit_on_canvas, to_pil
 from lumosx_core.models.encode_scene import PreparedScene, prepare_scene
-from lumosx_core.models.lumosx.spec import SPEC
-from lumosx_core.models.wan.umt5 import TextEncoder
-from lumosx_core.models.wan.vae import WanVae
 from lumosx_core.prompt.phrase_mask import clean_prompt
 from lumosx_core.scene.encoded import EncodedScene
 from lumosx_core.scene.scene import Scene
@@ -75,8 +72,9 @@ class SampleEncoder:
     def __init__(self, files: ModelFiles, settings: CacheSettings, device: torch.device | str = "cpu"):
         self.settings = settings
         self.dtype = STORED[settings.dtype]
-        self.vae = WanVae.load(files.vae, device=device)
-        self.text_encoder = TextEncoder(files.text_encoder, device=device)
+        self.device = torch.device(device)
+        self.vae = settings.family.load_vae(files.vae, device=device)
+        self.text_encoder = settings.family.load_text_encoder(files.text_encoder, device=device)
 
     def prepare(self, sample: RawSample) -> PreparedSample:
         """Fit the video and its pictures, and find the words of the pictures in the caption.
@@ -87,7 +85,7 @@ class SampleEncoder:
         scene = sample.case.scene
         prompt = clean_prompt(sample.case.prompt)
         check_caption(prompt)
-        prepared = prepare_scene(scene, prompt, self.text_encoder, text_len=SPEC.text_len)
+        prepared = prepare_scene(scene, prompt, self.text_encoder, text_len=self.settings.family.spec.text_len)
         video = fit_clip(sample.video, self.settings.clip)
         pixels = video.float() / 255 if video.dtype == torch.uint8 else video.float()
         if not all_finite(pixels):
@@ -116,7 +114,7 @@ class SampleEncoder:
         """The embeddings of cleaned captions, (J, text_dim) of the stored type, each under `text_name` of it."""
         lengths = {prompt: len(self.text_encoder.tokenize(prompt)) for prompt in prompts}
         ordered = sorted(lengths, key=lambda prompt: (lengths[prompt], prompt))
-        at_once = BATCH_TOKENS.get(self.text_encoder.device.type, 2**12)
+        at_once = BATCH_TOKENS.get(self.device.type, 2**12)
         encoded, chunk = {}, []
         for position, prompt in enumerate(ordered):
             chunk.append(prompt)

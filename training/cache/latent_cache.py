@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from lumosx_core.errors import LumosXError
+from lumosx_core.models.family import ModelFamily
+from lumosx_core.models.lumosx.lumosx_family import LUMOSX
 from lumosx_core.scene.encoded import EncodedScene
 
 from ..data.buckets import Bucket
@@ -28,15 +30,22 @@ class LatentCache:
 
     Args:
         verify: compare checksums on reading.
+        family: that the cache must be for.
 
     Raises:
         LumosXError: there is no cache, or none that this version reads.
     """
 
-    def __init__(self, directory: str | os.PathLike, *, verify: bool = True):
+    def __init__(self, directory: str | os.PathLike, *, verify: bool = True, family: ModelFamily = LUMOSX):
         self.directory = Path(directory)
         self.verify = verify
         self.head = read_head(self.directory)
+        self.spec = family.spec
+        if (made_for := self.head.get("family", LUMOSX.spec.name)) != self.spec.name:
+            raise LumosXError(
+                f"The cache {self.directory} was made for {made_for}, not for {self.spec.name}. Give a cache made for "
+                f"{self.spec.name}."
+            )
         clips = read_clips(self.directory)
         self.keys = sorted(clips)
         self._clips = [clips[key] for key in self.keys]
@@ -49,7 +58,9 @@ class LatentCache:
         """Length, size and layout of a clip, in frames and pixels."""
         clip = self._clips[index]
         _, frames, height, width = clip.video.shape
-        return Bucket(4 * frames - 3, 8 * height, 8 * width, clip.layout)
+        spec = self.spec
+        length = (frames - 1) * spec.temporal_stride + 1
+        return Bucket(length, spec.spatial_stride * height, spec.spatial_stride * width, clip.layout)
 
     def variants(self, index: int) -> int:
         """How many differently augmented copies of its reference pictures a clip has."""

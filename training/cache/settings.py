@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.files.atomic_file import atomic_file
 from lumosx_core.files.model_files import ModelFiles
+from lumosx_core.models.family import ModelFamily
+from lumosx_core.models.lumosx.lumosx_family import LUMOSX
+from lumosx_core.models.lumosx.spec import SPEC
 from lumosx_core.own_command import own_command
 
 from ..data.clips import ClipSettings
@@ -34,20 +38,22 @@ class CacheSettings:
         seed: of the augmentation.
         dtype: what is stored. Latents are normalised and encoded words are moderate, so float16 never overflows and
             is eight times finer than bfloat16 at the same size.
+        family: of the model that is trained.
 
     Raises:
         LumosXError: a value that is not possible.
     """
 
-    frames: tuple[int, ...] = (81,)
-    sizes: tuple[tuple[int, int], ...] = ((480, 832),)
+    frames: tuple[int, ...] = (SPEC.frames,)
+    sizes: tuple[tuple[int, int], ...] = ((SPEC.height, SPEC.width),)
     variants: int = 1
     augment: str = "paper"
     seed: int = 0
     dtype: str = "float16"
+    family: ModelFamily = LUMOSX
 
     def __post_init__(self):
-        clip = ClipSettings(frames=self.frames, sizes=self.sizes)
+        clip = ClipSettings(frames=self.frames, sizes=self.sizes, spec=self.family.spec)
         object.__setattr__(self, "frames", clip.frames)
         object.__setattr__(self, "sizes", clip.sizes)
         if self.augment not in AUGMENTATIONS:
@@ -61,10 +67,15 @@ class CacheSettings:
                 f"{self.variants} variants without augmentation would be equal. Use 1 variant, or augment pictures."
             )
 
+    @property
+    def stored(self) -> dict[str, Any]:
+        """The settings that the head of a cache records; the family is recorded by its name."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "family"}
+
     @cached_property
     def clip(self) -> ClipSettings:
         """How a source reads its videos for this cache."""
-        return ClipSettings(frames=self.frames, sizes=self.sizes)
+        return ClipSettings(frames=self.frames, sizes=self.sizes, spec=self.family.spec)
 
 
 def prepare_head(directory: Path, files: ModelFiles, settings: CacheSettings) -> None:
@@ -80,7 +91,8 @@ def prepare_head(directory: Path, files: ModelFiles, settings: CacheSettings) ->
         "format": FORMAT,
         "vae": sha256_of(files.vae),
         "text_encoder": sha256_of(files.text_encoder),
-        "settings": json.loads(json.dumps(asdict(settings))),
+        "family": settings.family.spec.name,
+        "settings": json.loads(json.dumps(settings.stored)),
     }
     path = directory / HEAD
     if not path.exists():
@@ -94,6 +106,7 @@ def prepare_head(directory: Path, files: ModelFiles, settings: CacheSettings) ->
             file.write(json.dumps(wanted, indent=1).encode())
     found = read_head(directory)
     differences = [
+        *(["model family"] if found.get("family", LUMOSX.spec.name) != wanted["family"] else []),
         *(f"{name.replace('_', ' ')} file" for name in ("vae", "text_encoder") if found.get(name) != wanted[name]),
         *(
             f"{name} ({found['settings'].get(name)} there, {value} now)"

@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from lumosx_core.errors import LumosXError, MissingPackageError
+from lumosx_core.models.family import ModelSpec
 from lumosx_core.models.lumosx.spec import SPEC
 
 
@@ -34,23 +35,27 @@ class ClipSettings:
         fps: frames a second of the clip.
         trim: frames of the file to leave out at each end, where cuts and fades are; fewer if the rest would be short.
         whole: decode the file to its end, to find damage behind the clip too.
+        spec: of the model that the clips are for.
     """
 
-    frames: tuple[int, ...] = (81,)
+    frames: tuple[int, ...] = (SPEC.frames,)
     sizes: tuple[tuple[int, int], ...] = ()
     fps: float = SPEC.frames_per_second
     trim: int = 0
     whole: bool = False
+    spec: ModelSpec = SPEC
 
     def __post_init__(self):
         object.__setattr__(self, "frames", tuple(sorted(self.frames)))
         object.__setattr__(self, "sizes", tuple((height, width) for height, width in self.sizes))
         if not self.frames:
-            raise LumosXError("No clip length is given. Give at least one number of frames, such as 81.")
+            raise LumosXError(
+                f"No clip length is given. Give at least one number of frames, such as {self.spec.frames}."
+            )
         for frames in self.frames:
-            SPEC.check_size(SPEC.size_multiple, SPEC.size_multiple, frames)
+            self.spec.check_size(self.spec.size_multiple, self.spec.size_multiple, frames)
         for height, width in self.sizes:
-            SPEC.check_size(width, height, self.frames[0])
+            self.spec.check_size(width, height, self.frames[0])
         if not (math.isfinite(self.fps) and self.fps > 0) or self.trim < 0:
             raise LumosXError(f"fps {self.fps} and trim {self.trim} do not fit: fps must be above 0, trim 0 or more.")
 

@@ -1,5 +1,6 @@
 """From scene and prompt to video: repeatable, guided as released, and bad input refused before work begins."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -8,13 +9,14 @@ from safetensors.torch import load_file, save_file
 
 from lumosx_core import LumosXError, Reference, RelationalOptions, Scene, Subject
 from lumosx_core.files.model_files import find_model_files
-from lumosx_core.models.lumosx import lumosx_family
+from lumosx_core.models.lumosx import lumosx_family, relations
 from lumosx_core.models.lumosx.pipeline import (
     NEGATIVE_PROMPT,
     LumosXPipeline,
     Settings,
 )
 from lumosx_core.models.lumosx.tiny import tiny_files, write_tiny
+from lumosx_core.models.lumosx.weights import load
 from lumosx_core.models.lumosx.weights.load import build_model, load_model
 from lumosx_core.models.video_pipeline import Conditions, choose_device, start_noise
 from lumosx_core.sampling.schedule import flow_timesteps
@@ -217,7 +219,7 @@ def test_bad_words_and_scenes_are_refused_before_the_network_is_loaded(pipeline,
     for bad_scene, prompt, negative, message in (
         (scene(), "A man and a woman with a lamp in a garden.", "", 'Phrase "denim jacket" of subject 1'),
         (Scene(), PROMPT, "", "scene is empty"),
-        (scene(), PROMPT * 40, "", "tokens.*LumosX reads 512"),
+        (scene(), PROMPT * 40, "", "tokens.*model reads 512"),
         (scene(), PROMPT, "dark " * 600, "negative prompt is too long"),
     ):
         with pytest.raises(LumosXError, match=message):
@@ -262,3 +264,38 @@ def test_a_folder_with_several_files_or_none_asks_which(tiny_models, tmp_path):
     tiny_files(tmp_path).text_encoder.unlink()
     with pytest.raises(LumosXError, match="no text encoder in"):
         find_model_files(tmp_path, vae=tiny_files(tmp_path).vae)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How often the things were done that a run needs only once."""
+    counted = Counter()
+
+    def count(module, name):
+        original = getattr(module, name)
+
+        def counting(*arguments, **options):
+            counted[name] += 1
+            return original(*arguments, **options)
+
+        monkeypatch.setattr(module, name, counting)
+
+    for name in ("open_checkpoint", "detect_config"):
+        count(load, name)
+    for name in ("rotary_table", "word_weights"):
+        count(relations, name)
+    return counted
+
+
+def test_a_run_opens_and_detects_once_and_computes_tables_once_for_each_layout(tiny_models, calls):
+    pipeline = LumosXPipeline.load(tiny_models, device="cpu")
+    pipeline.generate(scene(), PROMPT, Settings(**(SMALL | {"steps": 4}), cfg=6.0))
+    assert calls == {"open_checkpoint": 1, "detect_config": 1, "rotary_table": 1, "word_weights": 1}
+
+
+def test_each_layout_of_a_run_has_its_own_tables_once(pipeline, calls):
+    conditions = random_conditions()
+    late = Strengths((1.0,) * 5, ((0.0, 1.0),) * 4 + ((0.5, 1.0),))  # from the middle on there is one image more
+    conditions = replace(conditions, scene=replace(conditions.scene, strengths=late))
+    pipeline.sample(conditions, Settings(**(SMALL | {"steps": 4}), cfg=6.0, negative_references="dropped"))
+    assert (calls["rotary_table"], calls["word_weights"]) == (3, 3)  # without it, with it, and without any
