@@ -81,7 +81,7 @@ def readable(message: str) -> str:
             {"positive_prompt": "A man sits on a bed by a white lamp."},
             ['"woman" of subject 2 (face)', '"denim jacket" of subject 1 (attribute 1)', "exactly as in the prompt"],
         ),
-        ({"positive_prompt": PROMPT + " and on" * 300}, ["The prompt has", "LumosX reads 512", "Shorten it"]),
+        ({"positive_prompt": PROMPT + " and on" * 300}, ["The prompt has", "model reads 512", "Shorten it"]),
         ({"negative_prompt": "blurry " * 300}, ["The negative prompt is too long", "reads 512", "Shorten it"]),
         ({"width": 100}, ["width 100", "multiple of 16", "Use 96 or 112"]),
         ({"height": 50}, ["height 50", "multiple of 16", "Use 48 or 64"]),

@@ -66,7 +66,7 @@ def snapshot(directory: Path) -> dict:
     ("caption", "options", "parts"),
     [
         ("name;A woman waves.", [], ['"orange space suit" of subject 1 (attribute 1)', "exactly as in the prompt"]),
-        ("one two three " * 200, [], ["The prompt has", "LumosX reads 512", "Shorten it"]),
+        ("one two three " * 200, [], ["The prompt has", "model reads 512", "Shorten it"]),
         (None, ["--negative", "dark " * 600], ["The negative prompt is too long", "reads 512", "Shorten it"]),
         ("name;", [], ["caption.txt has no prompt", "Write what happens"]),
         (b"\xff\xfe", [], ["caption.txt is not UTF-8", "Save it again"]),

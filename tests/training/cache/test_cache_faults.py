@@ -46,7 +46,7 @@ ALTERED = {
     "clip-2": (lambda s: replace(s, case=replace(s.case, prompt=" \n")), "caption is empty"),
     "clip-3": (
         lambda s: replace(s, case=replace(s.case, prompt="man shirt hat " * 400)),
-        "LumosX reads 512",
+        "model reads 512",
     ),
     "clip-5": (lambda s: replace(s, video=s.video[:4]), "gives 4 frames"),
     "clip-6": (lambda s: replace(s, video=torch.full_like(s.video, torch.nan)), "values that are no numbers. Make"),

@@ -104,7 +104,7 @@ def test_the_text_encoders_tokens_decide_about_phrases(tmp_path, tiny_models, ca
     with pytest.raises(SystemExit):
         main(["check-data", str(tmp_path / "data"), "--text-encoder", encoder])
     out = capsys.readouterr().out
-    assert "LumosX reads 512" in out and 'Phrase "red cup" of object 1 does not occur' in out
+    assert "model reads 512" in out and 'Phrase "red cup" of object 1 does not occur' in out
 
 
 class Odd:

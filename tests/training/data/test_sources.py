@@ -317,5 +317,5 @@ def test_the_text_encoders_tokens_decide_when_it_is_given(tiny_models):
     check_phrases(case(CAPTION, "man", "red cup"), encoder)
     with pytest.raises(LumosXError, match='"cap" of object 1'):
         check_phrases(case(CAPTION, "cap"), encoder)
-    with pytest.raises(LumosXError, match="LumosX reads 512"):
+    with pytest.raises(LumosXError, match="model reads 512"):
         check_phrases(case("man " * 600, "man"), encoder)
