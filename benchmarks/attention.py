@@ -6,7 +6,7 @@
 One block's self-attention and cross-attention, on ready queries, keys and values, at growing numbers of reference
 images after a video of `--frames` latent frames:
 
-    ours    lumosx_core's grouped_self_attention and biased_cross_attention
+    ours    lumosx_core's ranged_attention and biased_cross_attention
     dense   the same maths in its direct form: one attention call under an L x L boolean mask, and one under an
             additive (heads, L, words) bias
     plain   the video alone, without reference images: the cost of Wan2.1 itself
@@ -34,7 +34,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from lumosx_core import ReferenceLayout
-from lumosx_core.models.lumosx.csam import grouped_self_attention
+from lumosx_core.models.lumosx.csam import attention_ranges, ranged_attention
 from lumosx_core.models.lumosx.mcam import CELL, biased_cross_attention, cell_bias, word_weights
 
 MIB = 2**20
@@ -76,7 +76,7 @@ class Inputs:
 
 def ours(inputs: Inputs) -> tuple[Tensor, Tensor]:
     return (
-        grouped_self_attention(*inputs.own, inputs.layout, inputs.picture_tokens),
+        ranged_attention(*inputs.own, attention_ranges(inputs.layout, inputs.video_tokens, inputs.picture_tokens)),
         biased_cross_attention(*inputs.text, inputs.words, inputs.grid, RATIO),
     )
 

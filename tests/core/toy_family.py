@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import nn
 
@@ -79,7 +81,7 @@ class ToyFamily:
     """A model family that shares nothing with Wan2.1."""
 
     spec = TOY_SPEC
-    options = {"text": 0.1}
+    options: ClassVar = {"text": 0.1}
     lora_targets = ("gain",)
 
     def detect(self, tensors):

@@ -26,7 +26,7 @@ def cached(tmp_path):
 
 
 def test_clips_are_cached_as_the_family_encodes_them(cached):
-    source, settings, _, directory = cached
+    _, settings, _, directory = cached
     cache = LatentCache(directory, family=TOY)
     assert len(cache) == 3
     item = cache.item(0)
