@@ -1,4 +1,4 @@
-"""The hash by which a file is known again, wherever it lies and whatever it is called."""
+"""The hash that identifies a file, whatever its path and name."""
 
 from __future__ import annotations
 

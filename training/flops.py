@@ -12,8 +12,8 @@ pictures need only keys and values),
     cross-attention               n * (4 L D^2 + 4 J D^2 + 4 L J D)
     feed-forward                  n * 4 L D F
 
-which is 398.5 TFLOP for the released model at 81x480x832 with two subjects of three pictures, background and object
-(399.7 if the last layer computed everything for the pictures, too).
+which is 398.5 TFLOP for the released model at 81x480x832 with two subjects of three images, background and object
+(399.7 if the last layer computed everything for the references, too).
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _products(
     cells = math.prod(-(-size // CELL) for size in grid) if options.mcam_ratio else 0
     for index in range(config.num_layers):
         block, asking, biased = f"blocks.{index}", tokens, pictures
-        if index == config.num_layers - 1:  # the last block computes nothing for the pictures but keys and values
+        if index == config.num_layers - 1:  # the last block computes nothing for the references but keys and values
             asking, biased, pairs = video, 0, video * tokens
         for name, count in (("q", asking), ("k", tokens), ("v", tokens), ("o", asking)):
             yield linear("self-attention projections", f"{block}.self_attn.{name}", count, dim, dim)

@@ -1,4 +1,4 @@
-"""Makes a cache, or goes on with one: sees what is missing, and divides the work among processes.
+"""Builds or extends a cache: determines what is missing and divides the work among processes.
 
 Several machines can fill one cache at the same time (`shard`): each takes every n-th sample and writes its own packs.
 """
@@ -39,12 +39,12 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class CacheReport:
-    """What came of a run.
+    """Result of a run.
 
     Args:
         written, kept: clips cached now, and those that were there already.
         bad: samples that could not be cached, by key.
-        bad_file: where they stand with their reasons, a JSON object a line.
+        bad_file: lists them with their reasons, one JSON object a line.
     """
 
     written: int
@@ -77,7 +77,7 @@ def build_cache(
         workers: processes; with 1 the work is done in this one.
         shard: (i, n): do every n-th sample, from the i-th (0 .. n - 1) on; other machines do the others.
         device: "cpu" or "cuda"; None: the best there is. Several workers spread over the CUDA devices.
-        verify: first read everything that is there, and make anew what is damaged.
+        verify: first read everything that exists, and encode damaged clips again.
         bad: called with each bad sample as it is found.
 
     Raises:
@@ -125,7 +125,7 @@ def build_cache(
 
 @contextmanager
 def _writing(directory: Path) -> Iterator[None]:
-    """Say what hinders writing to the cache."""
+    """Explain why the cache cannot be written."""
     try:
         yield
     except OSError as error:
@@ -173,7 +173,7 @@ def _work(make: _Recipe, jobs: Sequence[Job], workers: int) -> Iterator[tuple[in
             yield running[finished], *finished.result()
     except BrokenProcessPool as error:
         raise LumosXError(
-            "A worker process was lost; most often the system ended it because memory ran out. What was finished is "
+            "A worker process was lost, most often because the system ran out of memory. What was finished is "
             "kept: run the command again, with fewer --workers."
         ) from error
     finally:  # also after Ctrl-C: the workers finish their sample and write what they have
@@ -187,7 +187,7 @@ _writer: CacheWriter | None = None
 
 def _start_worker(make: _Recipe, workers: int, started, stop) -> None:
     global _recipe
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and says when to stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives it and decides when to stop
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
     with started.get_lock():
@@ -217,10 +217,10 @@ def _write(jobs: Sequence[Job]) -> tuple[int, list[tuple[str, BadSample]]]:
 
 
 def _tidy(folder: Path, verify: bool) -> None:
-    """Remove what killed runs left half-written, and set damaged packs aside."""
+    """Remove what killed runs left half-written, and rename damaged packs."""
     for partial in folder.glob(".*.partial.safetensors"):
         with suppress(OSError):
-            if time.time() - partial.stat().st_mtime > 3600:  # a younger one may be in the making elsewhere
+            if time.time() - partial.stat().st_mtime > 3600:  # a younger one may be being written elsewhere
                 partial.unlink()
     for path in packs_of(folder):
         try:
@@ -228,7 +228,7 @@ def _tidy(folder: Path, verify: bool) -> None:
             if verify:
                 tensors = read_tensors(path, pack.spans.values())
                 if not all(map(all_finite, (tensor for tensor in tensors if tensor.is_floating_point()))):
-                    raise LumosXError(f"{path} has NaN in it")
+                    raise LumosXError(f"{path} contains NaN")
         except LumosXError as error:
-            log.warning("%s Its clips are made anew; the file is set aside.", error)
+            log.warning("%s Its clips will be re-encoded; the file was renamed to *.damaged.", error)
             path.rename(path.with_suffix(".damaged"))

@@ -77,7 +77,7 @@ class SampleEncoder:
         self.text_encoder = settings.family.load_text_encoder(files.text_encoder, device=device)
 
     def prepare(self, sample: RawSample) -> PreparedSample:
-        """Fit the video and its pictures, and find the words of the pictures in the caption.
+        """Fit the video and its reference images, and find their words in the caption.
 
         Raises:
             LumosXError: the sample cannot be used.
@@ -89,12 +89,12 @@ class SampleEncoder:
         video = fit_clip(sample.video, self.settings.clip)
         pixels = video.float() / 255 if video.dtype == torch.uint8 else video.float()
         if not all_finite(pixels):
-            raise LumosXError("The video has values that are no numbers. Make it anew.")
+            raise LumosXError("The video has values that are not numbers. Export it again.")
         canvases = self._canvases(sample.key, scene, *pixels.shape[1:3])
         return PreparedSample(sample.key, sample.where, pixels, canvases, prepared)
 
     def encode(self, samples: Sequence[PreparedSample]) -> list[EncodedSample]:
-        """Encode videos and pictures; the latents are of the stored type, not yet checked for NaN."""
+        """Encode videos and images; the latents are of the stored type, not yet checked for NaN."""
         videos = self._encode([sample.video for sample in samples])
         counts = [len(sample.canvases) for sample in samples]
         images = iter(self._encode([canvas[None] for sample in samples for canvas in sample.canvases]))

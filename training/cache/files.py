@@ -1,7 +1,7 @@
 """Pack files: many small tensors in one safetensors file, each with a checksum, and what they are as JSON.
 
-A pack appears whole or not at all, and says itself what is in it. So a folder of packs needs no index beside it that a
-crash could leave out of step: opening the folder reads the heads of its packs.
+A pack appears complete or not at all, and describes its own contents. So a folder of packs needs no separate index that
+a crash could leave inconsistent: opening the folder reads the headers of its packs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _HEAD_LIMIT = 2**28
 
 @dataclass(frozen=True, slots=True)
 class StoredSpan:
-    """Where a tensor lies in its pack: first byte, number of bytes, and their CRC-32."""
+    """Location of a tensor in its pack: first byte, number of bytes, and their CRC-32."""
 
     start: int
     size: int
@@ -38,11 +38,11 @@ class StoredSpan:
 
 @dataclass(frozen=True)
 class Pack:
-    """The head of a pack file.
+    """The header of a pack file.
 
     Args:
-        records: what the writer said of its contents, in its own words.
-        spans: where each tensor lies.
+        records: what the writer stored about its contents.
+        spans: location of each tensor.
     """
 
     path: Path
@@ -67,10 +67,10 @@ def write_pack(folder: Path, tensors: Mapping[str, Tensor], records: list[dict])
 
 
 def read_pack(path: Path) -> Pack:
-    """Read the head of a pack.
+    """Read the header of a pack.
 
     Raises:
-        LumosXError: the file is no pack, or is cut short.
+        LumosXError: the file is not a pack, or is truncated.
     """
     try:
         with path.open("rb") as file:
@@ -93,7 +93,7 @@ def read_pack(path: Path) -> Pack:
             raise ValueError(f"it has {actual} bytes, expected {expected}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LumosXError(
-            f"The cache file {path} is damaged or cut short ({error}). Run the command that made the cache again: it "
+            f"The cache file {path} is damaged or truncated ({error}). Run the command that made the cache again: it "
             f"re-creates what is lost."
         ) from error
     return Pack(path, records, spans)
@@ -109,13 +109,13 @@ def packs_of(folder: Path) -> Iterable[Path]:
 def read_tensors(path: Path, spans: Iterable[StoredSpan], *, verify: bool = True) -> list[Tensor]:
     """Read tensors from a pack.
 
-    They are read, not mapped into memory: a file that is cut short under a mapping would end the process.
+    They are read, not mapped into memory: a file that is truncated while mapped would end the process.
 
     Args:
         verify: compare the checksums.
 
     Raises:
-        LumosXError: the file is gone or cut short, or a checksum differs.
+        LumosXError: the file is missing or truncated, or a checksum differs.
     """
     tensors = []
     try:
@@ -124,7 +124,7 @@ def read_tensors(path: Path, spans: Iterable[StoredSpan], *, verify: bool = True
                 data = bytearray(span.size)
                 file.seek(span.start)
                 if _read_into(file, data) != span.size:
-                    raise LumosXError("the file is cut short")
+                    raise LumosXError("the file is truncated")
                 if verify and zlib.crc32(data) != span.crc:
                     raise LumosXError("a checksum differs")
                 flat = torch.frombuffer(data, dtype=span.dtype) if data else torch.empty(0, dtype=span.dtype)
@@ -138,7 +138,7 @@ def read_tensors(path: Path, spans: Iterable[StoredSpan], *, verify: bool = True
 
 
 def all_finite(tensor: Tensor) -> bool:
-    """Whether there is neither NaN nor infinity; many times as fast as asking each value of a half-precision one."""
+    """Whether all values are finite; many times as fast as testing each value of a half-precision tensor."""
     return tensor.numel() == 0 or bool(tensor.abs().amax().isfinite())
 
 

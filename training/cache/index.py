@@ -1,4 +1,4 @@
-"""What a cache folder holds: the heads of its packs put together.
+"""Contents of a cache folder: the headers of its packs combined.
 
     cache.json      settings, and the hashes of the weights
     clips/          packs of latents with phrase masks, many clips each
@@ -26,10 +26,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ClipEntry:
-    """Where a clip lies.
+    """Location of a clip.
 
     Args:
-        fingerprint: of what it was made from; empty if its source does not say.
+        fingerprint: of what it was made from; empty if its source has none.
         text: name of its caption among the texts.
         references: a span for each variant.
     """
@@ -45,7 +45,7 @@ class ClipEntry:
 
 
 def read_clips(directory: Path) -> dict[str, ClipEntry]:
-    """The clips of a cache by key. Packs that cannot be read are left out with a warning."""
+    """The clips of a cache by key. Packs that cannot be read are skipped with a warning."""
     clips: dict[str, ClipEntry] = {}
     layouts: dict[ReferenceLayout, ReferenceLayout] = {}
 
@@ -68,7 +68,7 @@ def read_clips(directory: Path) -> dict[str, ClipEntry]:
 
 
 def read_texts(directory: Path, *, skip: set[Path] | None = None) -> dict[str, tuple[Path, StoredSpan]]:
-    """Where the encoded captions of a cache lie, by name.
+    """Locations of the encoded captions of a cache, by name.
 
     Args:
         skip: packs that are known; those read now are added.
@@ -93,4 +93,4 @@ def _each_pack(folder: Path, use: Callable[[Pack], None], skip: set[Path] | None
         except LumosXError as error:
             log.warning("%s", error)
         except (KeyError, TypeError) as error:
-            log.warning("The cache file %s is left out: its records are not those of a cache (%s).", path, error)
+            log.warning("The cache file %s is skipped: its records are not those of a cache (%s).", path, error)

@@ -63,17 +63,17 @@ class LatentCache:
         return Bucket(length, spec.spatial_stride * height, spec.spatial_stride * width, clip.layout)
 
     def variants(self, index: int) -> int:
-        """How many differently augmented copies of its reference pictures a clip has."""
+        """How many differently augmented copies of its reference images a clip has."""
         return len(self._clips[index].references)
 
     def item(self, index: int, variant: int = 0) -> TrainingItem:
         """Read one clip, in the type it is stored in.
 
         Args:
-            variant: which copy of the reference pictures, 0 to `variants(index) - 1`.
+            variant: which copy of the reference images, 0 to `variants(index) - 1`.
 
         Raises:
-            BadSample: its file is gone, cut short or damaged, or has NaN in it.
+            BadSample: its file is gone, cut short or damaged, or contains NaN.
         """
         clip = self._clips[index]
         where = f"{clip.path} ({clip.key})"
@@ -85,7 +85,7 @@ class LatentCache:
             raise BadSample(where, str(error)) from error
         for name, tensor in (("video", video), ("references", references), ("caption", text)):
             if not all_finite(tensor):
-                raise BadSample(where, f"The latents of its {name} have NaN in them. Cache it again with --verify.")
+                raise BadSample(where, f"The latents of its {name} contain NaN. Cache it again with --verify.")
         mask = torch.from_numpy(np.unpackbits(mask.numpy(), axis=1)).bool()
         return TrainingItem(clip.key, video, text, EncodedScene(references[None], clip.layout, mask))
 
@@ -94,7 +94,7 @@ class LatentCache:
         """The encoding of the empty caption, (J, text_dim), for dropping captions.
 
         Raises:
-            LumosXError: it is not there.
+            LumosXError: the cache does not contain it.
         """
         return self._read_text(text_name(""))
 

@@ -1,4 +1,4 @@
-"""How a cache is made, and the head of a cache that remembers it: weights and settings of two caches never mix."""
+"""Settings of a cache, and the header that records them: weights and settings of two caches never mix."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class CacheSettings:
 
     Args:
         frames, sizes: lengths and (height, width) that a clip may have, see `ClipSettings`; no sizes: the video's own.
-        variants: differently augmented copies of the reference pictures, at least 1.
+        variants: differently augmented copies of the reference images, at least 1.
         augment: "paper", "code" (see augment.py) or "none".
         seed: of the augmentation.
         dtype: what is stored. Latents are normalised and encoded words are moderate, so float16 never overflows and
@@ -64,7 +64,7 @@ class CacheSettings:
             raise LumosXError(f"variants is {self.variants}, expected 1 or more. Use 1.")
         if self.augment == "none" and self.variants > 1:
             raise LumosXError(
-                f"{self.variants} variants without augmentation would be equal. Use 1 variant, or augment pictures."
+                f"{self.variants} variants without augmentation would be equal. Use 1 variant, or an augmentation."
             )
 
     @property
@@ -79,10 +79,10 @@ class CacheSettings:
 
 
 def prepare_head(directory: Path, files: ModelFiles, settings: CacheSettings) -> None:
-    """Write the head of a new cache, or see that an existing one was made with the same weights and settings.
+    """Write the header of a new cache, or check that an existing one was made with the same weights and settings.
 
     Raises:
-        LumosXError: it was made otherwise, or the folder is in use for something else.
+        LumosXError: it was made with others, or the folder is used for something else.
     """
     for kind, path in (("VAE", files.vae), ("text encoder", files.text_encoder)):
         if not path.is_file():
@@ -97,11 +97,11 @@ def prepare_head(directory: Path, files: ModelFiles, settings: CacheSettings) ->
     path = directory / HEAD
     if not path.exists():
         if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-            raise LumosXError(f"{directory} is in use and holds no cache. Give a new or an empty folder.")
+            raise LumosXError(f"{directory} is in use and does not contain a cache. Choose a new or an empty folder.")
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise LumosXError(f"The folder {directory} cannot be made: {error.strerror}. Choose another.") from error
+            raise LumosXError(f"The folder {directory} cannot be created: {error.strerror}. Choose another.") from error
         with atomic_file(path) as file:
             file.write(json.dumps(wanted, indent=1).encode())
     found = read_head(directory)
@@ -122,7 +122,7 @@ def prepare_head(directory: Path, files: ModelFiles, settings: CacheSettings) ->
 
 
 def read_head(directory: Path) -> dict:
-    """The head of a cache: format, sha256 of "vae" and "text_encoder", settings.
+    """The header of a cache: format, sha256 of "vae" and "text_encoder", settings.
 
     Raises:
         LumosXError: there is no cache, or one of another version.
@@ -138,7 +138,7 @@ def read_head(directory: Path) -> dict:
             f"There is no cache in {directory}. Make one: {own_command('cache', 'SOURCE', directory)}"
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LumosXError(f"The head of the cache, {path}, is damaged ({error}). Make the cache anew.") from error
+        raise LumosXError(f"The header of the cache, {path}, is damaged ({error}). Build the cache again.") from error
     if version != FORMAT:
-        raise LumosXError(f"The cache {directory} has format {version}; this version reads {FORMAT}. Make it anew.")
+        raise LumosXError(f"The cache {directory} has format {version}; this version reads {FORMAT}. Build it again.")
     return head

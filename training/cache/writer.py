@@ -1,4 +1,4 @@
-"""Writes samples into a cache: one process's share of the work.
+"""Writes samples into a cache: the part of the work that one process does.
 
 Finished clips are gathered and written as packs, since a file (and its way to the disk) for each small clip would take
 longer than encoding it. A pack is closed when it is large or old enough, so that a killed run loses little.
@@ -40,7 +40,7 @@ class CacheWriter:
     """Loads, encodes and writes samples.
 
     Args:
-        directory: of a cache whose head is written.
+        directory: of a cache whose header is written.
         stop: asked between samples; True ends the work early, with everything that is finished written.
     """
 
@@ -64,7 +64,7 @@ class CacheWriter:
         self._written, self._opened = 0, time.monotonic()
 
     def write(self, jobs: Sequence[Job]) -> tuple[int, list[tuple[str, BadSample]]]:
-        """Write samples; what cannot be used is given back, with the reason.
+        """Write samples; what cannot be used is returned, with the reason.
 
         Returns: the number of clips written, and the keys of bad samples.
 
@@ -112,7 +112,7 @@ class CacheWriter:
             if all_finite(sample.video) and all(all_finite(scene.references) for scene in sample.variants):
                 self._finished.append(sample)
             else:
-                self._refuse(sample, "Its latents have values that are no numbers, or too large to store.")
+                self._refuse(sample, "Its latents have values that are not numbers, or too large to store.")
         self._pending = []
         size = sum(_bytes(sample) for sample in self._finished)
         if len(self._finished) >= PACK_CLIPS or size >= PACK_BYTES or time.monotonic() > self._opened + PACK_SECONDS:
@@ -138,7 +138,7 @@ class CacheWriter:
         faulty = {name for name, text in texts.items() if not all_finite(text)}
         for sample in self._finished:
             if text_name(sample.prompt) in faulty:
-                self._refuse(sample, "Its encoded caption has values that are no numbers, or too large to store.")
+                self._refuse(sample, "Its encoded caption has values that are not numbers, or too large to store.")
         self._finished = [sample for sample in self._finished if text_name(sample.prompt) not in faulty]
         texts = {name: text for name, text in texts.items() if name not in faulty}
         if texts:
@@ -146,7 +146,7 @@ class CacheWriter:
             self._known_texts |= texts.keys()
 
     def _refuse(self, sample: EncodedSample, reason: str) -> None:
-        self._bad.append((sample.key, BadSample(sample.where, f"{reason} Look at its video and pictures.")))
+        self._bad.append((sample.key, BadSample(sample.where, f"{reason} Check its video and reference images.")))
 
 
 def _bytes(sample: EncodedSample) -> int:

@@ -1,7 +1,7 @@
 """The command line of the training room: `lumosx train | cache | check-data | pack | lora | glyphs`.
 
 The core's command line finds these functions through the entry-point group `lumosx.commands` (pyproject.toml). Each
-adds one command; heavy imports stand in what the command runs.
+adds one command; heavy imports are in the functions that the commands run.
 """
 
 from .cache import add_cache

@@ -1,4 +1,4 @@
-"""`lumosx cache`: a data set is encoded once for many runs."""
+"""`lumosx cache`: encodes a data set once for many runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def add_cache(commands) -> None:
         "to take in what is new or changed. Bad samples are reported and left out; the exit code is 1 then.",
     )
     add_source(parser)
-    parser.add_argument("directory", metavar="CACHE_DIR", help="a new folder, or a cache to go on with")
+    parser.add_argument("directory", metavar="CACHE_DIR", help="a new folder, or a cache to extend")
     parser.add_argument("--models", metavar="DIR|tiny", help="a folder laid out as ComfyUI's models folder, or tiny")
     parser.add_argument("--vae", metavar="FILE", help="Wan 2.1 VAE, instead of the one in --models")
     parser.add_argument("--text-encoder", metavar="FILE", help="UMT5, instead of the one in --models")
@@ -37,7 +37,7 @@ def add_cache(commands) -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
     parser.add_argument("--shard", metavar="I/N", default="1/1", help="machine I of N that fill this cache together")
     parser.add_argument("--device", help="cpu or cuda (default: the best there is)")
-    parser.add_argument("--verify", action="store_true", help="first read what is there and make anew what is damaged")
+    parser.add_argument("--verify", action="store_true", help="first read what exists and encode damaged clips again")
     parser.set_defaults(run=_cache)
 
 
@@ -80,10 +80,10 @@ def _cache(options) -> None:
             progress=progress,
             bad=lambda error: say(f"BAD      {error}"),
         )
-    print(f"Cached {report.written} samples; {report.kept} were there already, {len(report.bad)} are bad")
+    print(f"Cached {report.written} samples; {report.kept} were cached already, {len(report.bad)} are bad")
     print(f"The cache is {report.bad_file.parent.resolve()}")
     if report.bad:
-        print(f"What is bad, and why: {report.bad_file}")
+        print(f"Bad samples and reasons: {report.bad_file}")
         raise SystemExit(1)
 
 
@@ -112,7 +112,9 @@ def _sizes(texts) -> tuple[tuple[int, int], ...]:
     if "own" not in texts:
         return tuple(parse_size(text)[::-1] for text in texts)
     if len(texts) > 1:
-        raise LumosXError(f"--size own stands alone, but came with {len(texts) - 1} more. Give own or sizes, not both.")
+        raise LumosXError(
+            f"--size own cannot be combined, but was given with {len(texts) - 1} more. Give own or sizes, not both."
+        )
     return ()
 
 
@@ -122,5 +124,5 @@ def _shard(text: str) -> tuple[int, int]:
 
     number, _, count = text.partition("/")
     if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise LumosXError(f"{text!r} is no shard. Write I/N with I from 1 to N, such as 1/4.")
+        raise LumosXError(f"{text!r} is not a shard. Write I/N with I from 1 to N, such as 1/4.")
     return int(number) - 1, int(count)

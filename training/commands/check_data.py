@@ -1,4 +1,4 @@
-"""`lumosx check-data`: every bad sample of a data set, before a run finds them."""
+"""`lumosx check-data`: finds every bad sample of a data set before a run does."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _check_data(options) -> None:
     from ..data.check_data import DataReport, check_data, write_report
 
     if options.json and not Path(options.json).absolute().parent.is_dir():
-        raise LumosXError(f"The folder for the report {options.json!r} does not exist. Make it first: mkdir -p.")
+        raise LumosXError(f"The folder for the report {options.json!r} does not exist. Create it first: mkdir -p.")
     text_encoder = None
     if options.text_encoder:
         from lumosx_core.models.wan.umt5 import TextEncoder

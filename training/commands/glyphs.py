@@ -15,7 +15,7 @@ def add_glyphs(commands) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--people", type=int, choices=(1, 2, 3, 4), help="people in each clip (default: 1 to 3)")
     parser.add_argument("--new", action="store_true", help="colours and patterns that lumosx-tiny never saw")
-    parser.add_argument("--sashes", action="store_true", help="everybody wears a white sash: something to teach a LoRA")
+    parser.add_argument("--sashes", action="store_true", help="everyone wears a white sash: something to teach a LoRA")
     parser.set_defaults(run=_glyphs)
 
 

@@ -32,7 +32,7 @@ def add_lora(commands) -> None:
     for task in (extract, export):
         task.add_argument("--dtype", choices=["fp32", "bf16", "fp16"], default="fp32", help="default fp32")
     for task in (merge, extract, export):
-        task.add_argument("--overwrite", action="store_true", help="replace what is there")
+        task.add_argument("--overwrite", action="store_true", help="replace an existing file")
 
 
 def _merge_lora(options) -> None:

@@ -1,9 +1,9 @@
-"""Augmentation of reference pictures, so that a subject is recognised rather than copied (paper, data section).
+"""Augmentation of reference images, so that a subject is recognised rather than copied (paper, data section).
 
-A picture is first scaled to fit inside the video's frame. Then, for subjects and objects:
+An image is first scaled to fit inside the video's frame. Then, for subjects and objects:
 
     geometric  crop of 67-100 % of the area; scaled down at random, the long side to no less than 112 pixels;
-               turned by up to 20 degrees; mirrored
+               rotated by up to 20 degrees; mirrored
     numerical  brightness, contrast and saturation by up to 5 %; blurred slightly
 
 and last it is put on the white canvas. Backgrounds get the numerical part only ("paper"), or are cropped and turned
@@ -20,7 +20,7 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from lumosx_core.errors import LumosXError
 
 CROPPED_AREA = (0.67, 1.0)
-CROPPED_ASPECT = 4 / 3  # the crop is at most this much wider or narrower in shape than the picture
+CROPPED_ASPECT = 4 / 3  # the crop is at most this much wider or narrower in shape than the image
 SMALLEST_SIDE = 112
 DEGREES = 20
 STRENGTH = 0.05  # of brightness, contrast and saturation
@@ -31,10 +31,10 @@ OFTEN, HALF = 0.9, 0.5
 def augment(
     picture: Image.Image, height: int, width: int, chance: random.Random, *, background: bool, mode: str
 ) -> Image.Image:
-    """Augment one picture and put it on a white canvas.
+    """Augment one image and place it on a white canvas.
 
     Args:
-        picture: RGB.
+        picture: the image, RGB.
         height, width: of the video, in pixels.
         chance: where the randomness comes from.
         background: it shows the background, not a subject or an object.
@@ -43,7 +43,7 @@ def augment(
     Returns: RGB, of the video's size.
     """
     if mode not in ("paper", "code"):
-        raise LumosXError(f"There is no augmentation {mode!r}. Use paper or code.")
+        raise LumosXError(f"Unknown augmentation {mode!r}. Use paper or code.")
     ratio = min(width / picture.width, height / picture.height)
     size = max(1, int(picture.width * ratio)), max(1, int(picture.height * ratio))
     picture = picture.resize(size, Image.Resampling.BICUBIC)
@@ -69,16 +69,16 @@ def augment(
 
 
 def chance_of(seed: int, key: str, picture: int, variant: int) -> random.Random:
-    """The randomness of one picture of one sample: the same on every machine and in every order of work."""
+    """The random generator of one image of one sample: the same on every machine and in every order of work."""
     return random.Random(f"{seed}/{picture}/{variant}/{key}")
 
 
 def _crop(picture: Image.Image, chance: random.Random) -> Image.Image:
-    """A crop of random area and shape, scaled back to the picture's size."""
+    """A crop of random area and shape, scaled back to the image's size."""
     area = chance.uniform(*CROPPED_AREA)
-    # The shape varies around the picture's own: trousers are long, and must not be cut to a square.
+    # The shape varies around the image's own: trousers are long, and must not be cut to a square.
     aspect = math.exp(chance.uniform(-1, 1) * math.log(CROPPED_ASPECT))
-    aspect = min(max(aspect, area), 1 / area)  # within the picture
+    aspect = min(max(aspect, area), 1 / area)  # within the image
     width, height = picture.width * math.sqrt(area * aspect), picture.height * math.sqrt(area / aspect)
     left, top = chance.uniform(0, picture.width - width), chance.uniform(0, picture.height - height)
     right, bottom = min(left + width, picture.width), min(top + height, picture.height)

@@ -1,6 +1,6 @@
 """Batches of clips that fit together: equal in length, size and layout.
 
-An epoch takes every bucket apart into batches and plays the batches of all buckets in a random order. So buckets come
+An epoch divides every bucket into batches and takes the batches of all buckets in random order. So buckets come
 in proportion to their clips, and every clip comes once an epoch. What is left over at the end of a bucket, and a bucket
 smaller than a batch, is filled up with further clips of the same bucket.
 """
@@ -23,7 +23,7 @@ class Bucket:
 
     Args:
         frames, height, width: of the video, in frames and pixels.
-        layout: number of reference pictures and their groups.
+        layout: number of reference images and their groups.
     """
 
     frames: int
@@ -35,7 +35,7 @@ class Bucket:
 class BucketPlan:
     """Which clips make up each step's batch, as a pure function of the seed and the step.
 
-    Asking for a step costs no more than a batch; the first question about an epoch shuffles it.
+    Asking for a step costs no more than a batch; the first request of an epoch shuffles it.
 
     Args:
         buckets: the bucket of each clip.

@@ -1,4 +1,4 @@
-"""Read a whole data set and say what is wrong with it, sample by sample: what `lumosx check-data` does."""
+"""Checks a whole data set, sample by sample: what `lumosx check-data` does."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _SHOWN = 8  # of a count's values
 
 @dataclass(frozen=True)
 class Finding:
-    """What was read of one sample.
+    """Result for one sample.
 
     Args:
         reasons: why it cannot be used; none for a good one.
-        warnings: what is allowed, and seldom meant.
+        warnings: allowed, but rarely intended.
     """
 
     key: str
@@ -43,7 +43,7 @@ class Finding:
 
 @dataclass
 class DataReport:
-    """What `check_data` found; `findings` are in the order of the source."""
+    """Result of `check_data`; `findings` are in the order of the source."""
 
     findings: list[Finding] = field(default_factory=list)
 
@@ -68,7 +68,7 @@ class DataReport:
             seconds = sorted(finding.seconds for finding in self.good)
             lines += [
                 f"  subjects  {_counted(Counter(finding.subjects for finding in self.good))}",
-                f"  pictures  {_counted(Counter(finding.pictures for finding in self.good))}",
+                f"  images    {_counted(Counter(finding.pictures for finding in self.good))}",
                 f"  sizes     {_counted(Counter(_size(finding) for finding in self.good))}",
                 f"  seconds   {seconds[0]:.1f} to {seconds[-1]:.1f}, median {seconds[len(seconds) // 2]:.1f}, "
                 f"together {sum(seconds):.0f}",
@@ -133,7 +133,7 @@ def _check(source: Source, key: str, text_encoder: TextEncoder | None, shortest:
         return Finding(name, error.path, error.reasons)
     except LumosXError as error:
         return Finding(name, name, (printable(str(error)),))
-    except Exception as error:  # whatever a file makes a decoder do, the samples behind it are still to be read
+    except Exception as error:  # whatever a file makes a decoder do, the samples after it must still be read
         return Finding(name, name, (f"Reading it failed unexpectedly ({type(error).__name__}: {error}). Replace it.",))
     scene, original = sample.case.scene, sample.original
     return Finding(
@@ -152,7 +152,7 @@ def _check_length(sample: RawSample, shortest: int) -> None:
     frames = sample.original.frames if sample.original else len(sample.video)
     if frames < shortest:
         raise LumosXError(
-            f"Its video gives {frames} frames at {sample.fps:g} frames a second, fewer than {shortest}. Take a longer "
+            f"Its video has {frames} frames at {sample.fps:g} frames a second, fewer than {shortest}. Take a longer "
             f"one, or train on shorter clips."
         )
 

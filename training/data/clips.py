@@ -1,6 +1,6 @@
 """Video files as training clips: a chosen number of frames a second, a chosen length, a chosen size.
 
-A file is gone through twice. First only its packets are listed, which shows truncation and gives the time of every
+A file is read twice. First only its packets are listed, which shows truncation and gives the time of every
 frame, at any frame rate and also at a varying one. Then it is decoded up to the last frame that is needed, each one
 scaled at once, so that a long film takes no more memory than the clip.
 """
@@ -62,7 +62,7 @@ class ClipSettings:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """A video as it stands in its file.
+    """A video as its file describes it.
 
     Args:
         height, width: in pixels, as it is shown (upright, pixels square).
@@ -79,11 +79,11 @@ class VideoInfo:
 def read_clip(path: str | Path, settings: ClipSettings) -> tuple[Tensor, VideoInfo]:
     """Read a clip from the start of a video file (behind what is trimmed), each time the frame nearest in time.
 
-    Returns: (F, H, W, 3) uint8, and what the file held.
+    Returns: (F, H, W, 3) uint8, and what the file contains.
 
     Raises:
-        LumosXError: no such file, not a video, no picture in it, truncated or damaged (a few wrong bytes within a
-            frame can look like a picture to the decoder), or too short.
+        LumosXError: no such file, not a video, no frame in it, truncated or damaged (a few wrong bytes within a
+            frame can look like an image to the decoder), or too short.
         MissingPackageError: av (PyAV) is not installed.
     """
     path = Path(path)
@@ -111,7 +111,7 @@ def read_frames(path: str | Path, places: Collection[int]) -> dict[int, np.ndarr
             if len(frames) == len(set(places)):
                 return frames
     lacking = sorted(set(places) - set(frames))
-    raise LumosXError(f"The video {path} has no frame {lacking[0]}: it is truncated, or another video is meant.")
+    raise LumosXError(f"The video {path} has no frame {lacking[0]}: it is truncated, or the wrong video.")
 
 
 def fit_clip(video: Tensor, settings: ClipSettings) -> Tensor:
@@ -136,7 +136,7 @@ def fit_clip(video: Tensor, settings: ClipSettings) -> Tensor:
 
 
 def cover(frame: np.ndarray, height: int, width: int, pixel_aspect: float = 1.0) -> np.ndarray:
-    """Scale a picture until it covers a size, its proportions kept, and cut off evenly what stands out.
+    """Scale a frame until it covers a size, keeping its proportions, and crop it evenly.
 
     Args:
         frame: (H, W, 3) uint8.
@@ -161,7 +161,7 @@ def _clip_length(available: int, settings: ClipSettings) -> int:
     fitting = [frames for frames in settings.frames if frames <= available]
     if not fitting:
         raise LumosXError(
-            f"The video gives {available} frames at {settings.fps:g} frames a second, but the shortest clip has "
+            f"The video has {available} frames at {settings.fps:g} frames a second, but the shortest clip has "
             f"{settings.frames[0]}. Allow shorter clips, or take a video of at least "
             f"{settings.frames[0] / settings.fps:.2f} seconds."
         )
@@ -213,7 +213,7 @@ def _opened(path: Path) -> Iterator:
     except ImportError as error:
         raise MissingPackageError("av", "Reading a video", error) from error
     if not path.is_file():
-        raise LumosXError(f"There is no video {path}. Put the clip there, or correct the path.")
+        raise LumosXError(f"There is no video {path}. Put the clip there, or fix the path.")
     if not path.stat().st_size:
         raise LumosXError(f"The video {path} is empty (zero bytes). Get the file again.")
     try:
@@ -224,7 +224,7 @@ def _opened(path: Path) -> Iterator:
 
 
 def _stream(container, path: Path):
-    """The pictures of a file; the cover of a song is none."""
+    """The video stream of a file; cover art is not one."""
     for stream in container.streams.video:
         if not stream.disposition & type(stream.disposition).attached_pic:
             return stream
@@ -277,7 +277,7 @@ def _read(container, times: Sequence[float], settings: ClipSettings, path: Path)
 
 
 def _upright_frames(container, path: Path) -> Iterator[tuple[np.ndarray, float]]:
-    """Each frame, (H, W, 3) uint8, turned as the camera was held, and the width of its pixels over their height."""
+    """Each frame, (H, W, 3) uint8, rotated as the camera was held, and the width of its pixels over their height."""
     stream = _stream(container, path)
     for number, frame in enumerate(container.decode(stream), 1):
         if frame.is_corrupt:

@@ -1,4 +1,4 @@
-"""Fingerprints of samples: texts that change when what a sample is made from changes, found without reading it."""
+"""Fingerprints of samples: strings that change when the files of a sample change, computed without reading them."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def pack(
 ) -> list[Path]:
     """Write a source as shards that `WebDatasetSource` and the webdataset package read.
 
-    Videos are copied as they are, pictures become PNG. Every shard appears whole or not at all; bad samples are
+    Videos are copied as they are, images become PNG. Every shard appears complete or not at all; bad samples are
     left out.
 
     Args:
@@ -39,7 +39,7 @@ def pack(
             so that no damaged one gets in.
         directory: a new folder, or one without shards.
         samples, megabytes: a shard ends at the first of the two.
-        bad: hears of every sample that is left out.
+        bad: called with every sample that is skipped.
         done: is called after every sample that was read.
 
     Returns: the shards, clips-000000.tar and so on.
@@ -53,9 +53,11 @@ def pack(
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LumosXError(f"Cannot make the folder {str(directory)!r}: {error.strerror}. Give another one.") from error
+        raise LumosXError(
+            f"Cannot create the folder {str(directory)!r}: {error.strerror}. Give another one."
+        ) from error
     if next(directory.glob("*.tar"), None):
-        raise LumosXError(f"The folder {str(directory)!r} has shards in it. Give a new folder, or remove them.")
+        raise LumosXError(f"The folder {str(directory)!r} contains shards. Give a new folder, or remove them.")
     shards: list[Path] = []
     pending = _good(source, bad, done)
     following = next(pending, None)

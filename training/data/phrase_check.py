@@ -1,4 +1,4 @@
-"""Whether a caption has the phrases of its pictures, which is what binds them to words."""
+"""Checks that a caption contains the phrases of its reference images, which bind them to words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lumosx_core.scene.case_folder import Case
 
 
 def check_phrases(case: Case, text_encoder: TextEncoder | None = None) -> None:
-    """Raise LumosXError if the caption lacks the phrase of a picture, or is too long; all of it at once.
+    """Raise LumosXError if the caption lacks the phrase of an image, or is too long; all problems at once.
 
     Args:
         text_encoder: its tokens decide. Without it the text is searched by the same rule, and the length of the caption

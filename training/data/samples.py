@@ -35,7 +35,7 @@ class BadSample(LumosXError):
 
     Args:
         path: the sample: its folder, its line of a manifest, its member of a shard.
-        reasons: what is wrong and how to mend it, a sentence or two each.
+        reasons: what is wrong and how to fix it, a sentence or two each.
     """
 
     def __init__(self, path: str | Path, *reasons: str):
@@ -52,12 +52,12 @@ class RawSample:
 
     Args:
         key: its name within its source.
-        case: caption and pictures.
+        case: caption and reference images.
         video: (F, H, W, 3), uint8, or float in 0..1.
         fps: frames a second.
-        original: the video as it stood in its file; None if it was made, not read.
+        original: the video as its file describes it; None if it was made, not read.
         file: the video file, for as long as the source keeps it; None if there is none to keep.
-        place: where it lies: its folder, its line of a manifest, its member of a shard.
+        place: its location: its folder, its line of a manifest, its member of a shard.
     """
 
     key: str
@@ -70,7 +70,7 @@ class RawSample:
 
     @property
     def where(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return self.place or printable(self.key)
 
     def pixels(self) -> Tensor:
@@ -98,7 +98,7 @@ class SampleSettings:
         require_faces: a subject without a face makes a bad sample. Who it is cannot be learned from it, and most
             often a face was meant to be there; people who are masked or seen from behind are the exception.
         seed: of the choices that the research format leaves open.
-        whole_body: in the research format, the share of videos that show people as whole bodies without a group.
+        whole_body: in the research format, the fraction of videos that show people as whole bodies without a group.
     """
 
     clip: ClipSettings = ClipSettings()  # noqa: RUF009 - immutable
@@ -132,7 +132,7 @@ def write_sample(directory: str | Path, sample: RawSample) -> None:
     """Write a sample folder that `read_sample` reads back; the video's file is copied if there is one.
 
     Raises:
-        LumosXError: the folder is in use, or the scene cannot be told from the layout (see `write_case`).
+        LumosXError: the folder is in use, or the scene cannot be derived from the layout (see `write_case`).
     """
     directory = Path(directory).resolve()
     if directory.exists():
@@ -159,8 +159,8 @@ def write_sample_video(path: Path, sample: RawSample) -> None:
 def problems_of(path: str | Path) -> Iterator:
     """Collect what is wrong with one sample, so that all of it is reported at once.
 
-    Gives a context manager that notes a mistake instead of raising it; at the end of the block BadSample is raised
-    if there was one. A missing package is no fault of the sample and passes.
+    Gives a context manager that records a mistake instead of raising it; at the end of the block BadSample is raised
+    if there was one. A missing package is not a problem of the sample and is raised.
     """
     reasons: list[str] = []
 
@@ -185,8 +185,8 @@ def check_faces(scene: Scene) -> None:
     faceless = [str(number) for number, subject in enumerate(scene.subjects, 1) if subject.face is None]
     if faceless:
         raise LumosXError(
-            f"Subject {' and subject '.join(faceless)} has no face. Add its picture (in a folder: face_PHRASE.png), "
-            f"make its pictures objects, or allow subjects without faces if this is meant."
+            f"Subject {' and subject '.join(faceless)} has no face. Add its image (in a folder: face_PHRASE.png), "
+            f"make its images objects, or allow subjects without faces if this is meant."
         )
 
 

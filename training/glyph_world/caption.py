@@ -42,7 +42,7 @@ def describe(scene: GlyphScene, chance: random.Random, *, placed: bool | None = 
 
     Where people or garments share a noun, a phrase names its occurrence ("man#2"). The order of the clauses is not
     the order of the people in the scene: it is any order where the caption says who stands where, and else that from
-    left to right, as one describes a picture.
+    left to right, as one describes an image.
 
     Args:
         placed: say where people are; None: in two of three captions.
@@ -112,7 +112,7 @@ def _numbered(text: str, rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
                 phrases.append("")
                 continue
             starts = [match.start() for match in re.finditer(rf"(?<!\w){re.escape(phrase)}(?!\w)", text)]
-            # "shirt" stands in an earlier "striped shirt", too: what counts is where the person is spoken of.
+            # An earlier "striped shirt" contains "shirt", too: what counts is where the person is mentioned.
             number = next(number for number, start in enumerate(starts, 1) if start >= read)
             read = starts[number - 1] + len(phrase)
             phrases.append(f"{phrase}#{number}" if len(starts) > 1 else phrase)

@@ -12,7 +12,7 @@ MARKS = {2: (0.3, 0.7), 3: (0.15, 0.5, 0.85)}
 """Where so many people, or things, stand, as shares of the width.
 
 In clips 80 pixels wide one or two people are whole patches of the transformer (16 pixels) away from the middle, where
-their pictures show them: it shall learn to bind, not to shift pictures by parts of a patch.
+their pictures show them: it shall learn to bind, not to shift images by parts of a patch.
 """
 MARKS_ALONE = (0.3, 0.5, 0.7)
 JITTER, DRIFT = 0.02, 0.08  # of the place at the start, and of its change in a second for one person
@@ -48,7 +48,7 @@ class GlyphScene:
         people: in random order; `x` says who is where.
         thing_x: where the object stands, as a share of the frame's width.
         alike: people and garments have the same nouns, so that words cannot tell who wears what.
-        sashes: everybody wears a white sash over the shirt, which no picture shows.
+        sashes: everybody wears a white sash over the shirt, which no reference image shows.
     """
 
     people: tuple[GlyphPerson, ...]
@@ -71,8 +71,8 @@ class Casting:
     Args:
         people: share of scenes with 1, 2, 3, ... people.
         hat, prop, thing, place: how often a person has a hat or a prop, a scene an object (only beside one or two
-            people) or a background picture.
-        alike: share of scenes in which all people and garments have the same nouns.
+            people) or a background image.
+        alike: fraction of scenes in which all people and garments have the same nouns.
         new: scenes of what training never shows (see Wardrobe).
         sashes: a fashion that only some clips follow, for a LoRA to learn.
     """
@@ -130,7 +130,7 @@ CASTINGS = {
     "plain": Casting(people=(0.2, 0.8), hat=0, prop=0, thing=0, place=0.3),
 }
 """By the names that addresses of data sets know. In "plain" there are one or two people with nothing but a shirt: with
-these a network learns soonest what pictures are for."""
+these a network learns soonest what reference images are for."""
 
 
 def only(people: int) -> tuple[float, ...]:

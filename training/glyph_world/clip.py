@@ -1,4 +1,4 @@
-"""Films a glyph scene: frames, the reference pictures, and where everything is."""
+"""Films a glyph scene: frames, the reference images, and where everything is."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GAP = 3  # rows of ground below the feet
 OBJECT_AT = ((BODY[0] - OBJECT[0]) / 2, BODY[1] - OBJECT[1])
 GROUND = 0.72  # the horizon, as a share of the height
 TROUSERS = (52, 56, 70)
-REFERENCE_SCALE = 4  # pixels of a reference picture to a pixel of a clip
+REFERENCE_SCALE = 4  # pixels of a reference image to a pixel of a clip
 
 Box = tuple[float, float, float, float]
 """left, top, right, bottom in pixels"""
@@ -63,10 +63,10 @@ def film(scene: GlyphScene, frames: int = 9, height: int = 64, width: int = 80) 
 
 
 def face_picture(person: GlyphPerson, height: int, width: int) -> Tensor:
-    """The reference picture of a face: cut out on white where it is on a person who stands in the middle.
+    """The reference image of a face: cut out on white where it is on a person in the middle.
 
     Args:
-        height, width: of a clip, in pixels; the picture has their proportions and shows things in the clip's scale.
+        height, width: of a clip, in pixels; the image has their proportions and shows things in the clip's scale.
 
     Returns: (REFERENCE_SCALE * height, REFERENCE_SCALE * width, 3) float32 in 0..1.
     """
@@ -74,18 +74,18 @@ def face_picture(person: GlyphPerson, height: int, width: int) -> Tensor:
 
 
 def shirt_picture(person: GlyphPerson, height: int, width: int) -> Tensor:
-    """The reference picture of a shirt, as of a face."""
+    """The reference image of a shirt, as of a face."""
     return _in_place(draw_garment(person.shirt, REFERENCE_SCALE), SHIRT_AT, height, width)
 
 
 def thing_picture(thing: Thing, height: int, width: int) -> Tensor:
-    """The reference picture of a hat, a prop or an object, as of a face."""
+    """The reference image of a hat, a prop or an object, as of a face."""
     at = HAT_AT if thing.kind in HATS else PROP_AT if thing.kind in PROPS else OBJECT_AT
     return _in_place(draw_thing(thing, REFERENCE_SCALE), at, height, width)
 
 
 def place_picture(place: Place, height: int, width: int) -> Tensor:
-    """The reference picture of a background."""
+    """The reference image of a background."""
     return torch.from_numpy(draw_place(place, height, width)).clamp(0, 1)
 
 

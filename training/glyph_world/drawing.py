@@ -1,4 +1,4 @@
-"""Draws glyph people and things as sprites: RGBA pictures at four times the size they have in a clip.
+"""Draws glyph people and things as sprites: RGBA images at four times the size they have in a clip.
 
 A sprite is (height, width, 4) float32 in 0..1, its colours multiplied with its opacity.
 Sizes in this file are pixels of a clip, whose frames are 64 high.
@@ -40,7 +40,7 @@ class Pen:
 
 
 def sprite(image: Image.Image) -> np.ndarray:
-    """An RGBA picture as a sprite."""
+    """An RGBA image as a sprite."""
     values = np.asarray(image, dtype=np.float32) / 255
     values[..., :3] *= values[..., 3:]
     return values

@@ -13,7 +13,7 @@ from .source import GlyphSource
 
 
 def write_folders(source: GlyphSource, directory: str | Path) -> None:
-    """Write each clip of the source as DIRECTORY/KEY: caption, pictures and video.mp4.
+    """Write each clip of the source as DIRECTORY/KEY: caption, reference images and video.mp4.
 
     Raises:
         LumosXError: the directory is in use, or cannot be written.

@@ -16,7 +16,7 @@ from .casting import CASTINGS, Casting, GlyphScene
 from .clip import FRAMES_A_SECOND, GlyphClip, face_picture, film, place_picture, shirt_picture, thing_picture
 
 WORLD_VERSION = 3
-"""Counts up with every change that makes clips, pictures or captions differ, so that caches make theirs anew."""
+"""Counts up with every change that makes clips, images or captions differ, so that caches encode theirs again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ class GlyphSource:
 
 
 def scene_of(scene: GlyphScene, caption: GlyphCaption, height: int, width: int) -> Scene:
-    """The reference pictures of a height x width clip: face first, then what the person wears and holds, by name."""
+    """The reference images of a height x width clip: face first, then what the person wears and holds, by name."""
     subjects = []
     for person, phrases in zip(scene.people, caption.people, strict=True):
         attributes = [Reference(phrases.shirt, shirt_picture(person, height, width))]

@@ -1,4 +1,4 @@
-"""Where the network is trained: one device, or several processes under accelerate (DDP, FSDP2)."""
+"""Devices: one device, or several processes under accelerate (DDP, FSDP2)."""
 
 from __future__ import annotations
 

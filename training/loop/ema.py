@@ -1,4 +1,4 @@
-"""Averaged weights: they move a little towards the trained ones at each step, and make steadier videos."""
+"""Averaged weights (EMA): they move a little towards the trained ones at each step."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Ema:
         self.averages = {name: parameter.detach().clone().float() for name, parameter in self.parameters.items()}
 
     def decay(self, step: int) -> float:
-        """The share of the old average that stays after a step, the first being 0."""
+        """The weight of the old average in a step, the first being 0."""
         if not self.settings.warmup:
             return self.settings.decay
         return min(self.settings.decay, (1 + step) / (10 + step))
@@ -37,7 +37,7 @@ class Ema:
 
     @contextmanager
     def swapped_in(self) -> Iterator[None]:
-        """The averages stand in the model while the block runs; afterwards every bit is as before."""
+        """The model has the averages while the block runs; afterwards its weights are bit-identical to before."""
         kept = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
         copy_into(self.parameters, self.averages)
         try:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run after the step it is at, with a checkpoint; a second Ctrl-C ends it at once."""
+"""Ctrl-C and SIGTERM end a run after the current step, with a checkpoint; a second Ctrl-C ends it at once."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """Hears the signals while its block runs.
+    """Records the signals that arrive while its block runs.
 
     Attributes:
-        heard: the first signal that came, or None.
+        heard: the first signal that arrived, or None.
     """
 
     def __init__(self):
@@ -21,7 +21,7 @@ class Interrupts:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interrupts:
-        if threading.current_thread() is threading.main_thread():  # Python lets no other thread listen
+        if threading.current_thread() is threading.main_thread():  # Python allows no other thread to
             self._before = {each: signal.signal(each, self._hear) for each in SIGNALS}
         return self
 
@@ -30,7 +30,7 @@ class Interrupts:
             signal.signal(each, handler)
 
     def _hear(self, number: int, _frame) -> None:
-        # A launcher sends SIGTERM behind the terminal's Ctrl-C: only a second Ctrl-C is impatience.
+        # A launcher sends SIGTERM after the terminal's Ctrl-C: only a second Ctrl-C leaves at once.
         if self.heard is not None and number == signal.SIGINT and self.heard == signal.SIGINT:
             raise KeyboardInterrupt
         if self.heard is None:

@@ -28,7 +28,7 @@ def learning_rate(settings: OptimizerSettings, step: int, steps: int) -> float:
 def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim.Optimizer:
     """AdamW over the parameters that require gradients.
 
-    Weight decay holds matrices only: it would pull biases, norms and the modulation away from where they work.
+    Weight decay applies to matrices only: it would pull biases, norms and the modulation away from where they work.
 
     Raises:
         LumosXError: nothing is trained.
@@ -57,7 +57,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def _fuses(parameters: Iterable[Tensor]) -> bool:
-    """Whether one kernel can update everything; half precision and exotic devices take the plain way."""
+    """Whether one kernel can update everything; half precision and other devices use the plain version."""
     return all(p.device.type in ("cpu", "cuda") and p.dtype == torch.float32 for p in parameters)
 
 

@@ -32,7 +32,7 @@ FOLDER = "samples"
 
 @dataclass(frozen=True, eq=False)
 class Shot:
-    """What is encoded of one case, ready for every sample of it: a batch of one clip without its video."""
+    """The encoded parts of one case, ready for every sample of it: a batch of one clip without its video."""
 
     name: str
     conditions: TrainingBatch

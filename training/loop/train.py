@@ -12,7 +12,7 @@ On CPUs, where accelerate starts no second process by itself, its part is done b
 
     ACCELERATE_USE_CPU=true torchrun --nproc_per_node 2 -m lumosx_core train CONFIG.toml
 
-The same command continues a run that was stopped: see training.output.
+The same command resumes a run that was stopped: see training.output.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .trainer import Trainer
 
 
 def main(options) -> None:
-    """Run the config that the command line names; its exit code tells of a signal (130: Ctrl-C, 143: SIGTERM)."""
+    """Run the config that the command line names; its exit code names a signal (130: Ctrl-C, 143: SIGTERM)."""
     outcome = Trainer(read_config(options.config, tuple(options.set))).run()
     if outcome.stopped_by == signal.SIGINT:
         raise KeyboardInterrupt

@@ -48,7 +48,7 @@ class Outcome:
         step: steps that are done.
         stopped_by: the signal that ended it early, or None.
         file: the finished model or LoRA, or None if the run is not finished.
-        bad_items: number of items that could not be used and were left out since the start of this program.
+        bad_items: number of items that could not be used and were skipped since the start of this program.
     """
 
     step: int
@@ -58,7 +58,7 @@ class Outcome:
 
 
 class Trainer:
-    """One run, continued where its output folder stands.
+    """One run, resumed from what its output folder contains.
 
     Args:
         cache: a LatentCache; None: the one that the config names.
@@ -69,7 +69,7 @@ class Trainer:
     """
 
     def __init__(self, config: TrainConfig, *, cache=None, say: Callable[[str], None] | None = None):
-        self.config, self.say = config, say or partial(print, flush=True)  # a log file shows a line when it is said
+        self.config, self.say = config, say or partial(print, flush=True)  # a log file shows a line at once
         self.output = Path(config.training.output)
         self.accelerator = make_accelerator(config)
         self.main = self.accelerator.is_main_process
@@ -98,7 +98,7 @@ class Trainer:
 
     @explained_worker_failures()
     def run(self) -> Outcome:
-        """Train to the last step, or until a signal comes, which saves first.
+        """Train to the last step, or until a signal arrives, after which a checkpoint is saved.
 
         Raises:
             LumosXError: a loss that is not finite, a full disk, a cache of which nothing can be read. The last
@@ -158,7 +158,7 @@ class Trainer:
         """
         total = torch.zeros((), device=self.accelerator.device)
         for place, part in enumerate(parts):
-            # Gradients are shared out between processes once, with the last part.
+            # Gradients are averaged over processes once, with the last part.
             last = place == len(parts) - 1
             with nullcontext() if last else self.accelerator.no_sync(self.model):
                 loss = self.losses(part).mean() / len(parts)
@@ -169,7 +169,7 @@ class Trainer:
     def _step(
         self, parts: list[NoisyBatch], rate: float, interrupts: Interrupts
     ) -> tuple[float, float, signal.Signals | None]:
-        """One step of the optimiser: the loss, the norm of the gradient, and the signal to stop after it."""
+        """One step of the optimizer: the loss, the norm of the gradient, and the signal to stop after it."""
         if self.has_dropout:
             torch.manual_seed(
                 draw_seed("dropout", self.config.training.seed, self.done, self.accelerator.process_index)
@@ -188,7 +188,7 @@ class Trainer:
         return loss, norm, stop
 
     def _agree(self, loss: Tensor, interrupts: Interrupts) -> tuple[float, signal.Signals | None]:
-        """The mean loss of all processes, and a signal that any of them has heard, so that all stop at one step."""
+        """The mean loss of all processes, and a signal that any of them received, so that all stop at the same step."""
         if self.accelerator.num_processes == 1:
             return loss.item(), interrupts.heard
         number = torch.tensor(float(interrupts.heard or 0), device=loss.device)
@@ -202,12 +202,12 @@ class Trainer:
         kept = f"The last good checkpoint is {last.path}." if last else "There is no checkpoint yet."
         raise LumosXError(
             f"Step {self.done + 1} has the loss {loss} and a gradient of norm {norm}, so the weights would be "
-            f"destroyed. Its clips: {keys}. {kept} Lower optimizer.learning_rate, set optimizer.max_grad_norm, or look "
-            f"at these clips."
+            f"destroyed. Its clips: {keys}. {kept} Lower optimizer.learning_rate, set optimizer.max_grad_norm, or "
+            f"check these clips."
         )
 
     def save(self) -> None:
-        """Write a checkpoint of the present step, unless there is one."""
+        """Write a checkpoint of the current step, unless there is one."""
         if self.saved is not None and self.saved.name == f"step-{self.done:08d}":
             return
         parts = {
@@ -220,7 +220,7 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def export(self) -> Path:
-        """Write the model or the LoRA as it stands: `OUTPUT/model.safetensors` or `OUTPUT/lora.safetensors`."""
+        """Write the current model or LoRA: `OUTPUT/model.safetensors` or `OUTPUT/lora.safetensors`."""
         averages = self.ema.averages if self.ema is not None else self.parameters
         weights = averages if self.config.export.weights == "ema" else self.parameters
         path = export(
@@ -240,7 +240,7 @@ class Trainer:
         return Preview(self.config, self.accelerator.device)
 
     def _show(self) -> None:
-        """Make the sample videos; a mistake there is told, and the run goes on."""
+        """Write the sample videos; failures are logged and training continues."""
         try:
             with self.ema.swapped_in() if self.ema is not None else nullcontext():
                 paths = self.preview.write(

@@ -30,7 +30,7 @@ def export_lora(
     Args:
         source: see above.
         dtype: of the matrices.
-        overwrite: replace what is there.
+        overwrite: replace an existing file.
 
     Returns:
         `out`.
@@ -132,7 +132,7 @@ def _write_peft(file: LoraFile, out: Path, dtype: torch.dtype, overwrite: bool) 
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LumosXError(f"The folder {out} cannot be made: {error.strerror}. Choose another place.") from error
+        raise LumosXError(f"The folder {out} cannot be created: {error.strerror}. Choose another place.") from error
     for name, content in ((PEFT_WEIGHTS, save(tensors, {"format": "pt"})), (PEFT_CONFIG, json.dumps(config, indent=2))):
         with atomic_file(out / name) as each:
             each.write(content if isinstance(content, bytes) else content.encode())

@@ -79,12 +79,12 @@ class LoraLayer:
 
 @dataclass(frozen=True, eq=False)
 class LoraFile:
-    """A LoRA as it stands in a file, under the model's native names.
+    """A LoRA as a file contains it, under the model's native names.
 
     Args:
         layers: name of a layer, such as "blocks.0.self_attn.q" -> its change.
         differences: name of a parameter, such as "blocks.0.norm3.weight" -> a tensor that is added to it.
-        metadata: what the file says about itself.
+        metadata: of the file.
         source: where it comes from, for messages.
     """
 
@@ -125,10 +125,10 @@ class LoraFile:
         return tensors
 
     def write(self, path: str | Path, metadata: Mapping[str, object] | None = None, dtype=torch.float32) -> None:
-        """Write it in ComfyUI's format; the file appears whole or not at all.
+        """Write it in ComfyUI's format; the file appears complete or not at all.
 
         Args:
-            metadata: added to rank, alpha and what the file said so far; values that are no text become JSON.
+            metadata: added to rank, alpha and what the file said so far; values that are not text become JSON.
             dtype: of the matrices.
 
         Raises:
@@ -240,9 +240,11 @@ def _open(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
-        raise LumosXError(f"{path} does not exist or is no file. Give a LoRA as a .safetensors file.")
+        raise LumosXError(f"{path} does not exist or is not a file. Give a LoRA as a .safetensors file.")
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise LumosXError(f"{path} is damaged, or no safetensors file ({error}). Copy or download it again.") from error
+        raise LumosXError(
+            f"{path} is damaged, or not a safetensors file ({error}). Copy or download it again."
+        ) from error

@@ -98,9 +98,9 @@ def lora_state_dict(model: nn.Module) -> dict[str, Tensor]:
 
 
 def save_lora(path: str | Path, model: nn.Module, metadata: Mapping[str, object] | None = None) -> None:
-    """Write the LoRA as a file for ComfyUI's models/loras; it appears whole or not at all.
+    """Write the LoRA as a file for ComfyUI's models/loras; it appears complete or not at all.
 
-    Rank and alpha stand in the file's metadata beside what is given; values that are no text are written as JSON.
+    The file's metadata has rank and alpha beside what is given; values that are not text are written as JSON.
     Usual names: `lumosx_base_sha256`, `modelspec.trigger_phrase`, `lumosx_training`.
 
     Raises:
@@ -116,7 +116,7 @@ def load_lora(model: LumosXModel, path: str | Path) -> None:
     a LoRA the values are replaced, and layers and ranks must be the same. Reads every format of `read_lora`.
 
     Raises:
-        LumosXError: the file is no LoRA, or one for another model, or of other layers or ranks.
+        LumosXError: the file is not a LoRA, or one for another model, or of other layers or ranks.
         MissingPackageError: peft is not installed.
     """
     file = read_lora(path)
@@ -169,7 +169,7 @@ def _inject(model: LumosXModel, layers: Mapping[str, tuple[int, float]], dropout
         lora_dropout=dropout,
     )
     with warnings.catch_warnings():
-        # It would have us know that no model card of a transformers model was found.
+        # It warns that no model card of a transformers model was found.
         warnings.simplefilter("ignore")
         inject_adapter_in_model(config, model, _ADAPTER)
     # peft gives the adapters the dtype of the layer below, and too small a step vanishes in bfloat16.

@@ -41,7 +41,7 @@ def merge_lora(
     """Write the base model with the LoRAs added to its weights.
 
     Everything the LoRAs do not change is copied byte by byte, and what they change keeps its dtype: the sum is made in
-    float32 and rounded once. Scaled fp8 weights get a new scale. The file appears whole or not at all. A warning is
+    float32 and rounded once. Scaled fp8 weights get a new scale. The file appears complete or not at all. A warning is
     logged for a LoRA that names the SHA-256 of another base.
 
     Args:
@@ -82,7 +82,7 @@ def merge_lora(
 
 
 def _warn_of_other_bases(base: Path, loras: Sequence[LoraFile]) -> None:
-    """Say which LoRAs were trained on another file."""
+    """Log which LoRAs were trained on another file."""
     made_for = {lora.source: lora.metadata[BASE_SHA256] for lora in loras if BASE_SHA256 in lora.metadata}
     own = sha256_of(base) if made_for else None
     for source, sha256 in made_for.items():
@@ -165,7 +165,7 @@ def _finite(name: str, values: Tensor) -> Tensor:
 
 
 def _read_header(path: Path) -> tuple[dict, int]:
-    """The header of a sound safetensors file, and where its data begins."""
+    """The header of a safetensors file, and the offset of its data."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         try:

@@ -1,1 +1,1 @@
-"""Training in less memory: blocks computed again on the way back, or kept in the computer's memory between uses."""
+"""Training in less memory: blocks recomputed in the backward pass, or kept in the CPU's memory between uses."""

@@ -1,6 +1,6 @@
 """Gradient checkpointing: a block keeps nothing but its input for the backward pass and is computed again there.
 
-The gradients are the same to the last bit. Memory for 81x480x832 with 8 pictures falls from everything that 30 blocks
+The gradients are bit-identical. Memory for 81x480x832 with 8 reference images falls from everything that 30 blocks
 compute to 30 times the residual stream (0.28 GB each), for a third more computation.
 """
 

@@ -1,9 +1,9 @@
 """Block offload: the transformer blocks live in the CPU's memory and visit the GPU one after the other.
 
 A block's weights are copied to the device for its forward pass, dropped, and copied again when the backward pass
-computes the block anew (see gradient_checkpointing.py, without which there would be nothing to drop). While one block
+recomputes the block (see gradient_checkpointing.py, without which there would be nothing to drop). While one block
 computes, the next one's weights travel on a stream of their own. Two blocks are on the device at a time, and the
-gradients are the same to the last bit.
+gradients are bit-identical.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def offload_blocks(
     """Keep the model's blocks in the CPU's memory (pinned for CUDA) and run each on `device` when its turn comes.
 
     Everything else of the model moves to the device. The blocks are checkpointed. Parameters stay the same objects
-    under the same names, so optimisers, checkpoints and LoRA files notice nothing; but call it after whatever moves
+    under the same names, so optimizers, checkpoints and LoRA files are not affected; but call it after whatever moves
     the whole model, such as Accelerator.prepare, since blocks that were moved to the device stay there.
 
     Args:

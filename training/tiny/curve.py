@@ -1,4 +1,4 @@
-"""Draws the loss of one or more runs, one after the other, as a picture.
+"""Draws the loss of one or more runs, one after the other, as an image.
 
 python -m lumosx_training.tiny.curve curve.png runs/tiny-phase1/log.jsonl runs/tiny-phase2/log.jsonl
 """

@@ -2,8 +2,8 @@
 
     python -m lumosx_training.tiny.train_text_encoder text_encoder.safetensors
 
-It learns from captions alone, in two ways at once: to fill in masked words, and to tell of each word which clause it
-stands in and where that clause puts its person. Words are then known by their surroundings: the second "man" of a
+It learns from captions alone, in two ways at once: to fill in masked words, and to predict for each word its clause
+and where that clause puts its person. Words are then known by their surroundings: the second "man" of a
 caption differs from the first.
 """
 

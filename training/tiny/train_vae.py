@@ -1,4 +1,4 @@
-"""Trains the VAE of lumosx-tiny: Wan 2.1's architecture at width 8, on glyph clips and their reference pictures.
+"""Trains the VAE of lumosx-tiny: Wan 2.1's architecture at width 8, on glyph clips and their reference images.
 
     python -m lumosx_training.tiny.train_vae vae.safetensors
 
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def material(count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Glyph clips (N, 3, F, H, W) and reference pictures (M, 3, 1, H, W), uint8."""
+    """Glyph clips (N, 3, F, H, W) and reference images (M, 3, 1, H, W), uint8."""
     source = GlyphSource(seed, count, casting=Casting(people=(0.2, 0.4, 0.4), hat=0.4, prop=0.4, thing=0.3))
     clips, images = [], []
     for key in source.keys():  # noqa: SIM118 (a source is no dict)
@@ -117,7 +117,7 @@ def train(network, videos: Tensor, pictures: Tensor, steps: int, *, learning_rat
 
 @torch.no_grad()
 def pass_through(network) -> None:
-    """Start as a network that hands blurred pictures through: it learns several times faster than from plain noise."""
+    """Start as a network that passes blurred images through: it learns several times faster than from plain noise."""
     from torch.nn import Conv2d, Conv3d
 
     for name, module in network.named_modules():
@@ -168,7 +168,7 @@ def constants(network) -> tuple[list[float], list[float]]:
 def rescale(network, clips: Tensor, pictures: Tensor) -> None:
     """Give the latents Wan's published mean and deviation, by two 1x1x1 convolutions."""
     encoded = [network.encode(part.float() / 127.5 - 1).latent_dist.mode() for part in (clips, pictures)]
-    # Half of the weight to the pictures: they are what the transformer reads, the clips what it writes.
+    # Half of the weight to the images: they are what the transformer reads, the clips what it writes.
     mean = sum(part.mean((0, 2, 3, 4)) for part in encoded) / 2
     square = sum((part - mean.view(1, -1, 1, 1, 1)).square().mean((0, 2, 3, 4)) for part in encoded) / 2
     wanted_mean, wanted_std = map(torch.tensor, constants(network))
@@ -184,7 +184,7 @@ def rescale(network, clips: Tensor, pictures: Tensor) -> None:
 
 @torch.no_grad()
 def report(network, clips: Tensor, pictures: Tensor) -> None:
-    """Print how well unseen clips and pictures are rebuilt, from exact and from noisy latents."""
+    """Print how well unseen clips and images are rebuilt, from exact and from noisy latents."""
     _, std = constants(network)
     for noise in (0.0, NOISE):
         errors = []
@@ -194,7 +194,7 @@ def report(network, clips: Tensor, pictures: Tensor) -> None:
             latents = latents + noise * torch.tensor(std).view(1, -1, 1, 1, 1) * torch.randn_like(latents)
             decoded = network.decode(latents).sample.clamp(-1, 1)
             errors.append(10 * math.log10(4 / F.mse_loss(decoded, batch).item()))
-        print(f"noise {noise}: PSNR {errors[0]:.1f} dB on clips, {errors[1]:.1f} dB on pictures", flush=True)
+        print(f"noise {noise}: PSNR {errors[0]:.1f} dB on clips, {errors[1]:.1f} dB on images", flush=True)
 
 
 def save(network, path: Path) -> None:

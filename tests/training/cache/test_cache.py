@@ -336,7 +336,7 @@ def test_the_command_caches_a_folder_and_reports_what_is_bad(files, tmp_path, ca
         run(*arguments, "--size", "48x32", "--frames", 5, 9, "--variants", 2)
     assert exit_code.value.code == 1
     said = capsys.readouterr().out
-    assert "Cached 1 samples; 0 were there already, 1 are bad" in said and "does not occur in the prompt" in said
+    assert "Cached 1 samples; 0 were cached already, 1 are bad" in said and "does not occur in the prompt" in said
     cache = LatentCache(tmp_path / "cache")
     assert cache.keys == ["good"] and cache.variants(0) == 2
     assert cache.bucket(0) == Bucket(9, HEIGHT, WIDTH, ReferenceLayout(0, (1,)))
@@ -347,8 +347,8 @@ def test_the_command_caches_a_folder_and_reports_what_is_bad(files, tmp_path, ca
     [
         ([], "No weights are named"),
         (["--models", "tiny", "--size", "big"], "'big' is not a size"),
-        (["--models", "tiny", "--size", "own", "80x64"], "--size own stands alone"),
-        (["--models", "tiny", "--shard", "3/2"], "'3/2' is no shard"),
+        (["--models", "tiny", "--size", "own", "80x64"], "--size own cannot be combined"),
+        (["--models", "tiny", "--shard", "3/2"], "'3/2' is not a shard"),
         (["--vae", "missing", "--text-encoder", "missing"], "no VAE at 'missing'"),
     ],
 )

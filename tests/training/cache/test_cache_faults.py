@@ -48,9 +48,9 @@ ALTERED = {
         lambda s: replace(s, case=replace(s.case, prompt="man shirt hat " * 400)),
         "model reads 512",
     ),
-    "clip-5": (lambda s: replace(s, video=s.video[:4]), "gives 4 frames"),
-    "clip-6": (lambda s: replace(s, video=torch.full_like(s.video, torch.nan)), "values that are no numbers. Make"),
-    "clip-7": (lambda s: replace(s, video=torch.full_like(s.video, 1e38)), "no numbers, or too large to store"),
+    "clip-5": (lambda s: replace(s, video=s.video[:4]), "has 4 frames"),
+    "clip-6": (lambda s: replace(s, video=torch.full_like(s.video, torch.nan)), "values that are not numbers. Export"),
+    "clip-7": (lambda s: replace(s, video=torch.full_like(s.video, 1e38)), "not numbers, or too large to store"),
 }
 
 
@@ -129,7 +129,7 @@ def test_nan_in_the_cache_is_a_bad_sample(value, copied):
     path.unlink()
     write_pack(path.parent, tensors, pack.records)
     cache = LatentCache(copied)
-    with pytest.raises(BadSample, match="clip-1.*references have NaN"):
+    with pytest.raises(BadSample, match="clip-1.*references contain NaN"):
         cache.item(1)
     cache.item(0)
 
@@ -139,7 +139,7 @@ def test_a_pack_that_is_cut_short_is_left_out_and_made_anew(keep, copied, files,
     path = clip_pack(copied)
     path.write_bytes(path.read_bytes()[:keep])
     assert len(LatentCache(copied)) == 0
-    assert str(path) in caplog.text and "damaged or cut short" in caplog.text
+    assert str(path) in caplog.text and "damaged or truncated" in caplog.text
     assert build_cache(ToySource(), copied, files, PLAIN).written == 4
     assert len(LatentCache(copied)) == 4
 
@@ -154,7 +154,7 @@ def test_a_pack_cut_short_while_training_is_a_bad_sample(copied):
             cache.item(index)
         except BadSample as error:
             faults += 1
-            assert "cut short" in str(error)
+            assert "truncated" in str(error)
     assert faults
     path.unlink()
     with pytest.raises(BadSample, match="No such file"):

@@ -122,5 +122,5 @@ def test_pictures_of_a_few_pixels_survive(size, mode):
 
 
 def test_an_unknown_kind_is_refused():
-    with pytest.raises(LumosXError, match="no augmentation 'strong'"):
+    with pytest.raises(LumosXError, match="Unknown augmentation 'strong'"):
         augmented(0, mode="strong")

@@ -39,7 +39,7 @@ REASONS = {
     "face": "Subject 1 has no face",
     "phrase": 'Phrase "blue cup" of object 1 does not occur in the prompt',
     "picture": "red cup.png: the file is empty",
-    "short": "gives 3 frames at 16 frames a second, fewer than 9",
+    "short": "has 3 frames at 16 frames a second, fewer than 9",
     "truncated": "video.mp4 is truncated or damaged",
     "video": "video.mp4 is empty",
 }
@@ -55,7 +55,7 @@ def test_every_bad_sample_is_named_with_its_reason(data, tmp_path, capsys):
     assert all(REASONS[name] in bad[name] for name in REASONS)
     summary = "\n".join(lines[-5:])
     assert "9 samples: 2 good, 7 bad" in summary
-    assert "subjects  1: 2" in summary and "pictures  4: 2" in summary and "48x32: 2" in summary
+    assert "subjects  1: 2" in summary and "images    4: 2" in summary and "48x32: 2" in summary
     assert "0.6 to 0.6, median 0.6, together 1" in summary
 
     report = json.loads((tmp_path / "report.json").read_text())

@@ -57,7 +57,7 @@ def test_the_longest_length_that_the_video_has_is_taken(video):
 
 
 def test_a_video_that_is_too_short_says_how_long_it_must_be(video):
-    with pytest.raises(LumosXError, match=r"gives 33 frames at 16 .* shortest clip has 49.* at least 3.06 seconds"):
+    with pytest.raises(LumosXError, match=r"has 33 frames at 16 .* shortest clip has 49.* at least 3.06 seconds"):
         read_clip(video, ClipSettings((49, 81)))
 
 

@@ -209,7 +209,7 @@ def test_the_masks_may_lie_beside_the_table(root):
         ({}, {"background": {"room": ["none.png"]}}, "There is no picture .*none.png"),
         ({}, {"other_subjects": [{"cup": ["cup.png"]}]}, "'cup.png' .* does not say its frame"),
         ({}, {"other_subjects": [{"cup": ["none_frame4.png"]}]}, "There is no picture .*none_frame4.png"),
-        ({}, {"person": [], "other_subjects": [], "background": {}}, "gives no picture"),
+        ({}, {"person": [], "other_subjects": [], "background": {}}, "gives no reference image"),
     ],
 )
 def test_what_is_wrong_with_an_info_file_is_said(root, changes, tags, reason):

@@ -138,7 +138,7 @@ MISTAKES = {
     empty_caption: r"caption.txt has no prompt. Write what happens",
     no_caption: r"Cannot read .*caption.txt: No such file",
     caption_of_other_bytes: r"caption.txt is not UTF-8",
-    no_face: r"Subject 1 has no face. Add its picture \(in a folder: face_PHRASE.png\)",
+    no_face: r"Subject 1 has no face. Add its image \(in a folder: face_PHRASE.png\)",
     two_faces: r"subjects/1 has 2 faces: face_man.png, face_woman.png",
     nobody: r"subjects/1 has no picture",
     empty_picture: r"Cannot read the picture .*red cup.png: the file is empty",
@@ -146,7 +146,7 @@ MISTAKES = {
     no_video: r"There is no video .*video.mp4",
     empty_video: r"video.mp4 is empty \(zero bytes\)",
     truncated_video: r"video.mp4 is truncated or damaged",
-    short_video: r"video.mp4 is too short. .* gives 3 frames",
+    short_video: r"video.mp4 is too short. .* has 3 frames",
 }
 
 

@@ -262,10 +262,10 @@ def test_without_a_good_sample_there_is_nothing_to_pack(folders, tmp_path):
 
 def test_a_folder_with_shards_is_not_written_to(folders, tmp_path):
     (tmp_path / "old.tar").touch()
-    with pytest.raises(LumosXError, match="has shards in it"):
+    with pytest.raises(LumosXError, match="contains shards"):
         pack(folders, tmp_path)
     (tmp_path / "file").touch()
-    with pytest.raises(LumosXError, match="Cannot make the folder"):
+    with pytest.raises(LumosXError, match="Cannot create the folder"):
         pack(folders, tmp_path / "file")
     for sizes in ({"samples": 0}, {"megabytes": 0}):
         with pytest.raises(LumosXError, match="holds nothing"):

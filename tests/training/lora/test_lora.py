@@ -257,7 +257,7 @@ def test_a_file_of_another_rank_or_other_layers_than_the_models_lora_is_refused(
 def test_a_damaged_file_is_refused_by_name(content, tmp_path):
     path = tmp_path / "lora.safetensors"
     path.write_bytes(content)
-    with pytest.raises(LumosXError, match="is damaged, or no safetensors file"):
+    with pytest.raises(LumosXError, match="is damaged, or not a safetensors file"):
         load_lora(plain_model(), path)
 
 
@@ -265,7 +265,7 @@ def test_a_truncated_file_is_refused_by_name(tmp_path):
     path = tmp_path / "lora.safetensors"
     save_lora(path, trained_model())
     path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(LumosXError, match="is damaged, or no safetensors file"):
+    with pytest.raises(LumosXError, match="is damaged, or not a safetensors file"):
         load_lora(plain_model(), path)
 
 

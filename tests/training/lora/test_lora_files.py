@@ -268,7 +268,7 @@ def test_mistakes_are_named_and_leave_nothing(base, file, tmp_path):
     refused("cannot be used. It is a LoRA", merge_lora, file, file, out)
     refused("-m lumosx_core convert", merge_lora, pickled, file, out)
     refused("does not exist", merge_lora, tmp_path / "absent", file, out)
-    refused("does not exist or is no file", merge_lora, base, tmp_path / "absent", out)
+    refused("does not exist or is not a file", merge_lora, base, tmp_path / "absent", out)
     refused("2 strengths for 1 LoRAs", merge_lora, base, file, out, [1.0, 2.0])
     refused("0 LoRAs", merge_lora, base, [], out)
     refused("must end in .safetensors", merge_lora, base, file, tmp_path / "out.pt")

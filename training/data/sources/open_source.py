@@ -1,4 +1,4 @@
-"""Where training samples come from: one address names any kind of source."""
+"""Sources of training samples: one address names any kind of source."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
      "objects": [{"image": "cup.png", "phrase": "red coffee cup"}],
      "background": {"image": "pad.png", "phrase": "launch pad"}}
 
-or {"case": "launch-1"}, a sample folder. A mask, of its picture's size, cuts the picture out on white.
+or {"case": "launch-1"}, a sample folder. A mask, of its image's size, cuts the image out on white.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ def parse_record(text: str) -> dict:
     except (json.JSONDecodeError, RecursionError) as error:
         raise LumosXError(f"It is not JSON ({error}). Write one JSON object.") from error
     if not isinstance(record, dict):
-        raise LumosXError(f"It is {_kind(record)}, expected a JSON object with video, caption and pictures, or case.")
+        raise LumosXError(
+            f"It is {_kind(record)}, expected a JSON object with video, caption and reference images, or case."
+        )
     if "case" in record:
         _check_names(record, ("case", "key"), "a record with case")
     else:
@@ -109,7 +111,7 @@ def describe_record(case: Case, video: str, picture: Callable[[str, Reference], 
 
     Args:
         video: the name of its video file.
-        picture: takes each picture with its label (see `Scene.labelled`), gives the name of its file.
+        picture: receives each image with its label (see `Scene.labelled`), returns the name of its file.
     """
     named = {
         id(reference): {"image": picture(label, reference), "phrase": reference.phrase}
@@ -128,7 +130,7 @@ def describe_record(case: Case, video: str, picture: Callable[[str, Reference], 
 
 
 def _scene(record: dict, locate: Locate, attempt: Callable[[], AbstractContextManager[None, bool]]) -> Scene:
-    """The scene, read whole before anything is raised, so that every bad picture is noted."""
+    """The scene, read completely before anything is raised, so that every bad image is reported."""
 
     def reference(value: object, what: str) -> Reference | None:
         with attempt():
@@ -150,7 +152,7 @@ def _scene(record: dict, locate: Locate, attempt: Callable[[], AbstractContextMa
     background = record.get("background")
     behind = reference(background, "the background") if background is not None else None
     if None in [*required, *objects] or (background is not None and behind is None):
-        raise BadSample("")  # what is wrong is noted already
+        raise BadSample("")  # what is wrong is recorded already
     scene = Scene(tuple(Subject(face, _present(each)) for face, each in subjects), _present(objects), behind)
     scene.check()
     return scene

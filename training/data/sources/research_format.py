@@ -5,7 +5,8 @@
     clips/NAME/info.json                or masks/clips/NAME/info.json beside the table
     clips/NAME/WORD_frame24.png         8-bit masks of whole frames, named by info.json
 
-info.json lists words and, for each, masks of up to three frames of the video; a picture is the frame within the mask.
+info.json lists words and, for each, masks of up to three frames of the video; a reference image is the part of
+the frame within the mask.
 
     {"video": ..., "selected_frames": [6, 61, 116],
      "word_tags_path": {
@@ -14,7 +15,7 @@ info.json lists words and, for each, masks of up to three frames of the video; a
         "other_subjects": [{WORD: [MASK ...]}],
         "background": {WORD: [PICTURE ...]}}}
 
-Which frame a picture is from, and whether people come as groups or as whole bodies, is drawn from the seed and the
+Which frame an image is from, and whether people come as groups or as whole bodies, is drawn from the seed and the
 sample's name: the same sample always, another one under another seed.
 """
 

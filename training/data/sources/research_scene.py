@@ -54,7 +54,7 @@ class SceneReader:
             objects += [self._masked(word, names) for word, names in thing.items()]
         scene = Scene(tuple(subjects), tuple(objects), self._background())
         if not scene.references:
-            raise LumosXError(f"{self._info} gives no picture: it names none, or only people without faces.")
+            raise LumosXError(f"{self._info} gives no reference image: it names none, or only people without faces.")
         return scene
 
     def _subject(self, person: dict) -> Subject | None:

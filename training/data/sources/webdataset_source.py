@@ -106,7 +106,7 @@ class WebDatasetSource:
         try:
             record = parse_record((folder / f"{stem}.json").read_text(encoding="utf-8"))
             if "case" in record:
-                raise LumosXError("A case folder cannot be in a shard. Write video, caption and pictures.")
+                raise LumosXError("A case folder cannot be in a shard. Write video, caption and reference images.")
         except (LumosXError, UnicodeDecodeError) as error:
             raise BadSample(place, f"{stored.name}.json: {error}") from error
         return replace(read_record(record, locate, self.settings, key=key, place=place), file=None)

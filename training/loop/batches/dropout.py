@@ -1,6 +1,6 @@
-"""What a clip is shown without, and in which order, so that the network learns to do without it.
+"""Dropout of captions and reference images, so that the network learns to work without them.
 
-A batch shares one layout, so pictures are left out for a whole batch; text is left out clip by clip.
+A batch shares one layout, so reference images are left out for a whole batch; text is left out clip by clip.
 """
 
 from __future__ import annotations

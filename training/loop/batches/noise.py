@@ -1,4 +1,4 @@
-"""What is drawn at random in training, each draw a pure function of (seed, step, position in the batch).
+"""Random draws of training, each a pure function of (seed, step, position in the batch).
 
 So no generator's state has to be saved, a resumed run draws what an unbroken one would have drawn, and the number of
 processes that share a batch changes nothing.
@@ -23,7 +23,7 @@ def draw_seed(purpose: str, *key: int) -> int:
 
 
 def draw_share(purpose: str, *key: int) -> float:
-    """A number from 0 to below 1, even in 53 bits."""
+    """A number from 0 to below 1, uniform in 53 bits."""
     return (draw_seed(purpose, *key) >> 11) / 2**53
 
 

@@ -82,7 +82,7 @@ def _export_lora(path: Path, config: TrainConfig, network: nn.Module, full: dict
     from ...lora import save_lora
 
     if any(is_sharded(parameter) for parameter in network.parameters()):
-        network = starting_model(config)  # a LoRA is read off a network that is whole
+        network = starting_model(config)  # a LoRA is read from a network that is not sharded
     parameters = dict(network.named_parameters())
     kept = {name: parameters[name].detach().clone() for name in full}
     try:

@@ -1,7 +1,7 @@
-"""What a checkpoint says of its run, and in what a run that continues there differs.
+"""The facts that a checkpoint records about its run, and how a resumed run differs from them.
 
 A run may be continued with other settings on purpose, such as more steps. But a changed schedule, seed or cache no
-longer gives what an unbroken run would have given, so it must not happen unseen.
+longer gives what an unbroken run would have given, so it must not go unnoticed.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 class SizeSettings:
     """`[model.sizes]`: a network from nothing; the defaults are the released sizes (see LumosXConfig).
 
-    A file does not say its number of heads, so every reader takes Wan2.1's width of 128 a head for granted.
+    A file does not record its number of heads, so every reader assumes Wan2.1's width of 128 per head.
     """
 
     dim: int = 1536
@@ -46,7 +46,7 @@ class ModelSettings:
     """`[model]`: what training starts from.
 
     Args:
-        file: a LumosX or Wan2.1 text-to-video checkpoint; without it `sizes` must be there.
+        file: a LumosX or Wan2.1 text-to-video checkpoint; without it `sizes` is required.
         sizes: start from nothing.
         text_len: tokens the text is padded to. A network that learns from nothing finds the words sooner among little
             padding than among the released 512 tokens, nearly all of them padding; it needs 512 in the end.
@@ -94,11 +94,11 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """`[data]`: what is learnt from.
+    """`[data]`: the training data.
 
     Args:
         cache: folder written by `lumosx cache`.
-        min_subjects, max_subjects: use only clips with so many people.
+        min_subjects, max_subjects: use only clips with this many subjects.
         text_dropout: fraction of clips trained without their caption, which classifier-free guidance needs.
         reference_dropout: fraction of steps without any reference image.
         single_reference_dropout: probability of each reference image to be left out of a step.
@@ -138,8 +138,8 @@ class LoopSettings:
     """`[training]`: the loop.
 
     Args:
-        output: folder of checkpoints, log, samples and the finished file. A run continues where this folder stands.
-        steps: steps of the optimiser.
+        output: folder of checkpoints, log, samples and the finished file. A run resumes from what it contains.
+        steps: steps of the optimizer.
         batch_size: clips a step, over all processes together, so that the result does not depend on their number.
         gradient_accumulation_steps: parts into which each process splits its part of the batch, for less memory.
         precision: bf16 computes in bfloat16 autocast; trained parameters are float32 always.

@@ -1,4 +1,4 @@
-"""What a user sees of a run: now and then a line with the step, the loss and the time that is left."""
+"""Progress in the terminal: now and then a line with the step, the loss and the remaining time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SECONDS = 10.0  # between two lines
 
 
 class Progress:
-    """Says how far a run is.
+    """Reports how far a run is.
 
     Args:
         done, steps: where it begins and ends.
@@ -23,14 +23,14 @@ class Progress:
         self._losses: list[float] = []
 
     def step(self, done: int, loss: float, rate: float, bad: int) -> None:
-        """Take note of a finished step."""
+        """Record a finished step."""
         self._losses.append(loss)
         now = time.monotonic()
         if now - self._said < SECONDS and done not in (self._first + 1, self.steps):
             return
         pace = (now - self._said) / (done - self._last)
         mean = sum(self._losses) / len(self._losses)
-        damaged = f", {bad} damaged items left out" if bad else ""
+        damaged = f", {bad} damaged items skipped" if bad else ""
         self.say(
             f"step {done}/{self.steps}  loss {mean:.4f}  lr {rate:.2e}  {pace:.3g} s a step, "
             f"{_duration(pace * (self.steps - done))} left{damaged}"
