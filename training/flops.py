@@ -3,9 +3,9 @@
 Counted are the matrix products, a multiplication and an addition as two; everything else is below 1 %. What is
 computed again under checkpointing is not counted: utilisation is work that was needed over what the device could do.
 
-Notation: D = dim, F = ffn_dim, J = text_len, P tokens a frame, V = frames * P video tokens, R pictures of P tokens in
+Notation: D = dim, F = ffn_dim, J = text_len, P tokens a frame, V = frames * P video tokens, R references of P tokens in
 groups of g_1, g_2, ..., L = V + R * P tokens, n layers. A forward pass is, to the leading terms (in the last layer the
-pictures need only keys and values),
+references need only keys and values),
 
     self-attention, projections   n * 8 L D^2
     self-attention, core          n * 4 D (V L + P^2 (g_1^2 + g_2^2 + ...))     the video sees all, a group itself

@@ -27,7 +27,7 @@ from ..data.samples import RawSample, check_caption
 from .files import all_finite
 from .settings import STORED, CacheSettings
 
-BATCH_PIXELS = 2**18  # encoded at once: 42 pictures of 64 x 96, one of 832 x 480; more no longer fit a CPU's cache
+BATCH_PIXELS = 2**18  # encoded at once: 42 images of 64 x 96, one of 832 x 480; more no longer fit a CPU's cache
 BATCH_TOKENS = {"cpu": 2**9, "cuda": 2**14}  # the released encoder's weights (11 GB) are read once for each batch
 
 

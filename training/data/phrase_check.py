@@ -5,7 +5,8 @@ from __future__ import annotations
 from lumosx_core.errors import LumosXError
 from lumosx_core.models.lumosx.spec import SPEC
 from lumosx_core.models.wan.umt5 import TextEncoder
-from lumosx_core.prompt.phrase_mask import clean_prompt, phrase_mask, phrase_mistake, shortened
+from lumosx_core.prompt.messages import shortened
+from lumosx_core.prompt.phrase_mask import clean_prompt, phrase_mask, phrase_mistake
 from lumosx_core.scene.case_folder import Case
 
 

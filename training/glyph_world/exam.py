@@ -95,7 +95,7 @@ def examine(
     Args:
         options: switches of the relational attention.
         empty_text: (J, text_dim), for guidance (sampling.cfg other than 1).
-        shuffle_pictures: show the pictures one by one in random order, as the model was trained.
+        shuffle_pictures: pass the reference images as separate groups in random order, as the model was trained.
     """
     by_layout = defaultdict(list)
     for question in questions:
@@ -140,6 +140,7 @@ def generate(
     noise = draw_noise(batch.video.shape[1:], sampling.seed, 0, list(places))
     silence = batch.text
     if sampling.cfg != 1:
+        assert empty_text is not None  # guidance needs it
         # As long as the captions: the network takes it that no phrase names what lies behind the text.
         silence = without_text(batch, range(len(batch.keys)), empty_text).text
 

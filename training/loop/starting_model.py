@@ -23,6 +23,7 @@ def starting_model(config: TrainConfig) -> LumosXModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(draw_seed("start", config.training.seed))
         if settings.file is None:
+            assert settings.sizes is not None  # ModelSettings requires one of the two
             model = LumosXModel(LumosXConfig(**asdict(settings.sizes), text_len=settings.text_len))
         else:
             network = open_network(settings.file)

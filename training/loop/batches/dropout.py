@@ -15,12 +15,12 @@ from torch import Tensor
 from lumosx_core.scene.encoded import EncodedScene
 from lumosx_core.scene.layout import ReferenceLayout
 
-from ...data.items import TrainingBatch
+from ...data.items import TrainingBatch, phrase_mask_of
 from .noise import draw_generator
 
 
 def without_pictures(batch: TrainingBatch, dropped: Sequence[int]) -> TrainingBatch:
-    """The batch without these pictures; a subject that loses all of its own is no group any more."""
+    """The batch without these images; a subject that loses all of its own is no longer a group."""
     images = batch.scene.layout.pictures
     kept = [image for image in range(images) if image not in set(dropped)]
     return batch if len(kept) == images else replace(batch, scene=batch.scene.only(kept))
@@ -44,7 +44,7 @@ def without_text(batch: TrainingBatch, dropped: Sequence[int], empty_text: Tenso
 
 
 def ungrouped(batch: TrainingBatch, seed: int, positions: Sequence[int] | None = None) -> TrainingBatch:
-    """The batch with its pictures one by one, in an order that tells nothing about who owns what (for ablations).
+    """The batch with its images as separate groups in random order, which hides who owns what (for ablations).
 
     Args:
         seed, positions: clip i gets the order that belongs to (seed, positions[i]); by default its place in the batch.
@@ -53,6 +53,6 @@ def ungrouped(batch: TrainingBatch, seed: int, positions: Sequence[int] | None =
     positions = range(len(batch.keys)) if positions is None else positions
     orders = [torch.randperm(images, generator=draw_generator("order", seed, position)) for position in positions]
     references = [clip[:, order] for clip, order in zip(batch.scene.references, orders, strict=True)]
-    masks = [mask[order] for mask, order in zip(batch.scene.phrase_mask, orders, strict=True)]
+    masks = [mask[order] for mask, order in zip(phrase_mask_of(batch.scene), orders, strict=True)]
     scene = EncodedScene(torch.stack(references), ReferenceLayout(images), torch.stack(masks))
     return replace(batch, scene=scene)
