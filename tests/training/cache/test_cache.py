@@ -259,7 +259,7 @@ def test_other_weights_are_refused(field, name, copied, files, tmp_path):
 
 def test_a_folder_in_use_is_not_made_a_cache(files, tmp_path):
     (tmp_path / "holiday.jpg").write_bytes(b"")
-    with pytest.raises(LumosXError, match="in use and holds no cache"):
+    with pytest.raises(LumosXError, match="in use and does not contain a cache"):
         build_cache(ToySource(), tmp_path, files, PLAIN)
 
 
