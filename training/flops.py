@@ -99,11 +99,11 @@ def step_flops(
         # Nothing before the first block's queries, keys and values is trained, nor is anything before the text's.
         first = product.layer in ("blocks.0.self_attn.q", "blocks.0.self_attn.k", "blocks.0.self_attn.v")
         text = product.layer.endswith(("cross_attn.k", "cross_attn.v"))
-        given = first or text or (outside and product.layer != "head.head")
-        total += (1 if given else 2) * product.flops
+        from_data = first or text or (outside and product.layer != "head.head")
+        total += (1 if from_data else 2) * product.flops
         if any(f".{product.layer}".endswith(f".{target}") for target in targets):
             down, up = (2 * product.tokens * rank * size for size in (product.inputs, product.outputs))
-            total += (2 if given else 3) * down + 3 * up
+            total += (2 if from_data else 3) * down + 3 * up
     return total
 
 

@@ -100,8 +100,8 @@ def build_cache(
     fingerprint = getattr(source, "fingerprint", lambda key: "")
     jobs = [Job(key, fingerprint(key)) for key in keys]
     clips, texts = read_clips(directory), read_texts(directory)
-    there = {key: clip.fingerprint for key, clip in clips.items() if clip.text in texts}
-    todo = [job for job in jobs if there.get(job.key) != job.fingerprint]
+    cached = {key: clip.fingerprint for key, clip in clips.items() if clip.text in texts}
+    todo = [job for job in jobs if cached.get(job.key) != job.fingerprint]
 
     found_bad: list[tuple[str, BadSample]] = []
     written, seen, total = 0, len(jobs) - len(todo), len(jobs)

@@ -104,14 +104,14 @@ def prepare_head(directory: Path, files: ModelFiles, settings: CacheSettings) ->
             raise LumosXError(f"The folder {directory} cannot be created: {error.strerror}. Choose another.") from error
         with atomic_file(path) as file:
             file.write(json.dumps(wanted, indent=1).encode())
-    found = read_head(directory)
+    header = read_head(directory)
     differences = [
-        *(["model family"] if found.get("family", LUMOSX.spec.name) != wanted["family"] else []),
-        *(f"{name.replace('_', ' ')} file" for name in ("vae", "text_encoder") if found.get(name) != wanted[name]),
+        *(["model family"] if header.get("family", LUMOSX.spec.name) != wanted["family"] else []),
+        *(f"{name.replace('_', ' ')} file" for name in ("vae", "text_encoder") if header.get(name) != wanted[name]),
         *(
-            f"{name} ({found['settings'].get(name)} there, {value} now)"
+            f"{name} ({header['settings'].get(name)} there, {value} now)"
             for name, value in wanted["settings"].items()
-            if found["settings"].get(name) != value
+            if header["settings"].get(name) != value
         ),
     ]
     if differences:

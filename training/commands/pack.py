@@ -34,8 +34,8 @@ def _pack(options) -> None:
         shards = pack(
             source, options.directory, samples=options.samples, megabytes=options.megabytes, bad=bad, done=tick
         )
-    found = len(source.keys())
-    print(f"Packed {found - len(left_out)} of {found} samples")
+    total = len(source.keys())
+    print(f"Packed {total - len(left_out)} of {total} samples")
     print(f"The data set is {shards[0].parent / '*.tar'}")
     if left_out:
         raise SystemExit(1)

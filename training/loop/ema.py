@@ -38,12 +38,12 @@ class Ema:
     @contextmanager
     def swapped_in(self) -> Iterator[None]:
         """The model has the averages while the block runs; afterwards its weights are bit-identical to before."""
-        kept = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
+        originals = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
         copy_into(self.parameters, self.averages)
         try:
             yield
         finally:
-            copy_into(self.parameters, kept)
+            copy_into(self.parameters, originals)
 
 
 def trained_parameters(model: nn.Module) -> dict[str, Tensor]:

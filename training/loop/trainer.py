@@ -192,17 +192,17 @@ class Trainer:
         if self.accelerator.num_processes == 1:
             return loss.item(), interrupts.heard
         number = torch.tensor(float(interrupts.heard or 0), device=loss.device)
-        told = self.accelerator.gather(torch.stack([loss, number])[None])
-        heard = int(told[:, 1].max())
-        return told[:, 0].mean().item(), signal.Signals(heard) if heard else None
+        gathered = self.accelerator.gather(torch.stack([loss, number])[None])
+        received = int(gathered[:, 1].max())
+        return gathered[:, 0].mean().item(), signal.Signals(received) if received else None
 
     def _refuse(self, loss: float, norm: float, parts: list[NoisyBatch]) -> None:
         keys = ", ".join(key for part in parts for key in part.batch.keys)
         last = self.checkpoints.latest()
-        kept = f"The last good checkpoint is {last.path}." if last else "There is no checkpoint yet."
+        remaining = f"The last good checkpoint is {last.path}." if last else "There is no checkpoint yet."
         raise LumosXError(
             f"Step {self.done + 1} has the loss {loss} and a gradient of norm {norm}, so the weights would be "
-            f"destroyed. Its clips: {keys}. {kept} Lower optimizer.learning_rate, set optimizer.max_grad_norm, or "
+            f"destroyed. Its clips: {keys}. {remaining} Lower optimizer.learning_rate, set optimizer.max_grad_norm, or "
             f"check these clips."
         )
 

@@ -97,17 +97,17 @@ class LoraFile:
         """Raise LumosXError unless every layer exists in a model with parameters of these names and shapes."""
         for name, layer in self.layers.items():
             weight = shapes.get(f"{name}.weight")
-            found = (layer.up.shape[0], math.prod(layer.down.shape[1:]))
-            if weight is None or (weight[0], math.prod(weight[1:])) != found:
-                raise self._another_model(name, found, weight)
+            size = (layer.up.shape[0], math.prod(layer.down.shape[1:]))
+            if weight is None or (weight[0], math.prod(weight[1:])) != size:
+                raise self._another_model(name, size, weight)
         for name, difference in self.differences.items():
             if shapes.get(name) != difference.shape:
                 raise self._another_model(name, tuple(difference.shape), shapes.get(name))
 
-    def _another_model(self, name: str, found: tuple[int, ...], expected: torch.Size | None) -> LumosXError:
+    def _another_model(self, name: str, size: tuple[int, ...], expected: torch.Size | None) -> LumosXError:
         model = "the model has no such layer" if expected is None else f"the model's is {tuple(expected)}"
         return LumosXError(
-            f"{self.source} is a LoRA for another model: it changes {name!r} of size {found}, but {model}. "
+            f"{self.source} is a LoRA for another model: it changes {name!r} of size {size}, but {model}. "
             f"Use it with the model it was trained on, such as the 1.3B model for a 1.3B LoRA."
         )
 
@@ -198,15 +198,17 @@ def parse_lora(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], sourc
             f"kind, such as {strange[:3]}. LoKr, LoHa, DoRA and whole models are not read here."
         )
     layers, differences = {}, {}
-    for name, found in parts.items():
-        if ("down" in found) != ("up" in found) or found.keys() == {"alpha"}:
-            raise LumosXError(f"{source} is incomplete: {name!r} has {sorted(found)} only. Copy or download it again.")
-        if "down" in found:
-            layers[name] = _layer(source, name, found)
+    for name, present in parts.items():
+        if ("down" in present) != ("up" in present) or present.keys() == {"alpha"}:
+            raise LumosXError(
+                f"{source} is incomplete: {name!r} has {sorted(present)} only. Copy or download it again."
+            )
+        if "down" in present:
+            layers[name] = _layer(source, name, present)
         for parameter in ("weight", "bias"):
-            if parameter in found:
+            if parameter in present:
                 bare = parameter == "weight" and name.rpartition(".")[2] in _BARE
-                differences[name if bare else f"{name}.{parameter}"] = found[parameter]
+                differences[name if bare else f"{name}.{parameter}"] = present[parameter]
     return LoraFile(layers, differences, dict(metadata), source)
 
 
@@ -226,14 +228,14 @@ def native_layer(name: str) -> str:
     return name
 
 
-def _layer(source: str, name: str, found: Mapping[str, Tensor]) -> LoraLayer:
-    down, up = found["down"], found["up"]
+def _layer(source: str, name: str, tensors: Mapping[str, Tensor]) -> LoraLayer:
+    down, up = tensors["down"], tensors["up"]
     if down.ndim < 2 or up.ndim < 2 or not down.shape[0] or math.prod(up.shape[1:]) != down.shape[0]:
         raise LumosXError(
             f"{source} is damaged: the matrices of {name!r} have shapes {tuple(down.shape)} and {tuple(up.shape)}, "
             f"which do not share a rank. Copy or download it again."
         )
-    return LoraLayer(down, up, float(found["alpha"]) if "alpha" in found else float(down.shape[0]))
+    return LoraLayer(down, up, float(tensors["alpha"]) if "alpha" in tensors else float(down.shape[0]))
 
 
 def _open(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -71,13 +71,13 @@ def add_lora(model: LumosXModel, settings: LoraSettings) -> None:
         MissingPackageError: peft is not installed.
     """
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    found = {target: [name for name in linear if f".{name}".endswith(f".{target}")] for target in settings.targets}
+    matches = {target: [name for name in linear if f".{name}".endswith(f".{target}")] for target in settings.targets}
     if lora_layers(model):
         raise LumosXError("The model has a LoRA already. Load the model again to start another one.")
-    if unknown := [target for target, names in found.items() if not names]:
+    if unknown := [target for target, names in matches.items() if not names]:
         known = ", ".join(dict.fromkeys(name.removeprefix("blocks.0.") for name in linear if "blocks.0." in name))
         raise LumosXError(f"targets {unknown} name no linear layer of the model. In each block there are: {known}.")
-    names = dict.fromkeys(name for names in found.values() for name in names)
+    names = dict.fromkeys(name for names in matches.values() for name in names)
     _inject(model, {name: (settings.rank, settings.alpha) for name in names}, settings.dropout)
 
 

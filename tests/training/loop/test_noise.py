@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from lumosx_training.loop.batches.noise import draw_noise, draw_seed, draw_share, draw_timestep, draw_timesteps
+from lumosx_training.loop.batches.noise import draw_fraction, draw_noise, draw_seed, draw_timestep, draw_timesteps
 from lumosx_training.loop.config import TimestepSettings
 
 UNIFORM = TimestepSettings()
@@ -33,7 +33,7 @@ def test_seed_step_and_place_each_change_what_is_drawn():
 def test_draws_stay_the_same_from_release_to_release():
     """A run that is resumed after an update must not see other noise."""
     assert draw_seed("noise", 1, 2, 3) == 14559745102293507366
-    assert draw_share("text", 1, 2, 3) == 0.8061431667772642
+    assert draw_fraction("text", 1, 2, 3) == 0.8061431667772642
 
 
 def test_noise_is_normal():

@@ -54,8 +54,8 @@ def open_source(address: str, settings: SampleSettings | None = None) -> Source:
         from .research_format import ResearchSource
 
         return ResearchSource(address, settings)
-    found = "There is nothing at" if not Path(address).exists() else "No kind of data set is known for"
-    raise LumosXError(f"{found} {address!r}. Give {_KINDS}.")
+    problem = "There is nothing at" if not Path(address).exists() else "No kind of data set is known for"
+    raise LumosXError(f"{problem} {address!r}. Give {_KINDS}.")
 
 
 class FolderSource:

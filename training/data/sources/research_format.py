@@ -139,9 +139,9 @@ def _parquet(path: Path) -> Iterator[dict]:
         raise LumosXError(f"Cannot read the table {path}: {error}. Write it again.") from error
 
 
-def _check_columns(path: Path, found) -> None:
-    lacking = [name for name in COLUMNS if name not in found]
+def _check_columns(path: Path, columns) -> None:
+    lacking = [name for name in COLUMNS if name not in columns]
     if lacking:
         raise LumosXError(
-            f"The table {path} has no column {lacking[0]!r}, only {', '.join(found) or 'none'}. Name it so."
+            f"The table {path} has no column {lacking[0]!r}, only {', '.join(columns) or 'none'}. Name it so."
         )

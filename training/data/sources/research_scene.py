@@ -83,14 +83,14 @@ class SceneReader:
 
     def _choose(self, what: str, candidates: list[str], picture: Callable[[str], Tensor | None]) -> Tensor:
         """One candidate that shows something, at random; with `whole`, all of them are read to find damage."""
-        found = None
+        chosen = None
         for candidate in self._chance.sample(candidates, len(candidates)):
-            if found is None or self._settings.clip.whole:
+            if chosen is None or self._settings.clip.whole:
                 shown = picture(candidate)
-                found = shown if found is None else found
-        if found is None:
+                chosen = shown if chosen is None else chosen
+        if chosen is None:
             raise LumosXError(f"{self._info} has no frame that shows {what}. Remove it there, or add a mask.")
-        return found
+        return chosen
 
     def _within_mask(self, name: str) -> Tensor | None:
         match = re.search(r"_frame(\d+)\.\w+$", name)

@@ -157,10 +157,10 @@ def find_shards(pattern: str) -> list[Path]:
     shards = []
     for path in _expand(pattern):
         # A file of just that name counts first: a folder may have brackets in its own name.
-        found = [path] if os.path.exists(path) else sorted(glob.glob(path))
-        if not found:
+        matches = [path] if os.path.exists(path) else sorted(glob.glob(path))
+        if not matches:
             raise LumosXError(f"There is no shard {path!r}. Check the path; addresses in a network are not read here.")
-        shards += found
+        shards += matches
     return [Path(path) for path in dict.fromkeys(shards)]
 
 

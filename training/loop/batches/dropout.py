@@ -22,8 +22,8 @@ from .noise import draw_generator
 def without_pictures(batch: TrainingBatch, dropped: Sequence[int]) -> TrainingBatch:
     """The batch without these images; a subject that loses all of its own is no longer a group."""
     images = batch.scene.layout.pictures
-    kept = [image for image in range(images) if image not in set(dropped)]
-    return batch if len(kept) == images else replace(batch, scene=batch.scene.only(kept))
+    remaining = [image for image in range(images) if image not in set(dropped)]
+    return batch if len(remaining) == images else replace(batch, scene=batch.scene.only(remaining))
 
 
 def without_text(batch: TrainingBatch, dropped: Sequence[int], empty_text: Tensor) -> TrainingBatch:

@@ -22,7 +22,7 @@ def draw_seed(purpose: str, *key: int) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
-def draw_share(purpose: str, *key: int) -> float:
+def draw_fraction(purpose: str, *key: int) -> float:
     """A number from 0 to below 1, uniform in 53 bits."""
     return (draw_seed(purpose, *key) >> 11) / 2**53
 
@@ -38,14 +38,14 @@ def draw_timestep(settings: TimestepSettings, *key: int) -> float:
     uniform is the released sampling; logit_normal is the sigmoid of a normal number (arXiv 2403.03206); a shift then
     moves it as in the sampler's schedule.
     """
-    share = draw_share("timestep", *key)
+    fraction = draw_fraction("timestep", *key)
     if settings.sampling == "logit_normal":
-        # Two even numbers make a normal one (Box and Muller); 1 - share is never 0.
-        angle = 2 * math.pi * draw_share("timestep angle", *key)
-        normal = math.sqrt(-2 * math.log(1 - share)) * math.cos(angle)
-        share = 1 / (1 + math.exp(-(settings.mean + settings.std * normal)))
-    share = settings.shift * share / (1 + (settings.shift - 1) * share)
-    return 1000 * share
+        # Two uniform numbers make a normal one (Box and Muller); 1 - fraction is never 0.
+        angle = 2 * math.pi * draw_fraction("timestep angle", *key)
+        normal = math.sqrt(-2 * math.log(1 - fraction)) * math.cos(angle)
+        fraction = 1 / (1 + math.exp(-(settings.mean + settings.std * normal)))
+    fraction = settings.shift * fraction / (1 + (settings.shift - 1) * fraction)
+    return 1000 * fraction
 
 
 def draw_timesteps(settings: TimestepSettings, seed: int, step: int, positions: Sequence[int]) -> Tensor:

@@ -21,7 +21,7 @@ from ...data.items import TrainingBatch, TrainingItem, collate, phrase_mask_of
 from ...data.samples import BadSample
 from ..config import TrainConfig
 from .dropout import ungrouped, without_pictures, without_text
-from .noise import draw_noise, draw_seed, draw_share, draw_timesteps
+from .noise import draw_fraction, draw_noise, draw_seed, draw_timesteps
 
 
 class Cache(Protocol):
@@ -113,7 +113,7 @@ class StepBatches:
         if config.model.shuffle_references and batch.scene.layout.pictures:
             batch = ungrouped(batch, draw_seed("shuffle", seed, step), positions)
         fraction = config.data.text_dropout
-        silent = [i for i, position in enumerate(positions) if draw_share("text", seed, step, position) < fraction]
+        silent = [i for i, position in enumerate(positions) if draw_fraction("text", seed, step, position) < fraction]
         if silent:
             batch = without_text(batch, silent, self.cache.empty_text)
         timesteps = draw_timesteps(config.timesteps, seed, step, positions)
@@ -121,9 +121,9 @@ class StepBatches:
 
     def _dropped_references(self, step: int, references: int) -> list[int]:
         data, seed = self.config.data, self.config.training.seed
-        if draw_share("references", seed, step) < data.reference_dropout:
+        if draw_fraction("references", seed, step) < data.reference_dropout:
             return list(range(references))
-        return [i for i in range(references) if draw_share("picture", seed, step, i) < data.single_reference_dropout]
+        return [i for i in range(references) if draw_fraction("picture", seed, step, i) < data.single_reference_dropout]
 
     def _items(self, step: int, planned: list[int], positions: range) -> list[TrainingItem]:
         """The items at these positions; each damaged one is replaced by another of its bucket."""

@@ -48,8 +48,8 @@ class Checkpoints:
 
     def latest(self) -> Checkpoint | None:
         """The newest checkpoint."""
-        found = self._all()
-        return Checkpoint(found[-1]) if found else None
+        folders = self._all()
+        return Checkpoint(folders[-1]) if folders else None
 
     def save(
         self, step: int, facts: Mapping, parts: Mapping[str, Mapping[str, StoredTensor]], *, write: bool = True
@@ -94,8 +94,8 @@ class Checkpoints:
     def _all(self) -> list[Path]:
         if not self.directory.is_dir():
             return []
-        found = [path for path in self.directory.iterdir() if re.fullmatch(r"step-\d+", path.name)]
-        return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+        folders = [path for path in self.directory.iterdir() if re.fullmatch(r"step-\d+", path.name)]
+        return sorted(folders, key=lambda path: int(path.name.removeprefix("step-")))
 
     def _remove_old(self) -> None:
         for path in self._all()[: -self.keep]:
@@ -112,7 +112,7 @@ class Checkpoints:
     def _failure(self, final: Path, error: OSError, needed: int) -> LumosXError:
         reason = error.strerror or str(error)
         last = self._all()
-        kept = f"The last good checkpoint is {last[-1]}." if last else "There is no earlier checkpoint."
+        remaining = f"The last good checkpoint is {last[-1]}." if last else "There is no earlier checkpoint."
         try:
             free = f"{shutil.disk_usage(self.directory).free:,} bytes are free"
         except OSError:
@@ -120,9 +120,11 @@ class Checkpoints:
         if error.errno in _FULL:
             return LumosXError(
                 f"The checkpoint {final} could not be written: {reason}. It needs {needed:,} bytes, and {free} "
-                f"in {self.directory}. {kept} Free some space and start again; the run resumes from there."
+                f"in {self.directory}. {remaining} Free some space and start again; the run resumes from there."
             )
-        return LumosXError(f"The checkpoint {final} could not be written: {reason}. {kept} Fix that and start again.")
+        return LumosXError(
+            f"The checkpoint {final} could not be written: {reason}. {remaining} Fix that and start again."
+        )
 
 
 class Checkpoint:

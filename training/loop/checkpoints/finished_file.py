@@ -84,11 +84,11 @@ def _export_lora(path: Path, config: TrainConfig, network: nn.Module, full: dict
     if any(is_sharded(parameter) for parameter in network.parameters()):
         network = starting_model(config)  # a LoRA is read from a network that is not sharded
     parameters = dict(network.named_parameters())
-    kept = {name: parameters[name].detach().clone() for name in full}
+    originals = {name: parameters[name].detach().clone() for name in full}
     try:
         for name, tensor in full.items():
             fill(parameters[name], tensor)
         save_lora(path, network, metadata)
     finally:
-        for name, tensor in kept.items():
+        for name, tensor in originals.items():
             fill(parameters[name], tensor)

@@ -46,18 +46,18 @@ def changes(before: Mapping, now: Mapping) -> list[str]:
         before, now: from `run_facts`; an older checkpoint may lack parts of it.
     """
     old, new = dict(_values(with_current_names(before.get("config") or {}))), dict(_values(now["config"]))
-    found = [
+    differences = [
         f"{name} {json.dumps(old[name])} -> {json.dumps(value)}"
         for name, value in new.items()
         if name in old and old[name] != value and not name.startswith(HARMLESS)
     ]
     clips = before.get("clips")
     if clips and clips != now["clips"]:
-        found.append(f"the clips ({clips['count']} then, {now['clips']['count']} now)")
+        differences.append(f"the clips ({clips['count']} then, {now['clips']['count']} now)")
     base = before.get("base_sha256")
     if base and base != now["base_sha256"]:
-        found.append("the content of model.file")
-    return found
+        differences.append("the content of model.file")
+    return differences
 
 
 def _values(tables: Mapping, above: str = "") -> Iterator[tuple[str, object]]:

@@ -340,5 +340,5 @@ def _require(fits: object, name: str, value: object, expected: str) -> None:
     if isinstance(value, float) and not math.isfinite(value):
         fits = False
     if not fits:
-        said = f"{name} is {value!r}" if isinstance(value, int | float | str | list | tuple | None) else name
-        raise LumosXError(f"{said}, expected {expected}.")
+        statement = f"{name} is {value!r}" if isinstance(value, int | float | str | list | tuple | None) else name
+        raise LumosXError(f"{statement}, expected {expected}.")

@@ -55,7 +55,7 @@ def read_log(path: Path) -> list[dict]:
 
 def _cut(path: Path, done: int) -> None:
     lines = read_log(path)
-    kept = "".join(json.dumps(line) + "\n" for line in lines if line["step"] <= done)
-    if path.exists() and kept != path.read_text(encoding="utf-8"):
+    content = "".join(json.dumps(line) + "\n" for line in lines if line["step"] <= done)
+    if path.exists() and content != path.read_text(encoding="utf-8"):
         with atomic_file(path) as file:
-            file.write(kept.encode())
+            file.write(content.encode())
