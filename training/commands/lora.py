@@ -49,7 +49,7 @@ def _extract_lora(options) -> None:
 
     from ..lora.extract import extract_lora
 
-    extracted = extract_lora(
+    result = extract_lora(
         options.base,
         options.tuned,
         options.out,
@@ -58,12 +58,12 @@ def _extract_lora(options) -> None:
         overwrite=options.overwrite,
     )
     print(
-        f"{extracted.layers} matrices at rank {options.rank} and {extracted.differences} other tensors. Lost of "
-        f"the matrices' change: {extracted.residual:.1%} in all, {extracted.worst[1]:.1%} in {extracted.worst[0] or 'none'}."
+        f"{result.layers} matrices at rank {options.rank} and {result.differences} other tensors. Lost of "
+        f"the matrices' change: {result.residual:.1%} in all, {result.worst[1]:.1%} in {result.worst[0] or 'none'}."
     )
-    if extracted.unused:
+    if result.unused:
         print(
-            f"ComfyUI's stock loader does not apply the change of the {extracted.unused} modulation tables; "
+            f"ComfyUI's stock loader does not apply the change of the {result.unused} modulation tables; "
             f"merging it into the model does: {own_command('lora', 'merge', 'BASE', 'LORA', 'OUT')}"
         )
     print(f"The LoRA is {options.out}  (ComfyUI: models/loras)")
