@@ -3,7 +3,7 @@
 A subject's region must not be found by what it wears: a jacket on the wrong person would carry the region along, and
 the score would praise it. So a region is what is nearest to the place from which the subject's face is looked at.
 
-Shapes: S subjects, R pictures, T latent frames of h x w asked tokens.
+Shapes: S subjects, R images, T latent frames of h x w asked tokens.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..scene.layout import ReferenceLayout
 from .record import AttentionRecord
 
 UPRIGHT = 0.3  # what a step up or down counts, beside a step to the side: people are taller than wide
-CLEARLY = 0.6  # a token is of the nearest subject if all others are further away by more than this share
+CLEARLY = 0.6  # a token is of the nearest subject if all others are further away by more than this fraction
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +27,8 @@ class Binding:
     """What the regions of S subjects look at.
 
     Args:
-        shares: (S, R), what each picture adds to the attention of each region that goes to subjects' pictures: rows
-            sum to 1, or are 0 where a region looks at none. Pictures that belong to nobody have 0.
+        shares: (S, R), what each image adds to the attention of each region that goes to subjects' images: rows
+            sum to 1, or are 0 where a region looks at none. Images that belong to nobody have 0.
         scores: S binding scores, 0..1: the sum of a subject's own shares.
     """
 
@@ -39,10 +39,10 @@ class Binding:
 def measure_binding(record: AttentionRecord, video: int, regions: Tensor | None = None) -> Binding:
     """The binding score of each subject in one video of a recording.
 
-    How much a region and a picture belong together is the mean over the region of the attention to the picture,
+    How much a region and an image belong together is the mean over the region of the attention to the image,
     divided by the square root of the sum of these means over all regions. That lies half-way between what the region
-    gives the picture and what the picture has from the region: the first alone is high for a loud picture that all look
-    at, the second for one that hardly anybody looks at. A subject's group counts with the mean over its pictures, its
+    gives the image and what the image has from the region: the first alone is high for a loud image that all look
+    at, the second for one that hardly anybody looks at. A subject's group counts with the mean over its images, its
     face among them; its score is what its own group has of the sum over all subjects' groups. With attention that knows
     nothing of who is where it is 1/S; with a face in place and each garment at somebody else's, about the face's part.
 
@@ -70,7 +70,7 @@ def subject_regions(record: AttentionRecord, video: int) -> Tensor:
     """The region of each subject, from where its face is looked at.
 
     In each frame, each token goes to the subject whose centre is nearest; those in between two go to nobody. Steps up
-    and down count less than to the side. A token that looks at no picture of a subject has no weight in a score, so
+    and down count less than to the side. A token that looks at no image of a subject has no weight in a score, so
     that the ground above and below people need not be left out.
 
     Returns:
@@ -96,7 +96,7 @@ def face_centres(record: AttentionRecord, video: int) -> tuple[Tensor, Tensor]:
     """The place from which each subject's face is looked at, in each frame.
 
     The centre of mass of what is above the frame's mean, squared so that peaks count; where another face is looked at
-    as well, a token counts less. A subject without a face has the first of its pictures instead.
+    as well, a token counts less. A subject without a face has the first of its images instead.
 
     Returns:
         x, y: (S, T), in tokens from the left and top edge.
@@ -112,7 +112,7 @@ def face_centres(record: AttentionRecord, video: int) -> tuple[Tensor, Tensor]:
 
 
 def anchors(layout: ReferenceLayout, labels: tuple[str, ...]) -> list[list[int]]:
-    """The pictures of each subject's face: the first of its group, and what follows with the same phrase."""
+    """The images of each subject's face: the first of its group, and what follows with the same phrase."""
     found = []
     for group in subject_groups(layout):
         size = 1

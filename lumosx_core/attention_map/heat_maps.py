@@ -1,4 +1,4 @@
-"""Heat maps over frames of a video: a row for each subject and each of its pictures, a column for each frame."""
+"""Heat maps over frames of a video: a row for each subject and each of its images, a column for each frame."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def shown_frames(latent_frames: int, columns: int) -> list[int]:
 def draw_attention_map(
     record: AttentionRecord, video: int, frames: Tensor, shown: Sequence[int], scores: Sequence[float]
 ) -> Image.Image:
-    """Draw from where in a video each subject and each picture is looked at.
+    """Draw from where in a video each subject and each image is looked at.
 
     All rows share one scale of brightness, so that an image which hardly any attention goes to stays dark; each row
     also gives its peak and its mean as a percentage of the attention. A subject has its colour of the contact sheet.
 
     Args:
-        frames: (C, H, W, 3), 0..1, the pictures below the heat: one for each column.
+        frames: (C, H, W, 3), 0..1, the images below the heat: one for each column.
         shown: C latent frames, from `shown_frames`.
         scores: the binding score of each subject.
 

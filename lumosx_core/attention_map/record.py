@@ -1,9 +1,9 @@
-"""Recording, while a video is sampled, how much each part of it looks at each reference picture.
+"""Recording, while a video is sampled, how much each part of it looks at each reference image.
 
-What counts is what a picture shows, not the plain ground around it: every picture has such a ground, and the video's
+What counts is what an image shows, not the plain ground around it: every image has such a ground, and the video's
 own background looks at all of them. A recording keeps running means only: no map of a single step or layer.
 
-Shapes: B videos, N heads, T latent frames of h x w tokens, of which h' x w' are asked; R pictures of P = h*w tokens;
+Shapes: B videos, N heads, T latent frames of h x w tokens, of which h' x w' are asked; R images of P = h*w tokens;
 L = T*h*w + R*P tokens, d channels a head.
 """
 
@@ -21,7 +21,7 @@ from ..scene.layout import ReferenceLayout
 
 MOST_QUERIES = 2400  # tokens of a video that are asked; the released size has 32,760
 MOST_WEIGHTS = 2**24  # in memory at once, 64 MiB
-GROUND, SHOWN = 0.3, 0.6  # distance from the rim, as a share of the largest, of what counts not at all and fully
+GROUND, SHOWN = 0.3, 0.6  # distance from the rim, as a fraction of the largest, of what counts not at all and fully
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +29,10 @@ class AttentionRecord:
     """What the videos of one run looked at.
 
     Args:
-        mass: (B, R, T, h', w') float32 on the CPU, the share of a token's attention that goes to what a picture shows:
-            the mean over heads, and over the layers and steps that were recorded.
-        seen: R times whether the picture was seen in any of these.
-        layout: how the R pictures are divided into groups.
+        mass: (B, R, T, h', w') float32 on the CPU, the fraction of a token's attention that goes to what an image
+            shows: the mean over heads, and over the layers and steps that were recorded.
+        seen: R times whether the image was seen in any of these.
+        layout: how the R images are divided into groups.
         labels: the R phrases.
     """
 
@@ -47,7 +47,7 @@ class AttentionPass:
     """What a recording must know of one forward pass.
 
     Args:
-        pictures: indices in the scene of the pictures that the network is given, R of them.
+        images: indices in the scene of the images that the network is given, R of them.
         frames: indices in the whole video of its latent frames, T of them: fewer than all in a context window.
         videos: which rows of the pass's batch are to be recorded: B, or a multiple of it, video by video.
         content: (R, P), from `picture_content`.
@@ -122,13 +122,13 @@ def asked_tokens(frames: int, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def attention_to_pictures(q: Tensor, k: Tensor, tokens: Tensor, content: Tensor, key_bias: Tensor | None) -> Tensor:
-    """The share of the attention of some of the video's tokens that goes to what each picture shows.
+    """The fraction of the attention of some of the video's tokens that goes to what each image shows.
 
     The softmax is over all L keys, in float32.
 
     Args:
         q: (B, N, at least T*h*w, d).
-        k: (B, N, L, d); the pictures' R*P tokens stand last.
+        k: (B, N, L, d); the images' R*P tokens come last.
         tokens: (Q,), indices of the tokens that are asked.
         content: (R, P), from `picture_content`.
         key_bias: (L,), added to the logits; None: nothing is added.
@@ -156,10 +156,10 @@ def attention_to_pictures(q: Tensor, k: Tensor, tokens: Tensor, content: Tensor,
 
 
 def picture_content(references: Tensor) -> Tensor:
-    """How much of each token of each picture is what the picture shows, rather than the plain ground around it.
+    """How much of each token of each image is what the image shows, rather than the plain ground around it.
 
-    The ground is what is usual on the rim: white where pictures are cut out on white, or are narrower than the canvas.
-    A token counts the more, the further its latents are from it; a picture without such a ground counts nearly whole.
+    The ground is what is usual on the rim: white where images are cut out on white, or are narrower than the canvas.
+    A token counts the more, the further its latents are from it; an image without such a ground counts nearly whole.
 
     Args:
         references: (1 or B, 16, R, H, W) latents, H and W even.

@@ -1,4 +1,4 @@
-"""What a recording of attention says of each subject, in sentences."""
+"""Report of a recording of attention: sentences about each subject."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def describe_binding(record: AttentionRecord, binding: Binding) -> str:
     """
     groups = subject_groups(record.layout)
     if not groups:
-        return "The scene has no subjects, so nobody can wear what is somebody else's."
+        return "The scene has no subjects, so no clothes can be mixed up."
     lines = []
     if len(groups) > 1:
         lines.append(
-            f"1 would be: each region looks at pictures of its own subject only. Without any binding it is about "
+            f"1 would be: each region looks at images of its own subject only. Without any binding it is about "
             f"{1 / len(groups):.2f}."
         )
     owners = {picture: number for number, group in enumerate(groups, 1) for picture in group}
@@ -28,7 +28,7 @@ def describe_binding(record: AttentionRecord, binding: Binding) -> str:
         if not any(record.seen[picture] for picture in group):
             lines.append(f"{name}: was not seen in the steps that were recorded.")
         elif not shares.any():
-            lines.append(f"{name}: no place of its own was found in the video.")
+            lines.append(f"{name}: no region of its own was found in the video.")
         else:
             rest = {picture: float(shares[picture]) for picture in owners if picture not in group}
             line = f"{name}: {binding.scores[number - 1]:.2f} of what its region looks at is its own"
@@ -41,4 +41,4 @@ def describe_binding(record: AttentionRecord, binding: Binding) -> str:
 
 
 def _quoted(phrase: str) -> str:
-    return f'"{phrase}"' if phrase else "a picture without a phrase"
+    return f'"{phrase}"' if phrase else "an image without a phrase"

@@ -1,4 +1,4 @@
-"""What was found in a photograph, drawn over it: masks, boxes and names, each in its owner's colour."""
+"""Findings drawn over their photo: masks, boxes and names, each in its owner's colour."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .cutouts.regions import Box, Region
 LARGEST, SMALLEST = 1280, 640  # the long side of the drawing
 MOST_ENLARGED = 2
 MOST_MARKS = 60
-TINT = 0.42  # how much of a mask's colour lies over the photograph
+TINT = 0.42  # opacity of a mask's colour over the photo
 LABEL_SIZE, NOTE_SIZE = 17, 14
 LABEL_HEIGHT, NOTE_HEIGHT = 23, 20
 TAG_PADDING = 5
@@ -32,8 +32,8 @@ class Mark:
     """One thing that was found.
 
     Args:
-        label: its name, and whatever else stands on its tag.
-        colour: such as "#56B4E9"; things of one owner share it.
+        label: its name and whatever else its tag says.
+        colour: such as "#56B4E9"; things of one owner have the same.
         box, region: where it is. With neither only the tag is drawn, in the upper left corner.
         note: a short warning under the label.
     """
@@ -51,13 +51,13 @@ def note_of(warnings: Sequence[str]) -> str:
 
 
 def draw_findings(image: Tensor, marks: Sequence[Mark]) -> Image.Image:
-    """Draw marks over a photograph: tinted masks with a contour, boxes, and tags that do not cover each other.
+    """Draw marks over a photo: tinted masks with a contour, boxes, and tags that do not cover each other.
 
     Args:
         image: (H, W, 3) float, 0..1.
-        marks: the first 60 are drawn, the others counted in a line below the photograph.
+        marks: the first 60 are drawn, the others counted in a line below the photo.
 
-    Returns: RGB image. Its long side is at most 1280 pixels; a photograph below 640 is enlarged to that, at most twice.
+    Returns: RGB image. Its long side is at most 1280 pixels; a photo below 640 is enlarged to that, at most twice.
     """
     canvas = _canvas(image)
     scale = canvas.width / image.shape[1], canvas.height / image.shape[0]
@@ -77,7 +77,7 @@ def _canvas(image: Tensor) -> Image.Image:
     height, width = image.shape[:2]
     long_side = max(height, width)
     ratio = min(LARGEST / long_side, max(1.0, min(SMALLEST / long_side, MOST_ENLARGED)))
-    # Four samples a pixel are plenty, and keep a huge picture from being copied whole.
+    # Four samples a pixel are plenty, and keep a huge image from being copied whole.
     stride = max(1, int(1 / ratio / 2))
     size = max(1, round(width * ratio)), max(1, round(height * ratio))
     return to_pil(image[::stride, ::stride]).resize(size, Image.Resampling.LANCZOS)
@@ -99,7 +99,7 @@ def _draw_region(canvas: Image.Image, region: Region, colour: str, scale: tuple[
 
     canvas.paste(colour, corner, mask.point(lambda value: round(value * TINT)))
     solid = mask.point(lambda value: 255 * (value >= 128))
-    # A dark line outside the coloured one: one of the two stands out, whatever lies below.
+    # A dark line outside the coloured one: one of the two stands out, whatever is below.
     canvas.paste(PAGE, corner, _ring(solid.filter(ImageFilter.MaxFilter(3)), solid))
     canvas.paste(colour, corner, _ring(solid, solid.filter(ImageFilter.MinFilter(2 * LINE + 1))))
 
@@ -165,9 +165,9 @@ def _free_place(
 ) -> Box:
     """Where a tag goes: at its goal, free of other tags, and covering little of what was found.
 
-    Tried are the corners of the target, the middle of the goal, and a grid over the whole picture. The least cost
-    wins: the share of the tag that lies on other tags counts most, then the shares of all targets that it would cover
-    (times their worth), then the way from its middle to the goal, 150 pixels like one whole target.
+    Tried are the corners of the target, the middle of the goal, and a grid over the whole image. The least cost
+    wins: the fraction of the tag that covers other tags counts most, then the fractions of all targets that it would
+    cover (times their worth), then the way from its middle to the goal, 150 pixels like one whole target.
     """
     width, height = size
     across, down = max(0, canvas[0] - width), max(0, canvas[1] - height)
@@ -201,7 +201,7 @@ def _gap(places: np.ndarray, box: Box) -> np.ndarray:
 
 
 def _draw_leader(draw: ImageDraw.ImageDraw, tag: Box, goal: Box, colour: str) -> None:
-    """A line from a tag to what it belongs to, unless it lies there."""
+    """A line from a tag to what it belongs to, unless it is there already."""
     ends = []
     for low, high, tag_low, tag_high in (
         (goal.left, goal.right, tag.left, tag.right),
@@ -230,7 +230,7 @@ def _draw_tag(draw: ImageDraw.ImageDraw, tag: Box, colour: str, label: str, note
 
 
 def _shortened(text: str, size: int, room: int) -> str:
-    """The text on one line, its end an ellipsis where it would be wider than the picture."""
+    """The text on one line, its end an ellipsis where it would be wider than the image."""
     text = " ".join(text.split())
     room -= 2 * TAG_PADDING
     if font(size).getlength(text) <= room:

@@ -1,4 +1,4 @@
-"""From photographs and a plan to a scene: everybody found, their clothes cut out, the place emptied."""
+"""From photos and a plan to a scene: people found, their clothes cut out, the background filled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .settings import AutoSettings, Finders
 
 
 def build_scene(
-    photographs: Sequence[Tensor],
+    photos: Sequence[Tensor],
     plan: ScenePlan,
     finders: Finders,
     settings: AutoSettings = AutoSettings(),  # noqa: B008 (frozen)
@@ -27,46 +27,46 @@ def build_scene(
     foreground: Sequence[Tensor] | None = None,
     progress: Progress | None = None,
 ) -> AutoScene:
-    """Find everything a plan names in photographs, and make a scene of it.
+    """Find everything a plan names in photos, and make a scene of it.
 
-    Each person's clothes are looked for inside that person's box, and what lies in somebody else's figure is theirs.
+    Each person's clothes are looked for inside that person's box, and what is inside another person's figure is theirs.
 
     Args:
-        photographs: each (H, W, 3) float, 0..1.
-        plan: phrases; its people are matched with those in the photographs by how well their words fit, then from
+        photos: each (H, W, 3) float, 0..1.
+        plan: phrases; its people are matched with those in the photos by how well their words fit, then from
             left to right.
-        faces: for each photograph the faces in it, instead of those the face finder finds.
-        overrides: pictures that take the place of what would be found for the same phrase; they are not looked for.
-        foreground: for each photograph an (H, W) mask of what hides its place; nothing is then searched for just to
+        faces: for each photo the faces in it, instead of those the face finder finds.
+        overrides: images used instead of a search for the same phrase.
+        foreground: for each photo an (H, W) mask of what hides its place; nothing is then searched for just to
             empty the place.
 
     Raises:
         PartsMissing: people, faces or things that are not found; all of them are named.
-        LumosXError: no photograph, an empty plan, an override that the plan does not name, or masks of other numbers or
-            sizes than the photographs.
+        LumosXError: no photo, an empty plan, an override that the plan does not name, or masks of other numbers or
+            sizes than the photos.
     """
-    if not photographs:
-        raise LumosXError("There is no photograph. Give one or more.")
+    if not photos:
+        raise LumosXError("There is no photo. Give one or more.")
     if not plan.people and not plan.objects and plan.background is None:
         raise LumosXError(
             "The plan is empty: it names no person, no object and no background. Write one, such as "
             "man: denim jacket | woman: red hat || lamp || cozy room"
         )
     if foreground is not None:
-        _check_foreground(foreground, photographs)
+        _check_foreground(foreground, photos)
     given = Overrides(plan, overrides)
-    return SceneSearch(photographs, plan, finders, settings, faces, given, progress, foreground).scene()
+    return SceneSearch(photos, plan, finders, settings, faces, given, progress, foreground).scene()
 
 
-def _check_foreground(masks: Sequence[Tensor], photographs: Sequence[Tensor]) -> None:
-    if len(masks) != len(photographs):
+def _check_foreground(masks: Sequence[Tensor], photos: Sequence[Tensor]) -> None:
+    if len(masks) != len(photos):
         raise LumosXError(
-            f"foreground has {len(masks)} masks, but there are {len(photographs)} photographs. Give a mask for each "
-            f"photograph, in their order."
+            f"foreground has {len(masks)} masks, but there are {len(photos)} photos. Give a mask for each "
+            f"photo, in their order."
         )
-    for number, (mask, image) in enumerate(zip(masks, photographs, strict=True), 1):
+    for number, (mask, image) in enumerate(zip(masks, photos, strict=True), 1):
         if mask.shape != image.shape[:2]:
             raise LumosXError(
-                f"The mask of photograph {number} in foreground is {mask.shape[1]}x{mask.shape[0]}, the photograph is "
-                f"{image.shape[1]}x{image.shape[0]}. Give masks of the photographs' own size."
+                f"The mask of photo {number} in foreground is {mask.shape[1]}x{mask.shape[0]}, the photo is "
+                f"{image.shape[1]}x{image.shape[0]}. Give masks of the photos' own size."
             )

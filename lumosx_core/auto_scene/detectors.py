@@ -1,7 +1,7 @@
-"""What finds things in a photograph. Three small interfaces: the networks behind them can be exchanged, and the logic
-above them is tested with boxes and masks that are given.
+"""Detector interfaces: faces, phrases, segmentation. The networks behind them can be exchanged, and the logic above
+them is tested with fixed boxes and masks.
 
-Photographs are (H, W, 3) float tensors of 0..1 on the CPU, boxes are in their pixels.
+Photos are (H, W, 3) float tensors of 0..1 on the CPU, boxes are in their pixels.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 from .cutouts.regions import Box, Detection, Face, Region
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is done ("faces", "phrases", ...), how many are done, and of how many. It may raise, to stop."""
+"""Called with a stage ("faces", "phrases", ...), how many are done, and of how many. It may raise, to stop."""
 
 
 class FaceFinder(Protocol):
@@ -28,11 +28,11 @@ class PhraseFinder(Protocol):
     """Finds what phrases name."""
 
     def find(self, image: Tensor, phrases: Sequence[str]) -> list[list[Detection]]:
-        """For each phrase its detections above the finder's threshold, best first; boxes inside the photograph."""
+        """For each phrase its detections above the finder's threshold, best first; boxes inside the photo."""
 
 
 class Segmenter(Protocol):
     """Turns boxes into regions."""
 
     def look_at(self, image: Tensor) -> Callable[[Sequence[Box]], list[Region]]:
-        """Look at a photograph once; what comes back turns boxes into regions, each inside its box."""
+        """Look at a photo once; what comes back turns boxes into regions, each inside its box."""

@@ -1,4 +1,4 @@
-"""Phrases found in a photograph and masked: boxes of a phrase finder become regions of a segmenter."""
+"""Instances of phrases in a photo: boxes of a phrase detector become regions of a segmenter."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .detectors import PhraseFinder, Segmenter
 
 Look = Callable[[Sequence[Box]], list[Region]]
 
-MOST_INSTANCES = 20  # of one phrase in one photograph: a crowd need not be masked one by one
-ZOOM = 2.0  # a part of a photograph is looked at on its own where that shows it at least this much larger
+MOST_INSTANCES = 20  # of one phrase in one photo: a crowd need not be masked one by one
+ZOOM = 2.0  # a part of a photo is looked at on its own where that shows it at least this much larger
 
 
 @dataclass(frozen=True, eq=False)
 class Instance:
-    """One thing that a phrase was found to mean, in pixels of its photograph."""
+    """One thing that a phrase was found to mean, in pixels of its photo."""
 
     phrase: str
     box: Box
@@ -27,17 +27,17 @@ class Instance:
 
 
 class View:
-    """A photograph, or a part of it, that a segmenter looks at once, however many phrases are asked for.
+    """A photo, or a part of it, that a segmenter looks at once, however many phrases are asked for.
 
     Args:
-        photograph: (H, W, 3) float, 0..1.
-        inside: the part to see; all of it without one. Boxes and regions stay in pixels of the whole photograph.
+        photo: (H, W, 3) float, 0..1.
+        inside: the part to see; all of it without one. Boxes and regions stay in pixels of the whole photo.
     """
 
-    def __init__(self, photograph: Tensor, segmenter: Segmenter, inside: Box | None = None):
-        height, width = photograph.shape[:2]
+    def __init__(self, photo: Tensor, segmenter: Segmenter, inside: Box | None = None):
+        height, width = photo.shape[:2]
         self.box = (inside or Box(0, 0, width, height)).within(height, width)
-        self.photograph = photograph
+        self.photo = photo
         self._segmenter = segmenter
         self._look: Look | None = None
 
@@ -46,7 +46,7 @@ class View:
         if not boxes:
             return []
         if self._look is None:
-            self._look = self._segmenter.look_at(self.box.crop(self.photograph))
+            self._look = self._segmenter.look_at(self.box.crop(self.photo))
         left, top = int(self.box.left), int(self.box.top)
         found = self._look([box.moved(-left, -top) for box in boxes])
         return [region.moved(left, top) for region in found]
@@ -55,7 +55,7 @@ class View:
         """A view of a part: this one itself, where a closer look would not show the part much larger."""
         if max(box.width, box.height) * ZOOM > max(self.box.width, self.box.height):
             return self
-        return View(self.photograph, self._segmenter, box)
+        return View(self.photo, self._segmenter, box)
 
 
 def find_instances(
@@ -64,17 +64,17 @@ def find_instances(
     """For each phrase what it means in a view, best first.
 
     Args:
-        inside: the part of the photograph to search in, such as a person's box.
+        inside: the part of the photo to search in, such as a person's box.
         most: instances of each phrase; of those beyond, the ones with the lowest scores are left out.
 
     Returns: a list for each phrase. Things without a single pixel are left out.
     """
     if not phrases:
         return []
-    area = (inside or view.box).within(*view.photograph.shape[:2])
+    area = (inside or view.box).within(*view.photo.shape[:2])
     return [
         _first(view, phrase, [each.moved(area.left, area.top) for each in detections], most)
-        for phrase, detections in zip(phrases, finder.find(area.crop(view.photograph), phrases), strict=True)
+        for phrase, detections in zip(phrases, finder.find(area.crop(view.photo), phrases), strict=True)
     ]
 
 

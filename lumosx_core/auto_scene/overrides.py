@@ -1,4 +1,4 @@
-"""Pictures that an artist gives for parts of a plan: they are used as they are, and nothing is looked for there."""
+"""Reference images that replace the search for parts of a plan; they are used unchanged."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .plan.plan import ScenePlan
 
 
 class Overrides:
-    """Pictures that take the place of what would be found, by their place in the plan.
+    """Reference images that replace the search, by their position in the plan.
 
     Raises:
-        LumosXError: a picture whose phrase the plan does not have.
+        LumosXError: an image whose phrase the plan does not have.
     """
 
     def __init__(self, plan: ScenePlan, scene: Scene | None):
@@ -54,12 +54,12 @@ class Overrides:
         if (subject.start, subject.end) != (0, 1):
             raise LumosXError(
                 f"A subject among the overrides is seen from {subject.start:g} to {subject.end:g} of the sampling, but "
-                f"overrides give pictures only. Set start_percent to 0 and end_percent to 1."
+                f"overrides give images only. Set start_percent to 0 and end_percent to 1."
             )
         phrases = [clean_prompt(reference.phrase) for reference in subject.references]
         if twice := next((phrase for phrase in phrases if phrases.count(phrase) > 1), None):
             raise LumosXError(
-                f'A subject among the overrides has {phrases.count(twice)} pictures of "{twice}", expected one. Choose '
+                f'A subject among the overrides has {phrases.count(twice)} images of "{twice}", expected one. Choose '
                 f"one of them."
             )
         owner = None
@@ -87,5 +87,5 @@ class Overrides:
         return LumosXError(
             f'The {kind} "{phrase}" among the overrides takes nobody\'s place: the plan has no such {kind}, or it is '
             f"given twice. The plan's are: {', '.join(known) or 'none'}. Write its phrase as the plan does, with the "
-            f"number if there is one (man#2), or join further pictures with LumosX Scene afterwards."
+            f"number if there is one (man#2), or join further images with LumosX Scene afterwards."
         )

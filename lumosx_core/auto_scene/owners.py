@@ -1,4 +1,4 @@
-"""Who is who in photographs, and what belongs to whom: boxes, regions and scores in, owners out."""
+"""Identity of the people in photos and ownership of things: boxes, regions and scores in, owners out."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from .plan.plan import detector_word
 
 # Two boxes of people are one person above this intersection over union ("man" and "person" find the same one).
 SAME_PERSON = 0.6
-# Two regions are one thing above this share: of the smaller one between two people, for one of them may see a part of
-# it only; of both together for one person, whose necklace lies wholly in the shirt.
+# Two regions are one thing above this fraction: of the smaller one between two people, for one of them may see a part
+# of it only; of both together for one person, whose necklace is wholly inside the shirt.
 SAME_THING = 0.5
-# A face belongs to the person in whose box it lies high up: its centre within this share of the height.
+# A face belongs to the person in whose box it is high up: its centre within this fraction of the height.
 FACE_WITHIN = 0.5
 NOT_THEIRS = 10.0  # as a distance of a face: more than any within a box, and finite, as the assignment asks for
 # A body around a face, in widths and heights of the face: shoulders three faces wide, a figure seven and a half high.
 BODY_SIDE, BODY_ABOVE, BODY_BELOW = 1.2, 0.4, 6.0
-STRAY = 0.5  # a thing is somebody else's if it lies this much more in their region than in one's own
+STRAY = 0.5  # a thing is somebody else's if it is this much more in their region than in one's own
 # Among the scores: who shows a face is rather meant than who does not, for a face is what a subject is known by.
 FACE_SEEN = 0.3
 ORDER = 1e-4  # what a place in the row counts against scores: it decides only between equals
@@ -28,17 +28,17 @@ ORDER = 1e-4  # what a place in the row counts against scores: it decides only b
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """Somebody seen in a photograph.
+    """Somebody seen in a photo.
 
     Args:
-        photograph: index of the photograph.
+        photo: index of the photo.
         box: of the whole figure, in its pixels.
         face: None if the face is not seen.
         scores: for each word that was looked for, how well it fits, 0..1.
         region: None as long as the figure is not masked.
     """
 
-    photograph: int
+    photo: int
     box: Box
     face: Face | None
     scores: dict[str, float]
@@ -46,13 +46,13 @@ class Person:
 
 
 def people_of(
-    photograph: int,
+    photo: int,
     faces: Sequence[Face],
     detections: Mapping[str, Sequence[Detection]],
     height: int,
     width: int,
 ) -> list[Person]:
-    """The people of one photograph, from left to right.
+    """The people of one photo, from left to right.
 
     Boxes found for several words are joined to people, and each face is given to the person in whose box it lies
     highest and most in the middle. A face in nobody's box is a person of its own, with a box as large as a figure
@@ -66,7 +66,7 @@ def people_of(
     for detection, word in sorted(found, key=lambda pair: -pair[0].score):
         same = next((i for i, person in enumerate(people) if person.box.iou(detection.box) > SAME_PERSON), None)
         if same is None:
-            people.append(Person(photograph, detection.box, None, {word: detection.score}))
+            people.append(Person(photo, detection.box, None, {word: detection.score}))
         else:
             people[same].scores.setdefault(word, detection.score)
     people, unclaimed = _give_faces(people, faces)
@@ -77,7 +77,7 @@ def people_of(
             face.box.right + BODY_SIDE * face.box.width,
             face.box.bottom + BODY_BELOW * face.box.height,
         )
-        people.append(Person(photograph, body.within(height, width), face, {}))
+        people.append(Person(photo, body.within(height, width), face, {}))
     return sorted(people, key=lambda person: (person.face or person).box.centre)
 
 
@@ -98,7 +98,7 @@ def _give_faces(people: list[Person], faces: Sequence[Face]) -> tuple[list[Perso
 
 
 def _distance(face: Box, person: Box) -> float:
-    """How far a face is from where a person's face would be, in shares of the person's box; or NOT_THEIRS."""
+    """How far a face is from where a person's face would be, as a fraction of the person's box; or NOT_THEIRS."""
     x, y = face.centre
     if not person.width or not person.height:
         return NOT_THEIRS
@@ -112,12 +112,12 @@ def name_people(words: Sequence[str], people: Sequence[Person]) -> list[int | No
     """Which person each word of the plan means.
 
     The scores of all words together are made as high as possible, people with a face before those without; between
-    equals the order decides: words in the order of the plan, people photograph by photograph and from left to right.
-    Words that a detector cannot tell apart ("man#1", "man#2") always stand in that order.
+    equals the order decides: words in the order of the plan, people photo by photo and from left to right.
+    Words that a detector cannot tell apart ("man#1", "man#2") always keep that order.
 
     Args:
         words: of the plan, e.g. "man" or "man#2"; "" for a person without a word.
-        people: in the order of photographs, from left to right.
+        people: in the order of photos, from left to right.
 
     Returns: an index into `people` for each word; None for words without anybody left.
     """
@@ -142,7 +142,7 @@ def _cheapest(costs: list[list[float]]) -> list[tuple[int, int]]:
     try:
         from scipy.optimize import linear_sum_assignment
     except ImportError as error:
-        raise MissingPackageError("scipy", "Telling who is who in a photograph", error) from error
+        raise MissingPackageError("scipy", "Telling who is who in a photo", error) from error
     rows, columns = linear_sum_assignment(costs)
     return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
@@ -164,12 +164,12 @@ class Claim:
 def settle_claims(claims: Sequence[Claim], people: Sequence[Person]) -> dict[tuple[int, int], Instance]:
     """Which thing each attribute of each person is.
 
-    What lies in a person's region fits best; what lies in somebody else's is theirs, even if it was found in one's
+    What is in a person's region fits best; what is in another person's is theirs, even if it was found in one's
     own box, as with people who stand close together. One thing goes to one person, and to one attribute as long as
     there is another one to choose.
 
     Args:
-        people: everybody in the photograph to which the claims belong, those without a part in the plan included.
+        people: everyone in the photo to which the claims belong, those without a part in the plan included.
 
     Returns: (owner, attribute) -> instance, for what could be settled.
     """

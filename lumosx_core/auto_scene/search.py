@@ -1,4 +1,4 @@
-"""The search through photographs for everything a plan names."""
+"""The search through photos for everything a plan names."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SAME_OBJECT = 0.8  # intersection over union of two boxes
 
 
 class PartsMissing(LumosXError):
-    """Parts of a plan were not found; `marks` has for each photograph what was."""
+    """Parts of a plan were not found; `marks` has for each photo what was."""
 
     def __init__(self, message: str, marks: list[list[Mark]]):
         super().__init__(message)
@@ -40,14 +40,14 @@ class PartsMissing(LumosXError):
 
 @dataclass(frozen=True, eq=False)
 class AutoScene:
-    """What was made of photographs.
+    """What was made of photos.
 
     Args:
         scene: may be used as it is, or joined with other scenes.
-        marks: for each photograph what was found in it, to be drawn.
+        marks: for each photo what was found in it, to be drawn.
         warnings: sentences for the artist.
-        place: index of the photograph that shows most of its place.
-        removed: (H, W) of that photograph, 1 where people and objects are: what an inpainting has to fill. Nothing
+        place: index of the photo that shows most of its place.
+        removed: (H, W) of that photo, 1 where people and objects are: what an inpainting has to fill. Nothing
             where neither the built-in fill nor an inpainting was asked for.
     """
 
@@ -63,7 +63,7 @@ class SceneSearch:
 
     def __init__(
         self,
-        photographs: Sequence[Tensor],
+        photos: Sequence[Tensor],
         plan: ScenePlan,
         finders: Finders,
         settings: AutoSettings,
@@ -72,7 +72,7 @@ class SceneSearch:
         progress: Progress | None,
         foreground: Sequence[Tensor] | None = None,
     ):
-        self.photographs = photographs
+        self.photos = photos
         self.plan = plan
         self.finders = finders
         self.settings = settings
@@ -81,13 +81,13 @@ class SceneSearch:
         self.progress = progress or (lambda stage, done, total: None)
         self.warnings: list[str] = []
         self.missing: list[str] = []
-        self.marks: list[list[Mark]] = [[] for _ in photographs]
+        self.marks: list[list[Mark]] = [[] for _ in photos]
         self.views: dict[int, View] = {}
         fills = settings.background == "fill" and plan.background is not None and overrides.background is None
         self.empties = fills or settings.background == "inpaint"
         self.seeks_hiding = self.empties and foreground is None
-        # What hides the place in each photograph.
-        self.hiding: list[list[Region]] = [[] for _ in photographs]
+        # What hides the place in each photo.
+        self.hiding: list[list[Region]] = [[] for _ in photos]
         for index, mask in enumerate(foreground or ()):
             if bool((mask > 0).any()):
                 region = region_of(mask)
@@ -107,7 +107,7 @@ class SceneSearch:
         place, removed = self._place()
         if self.missing and self.settings.missing == "error":
             raise PartsMissing(
-                " ".join(self.missing) + " Lower the threshold, use another photograph, give a picture or a mask of "
+                " ".join(self.missing) + " Lower the threshold, use another photo, give an image or a mask of "
                 "your own for it, take it out of the plan, or choose to leave out what is missing and look at the "
                 "preview.",
                 self.marks,
@@ -120,14 +120,14 @@ class SceneSearch:
     # People
 
     def _people(self) -> list[Person]:
-        """All people in all photographs, as far as somebody is looked for."""
+        """All people in all photos, as far as somebody is looked for."""
         if not self._sought_people() and not self.seeks_hiding:
             return []
         words = list(dict.fromkeys(detector_word(person.word) for person in self.plan.people))
         words += [] if ANYBODY in words else [ANYBODY]
         people = []
-        for index, image in enumerate(self.photographs):
-            self.progress("people", index, len(self.photographs))
+        for index, image in enumerate(self.photos):
+            self.progress("people", index, len(self.photos))
             height, width = image.shape[:2]
             detections: dict[str, list[Detection]] = {}
             if self._needs_boxes():
@@ -136,7 +136,7 @@ class SceneSearch:
         return people
 
     def _sought_people(self) -> list[int]:
-        """The people of the plan of whom something has to be found in a photograph."""
+        """The people of the plan of whom something has to be found in a photo."""
         people = range(len(self.plan.people))
         return [number for number in people if self.overrides.face(number) is None or self._sought(number)]
 
@@ -158,7 +158,7 @@ class SceneSearch:
             return self.given_faces[index]
         if not self._sought_people():
             return []
-        return self.finders.faces().find(self.photographs[index])
+        return self.finders.faces().find(self.photos[index])
 
     def _name(self, people: list[Person]) -> dict[int, int]:
         """Person of the plan -> index into `people`."""
@@ -168,25 +168,25 @@ class SceneSearch:
         if absent := [number for number in sought if number not in chosen]:
             names = ", ".join(self._called(number) for number in absent)
             self.missing.append(
-                f"The plan has {len(sought)} people to be found, but {len(people)} can be seen in the photographs: "
+                f"The plan has {len(sought)} people to be found, but {len(people)} can be seen in the photos: "
                 f"there is nobody for {names}."
             )
         for number, p in chosen.items():
             word = detector_word(self.plan.people[number].word)
             if self._needs_boxes() and word != ANYBODY and word not in people[p].scores and len(people) > 1:
                 self.warnings.append(
-                    f'Nobody who is left in the photographs looks like "{word}": {self._called(number)} is somebody '
-                    f"in photograph {people[p].photograph + 1} by the order from left to right. Look at the preview."
+                    f'Nobody who is left in the photos looks like "{word}": {self._called(number)} is somebody '
+                    f"in photo {people[p].photo + 1} by the order from left to right. Look at the preview."
                 )
         return chosen
 
     def _masked(self, people: list[Person], chosen: dict[int, int]) -> list[Person]:
-        """People with their regions, in the photographs where regions tell something."""
-        wanted = {people[p].photograph for number, p in chosen.items() if self._sought(number)}
-        wanted |= set(range(len(self.photographs))) if self.seeks_hiding else set()
+        """People with their regions, in the photos where regions tell something."""
+        wanted = {people[p].photo for number, p in chosen.items() if self._sought(number)}
+        wanted |= set(range(len(self.photos))) if self.seeks_hiding else set()
         masked = list(people)
         for index in sorted(wanted):
-            here = [p for p, person in enumerate(people) if person.photograph == index]
+            here = [p for p, person in enumerate(people) if person.photo == index]
             regions = self._view(index).regions([people[p].box for p in here])
             for p, region in zip(here, regions, strict=True):
                 masked[p] = replace(people[p], region=region if region.area else None)
@@ -195,7 +195,7 @@ class SceneSearch:
 
     def _view(self, index: int) -> View:
         if index not in self.views:
-            self.views[index] = View(self.photographs[index], self.finders.masks())
+            self.views[index] = View(self.photos[index], self.finders.masks())
         return self.views[index]
 
     def _called(self, number: int) -> str:
@@ -215,16 +215,16 @@ class SceneSearch:
                 continue
             person = people[p]
             phrases = [split_number(self.plan.people[number].attributes[i])[0] for i in sought]
-            view = self._view(person.photograph).part(person.box)
+            view = self._view(person.photo).part(person.box)
             for i, found in zip(
                 sought,
                 find_instances(view, phrases, self.finders.phrases(), inside=person.box, most=MOST_CLAIMS),
                 strict=True,
             ):
-                claims.setdefault(person.photograph, []).extend(Claim(p, i, instance) for instance in found)
+                claims.setdefault(person.photo, []).extend(Claim(p, i, instance) for instance in found)
         settled = {}
         for index, each in claims.items():
-            here = [p for p, person in enumerate(people) if person.photograph == index]
+            here = [p for p, person in enumerate(people) if person.photo == index]
             local = [Claim(here.index(claim.owner), claim.attribute, claim.instance) for claim in each]
             for (owner, attribute), instance in settle_claims(local, [people[p] for p in here]).items():
                 settled[places[here[owner]], attribute] = instance
@@ -234,46 +234,44 @@ class SceneSearch:
     def _subject(self, number: int, person: Person | None, garments: dict[tuple[int, int], Instance]) -> Subject:
         """
         Args:
-            person: None for somebody of whom every picture was given, or who is not there.
+            person: None for somebody of whom every image was given, or who is not there.
         """
         plan, name = self.plan.people[number], self._called(number)
         colour = COLOURS[number % len(COLOURS)]
         face = self.overrides.face(number)
         if person is not None:
-            self._mark(person.photograph, name, colour, person.box)
+            self._mark(person.photo, name, colour, person.box)
         if face is None and person is not None and person.face is None:
-            self.missing.append(f"No face of {name} can be seen in photograph {person.photograph + 1}.")
+            self.missing.append(f"No face of {name} can be seen in photo {person.photo + 1}.")
         elif face is None and person is not None and person.face is not None:
-            image = self.photographs[person.photograph]
+            image = self.photos[person.photo]
             label = f"The face of {name}"
             height, width = image.shape[:2]
             notes = face_warnings(label, person.face, (height, width))
             self.warnings += notes
-            self._mark(person.photograph, f"face {number + 1}", colour, face_crop_box(person.face.box), notes)
+            self._mark(person.photo, f"face {number + 1}", colour, face_crop_box(person.face.box), notes)
             face = Reference(plan.word, crop_face(image, person.face).clone())
         attributes = []
         for i, phrase in enumerate(plan.attributes):
             if (given := self.overrides.attribute(number, phrase)) is not None:
                 attributes.append(given)
             elif person is not None and (number, i) in garments:
-                found = _Found(person.photograph, garments[number, i], phrase)
+                found = _Found(person.photo, garments[number, i], phrase)
                 attributes.append(self._cut(found, f" of {name}", colour))
             elif person is not None:
-                self.missing.append(
-                    f'Nothing was found for "{phrase}" of {name} in photograph {person.photograph + 1}.'
-                )
+                self.missing.append(f'Nothing was found for "{phrase}" of {name} in photo {person.photo + 1}.')
         return Subject(face, tuple(attributes))
 
     # What belongs to nobody
 
     def _objects(self) -> list[_Found | Reference | None]:
-        """For each object of the plan its best instance in all photographs, or the picture that was given for it."""
+        """For each object of the plan its best instance in all photos, or the image that was given for it."""
         given = {phrase: self.overrides.object(i) for i, phrase in enumerate(self.plan.objects)}
-        # To empty the place, objects whose picture was given have to be found in it as well.
+        # To empty the place, objects whose image was given have to be found in it as well.
         sought = [phrase for phrase in given if self.seeks_hiding or given[phrase] is None]
         best: dict[str, _Found] = {}
-        for index in range(len(self.photographs)) if sought else ():
-            self.progress("objects", index, len(self.photographs))
+        for index in range(len(self.photos)) if sought else ():
+            self.progress("objects", index, len(self.photos))
             plain = [split_number(phrase)[0] for phrase in sought]
             found = find_instances(self._view(index), plain, self.finders.phrases(), most=MOST_CLAIMS)
             taken: list[Instance] = []
@@ -291,26 +289,26 @@ class SceneSearch:
         return [given[phrase] or best.get(phrase) for phrase in self.plan.objects]
 
     def _cut(self, found: _Found | Reference, owner: str, colour: str = TEXT) -> Reference:
-        """The cut-out of something found, cleaned; a picture that was given stays as it is."""
+        """The cutout of something found, cleaned; an image that was given stays as it is."""
         if isinstance(found, Reference):
             return found
-        image = self.photographs[found.photograph]
+        image = self.photos[found.photo]
         region = clean(found.instance.region, feather=self.settings.feather)
         picture = region.cut_out(image)
         height, width = image.shape[:2]
         notes = cut_out_warnings(f'"{found.phrase}"{owner}', picture, region, (height, width))
         self.warnings += notes
         mark = f"{found.phrase} {found.instance.score:.2f}"
-        self.marks[found.photograph].append(Mark(mark, colour, found.instance.box, region, note_of(notes)))
+        self.marks[found.photo].append(Mark(mark, colour, found.instance.box, region, note_of(notes)))
         return Reference(found.phrase, picture)
 
     def _place(self) -> tuple[int, Tensor]:
-        """The photograph that shows most of its place, and what hides the rest of it."""
+        """The photo that shows most of its place, and what hides the rest of it."""
         if not self.empties:
-            return 0, torch.zeros(self.photographs[0].shape[:2])
+            return 0, torch.zeros(self.photos[0].shape[:2])
         masks = [
             background_mask(image.shape[0], image.shape[1], regions)
-            for image, regions in zip(self.photographs, self.hiding, strict=True)
+            for image, regions in zip(self.photos, self.hiding, strict=True)
         ]
         place = min(range(len(masks)), key=lambda index: float(masks[index].mean()))
         return place, masks[place]
@@ -324,18 +322,18 @@ class SceneSearch:
         if float(removed.mean()) > 0.5:
             self.warnings.append(
                 f"People and objects hide {100 * float(removed.mean()):.0f} % of the background: most of it is made "
-                f"up. Use a photograph of the empty place, or connect an inpainted one."
+                f"up. Use a photo of the empty place, or connect an inpainted one."
             )
-        return Reference(self.plan.background, fill(self.photographs[place], removed))
+        return Reference(self.plan.background, fill(self.photos[place], removed))
 
     def _mark(self, index: int, label: str, colour: str, box: Box, notes: Sequence[str] = ()) -> None:
-        box = box.within(*self.photographs[index].shape[:2])
+        box = box.within(*self.photos[index].shape[:2])
         self.marks[index].append(Mark(label, colour, box, None, note_of(notes)))
 
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    photograph: int
+    photo: int
     instance: Instance
     phrase: str
 

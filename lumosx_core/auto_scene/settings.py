@@ -1,4 +1,4 @@
-"""How a scene is made of photographs: with which finders, and what is to be done where there is a choice."""
+"""Settings of auto scene: its detectors, the background, missing parts, and the edges of cutouts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MISSING = ("error", "leave out")
 
 @dataclass(frozen=True)
 class Finders:
-    """How to get what finds things; each is asked for only when it is needed, so that nothing is loaded in vain."""
+    """Loaders of the detectors; each is called only when its detector is needed."""
 
     faces: Callable[[], FaceFinder]
     phrases: Callable[[], PhraseFinder]
@@ -25,10 +25,10 @@ class Finders:
 class AutoSettings:
     """
     Args:
-        background: "fill" empties the photograph that shows most of its place, by the built-in fill, if the plan
+        background: "fill" empties the photo that shows most of its place, by the built-in fill, if the plan
             names a background; "inpaint" leaves that to others and only says what to fill; "none" does neither.
         missing: what to do if a part of the plan is not found: "error", or "leave out" with a warning.
-        feather: pixels over which the edge of a cut-out fades.
+        feather: pixels over which the edge of a cutout fades.
     """
 
     background: str = "fill"

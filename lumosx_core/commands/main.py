@@ -1,6 +1,6 @@
 """The command line: `lumosx scene | generate | convert | download | tiny`, and what other rooms add to it.
 
-Heavy imports stand in the commands that need them: converting a file needs no transformers.
+Heavy imports are in the commands that need them: converting a file needs no transformers.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="lumosx", description="Photographs of people and what they wear, and a prompt, become a video."
+        prog="lumosx", description="Photos of people and what they wear, and a prompt, become a video."
     )
     parser.add_argument("--version", action="version", version=f"lumosx {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -95,7 +95,7 @@ def _add_generate(commands) -> None:
         help="make a video from a case folder or a saved ComfyUI workflow",
         description="Make a video from a case folder: caption.txt, subjects/N/face_PHRASE.png, subjects/N/PHRASE.png, "
         "objects/PHRASE.png, background/PHRASE.png; or from a workflow that was saved or exported in ComfyUI. The "
-        "options below take the place of what a workflow says.",
+        "options below override the workflow.",
     )
     parser.add_argument("source", metavar="CASE_DIR|WORKFLOW.json")
     parser.add_argument("--out", required=True, metavar="VIDEO.mp4", help="several videos become VIDEO_0.mp4, ...")
@@ -131,7 +131,7 @@ def _add_generate(commands) -> None:
     workflow.add_argument(
         "--input",
         metavar="DIR",
-        help="takes the place of ComfyUI's input folder (default: the folder input beside the workflow, else its own)",
+        help="used instead of ComfyUI's input folder (default: the folder input beside the workflow, else its own)",
     )
     workflow.add_argument("--node", metavar="ID", help="which sampler, where a workflow has several")
     workflow.add_argument(
@@ -155,9 +155,9 @@ def _add_download(commands) -> None:
     parser = commands.add_parser(
         "download",
         help="fetch the released weights from the hub",
-        description="Fetch LumosX, the Wan VAE and UMT5; or, instead, the models that photographs are read with.",
+        description="Fetch LumosX, the Wan VAE and UMT5; or, instead, the models that photos are read with.",
     )
-    parser.add_argument("directory", metavar="DIR", nargs="?", help="takes the place of ComfyUI's models folder")
+    parser.add_argument("directory", metavar="DIR", nargs="?", help="used instead of ComfyUI's models folder")
     parser.add_argument("--comfyui", metavar="DIR", help="a ComfyUI folder, instead of DIR")
     parser.add_argument("--dtype", choices=["bf16", "fp16", "fp8_e4m3fn"], help="of LumosX (default bf16)")
     parser.add_argument("--text-encoder", choices=["fp8", "fp16"], help="default fp8 (6.7 GB)")
@@ -165,7 +165,7 @@ def _add_download(commands) -> None:
     parser.add_argument(
         "--photographs",
         action="store_true",
-        help="fetch what photographs are read with, instead: a face detector, Grounding DINO and SAM",
+        help="fetch what photos are read with, instead: a face detector, Grounding DINO and SAM",
     )
     parser.add_argument(
         "--photo-model",
@@ -194,7 +194,7 @@ def _generate(options: argparse.Namespace) -> None:
     pipeline = LumosXPipeline(files, device=options.device, dtype=dtype)
     print(
         f"{settings.width}x{settings.height}, {settings.frames} frames, {settings.steps} steps, seed {settings.seed}, "
-        f"{len(scene.references)} pictures, on {pipeline.device} in {str(pipeline.dtype).removeprefix('torch.')}"
+        f"{len(scene.references)} images, on {pipeline.device} in {str(pipeline.dtype).removeprefix('torch.')}"
     )
     try:
         with _progress_bar() as progress:
@@ -317,7 +317,7 @@ def _progress_bar():
         from tqdm import tqdm
     except ImportError as error:
         raise MissingPackageError("tqdm", "The progress bar", error) from error
-    lines = {"text": "Reading the prompt", "pictures": "Encoding the pictures", "decoding": "Decoding the video"}
+    lines = {"text": "Reading the prompt", "pictures": "Encoding the images", "decoding": "Decoding the video"}
     bar = None
 
     def progress(stage: str, done: int, total: int) -> None:

@@ -1,4 +1,4 @@
-"""`lumosx scene`: photographs and a prompt become a case folder."""
+"""`lumosx scene`: photos and a prompt become a case folder."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def add_scene(commands) -> None:
     """Add `lumosx scene` to the command line."""
     parser = commands.add_parser(
         "scene",
-        help="make a case folder of photographs and a prompt",
-        description="Find the people of photographs, what each of them wears, objects and the background; cut them out "
+        help="make a case folder of photos and a prompt",
+        description="Find the people of photos, what each of them wears, objects and the background; cut them out "
         "and write a case folder, from which a video is generated. Look at the preview before a long run.",
     )
-    parser.add_argument("photographs", metavar="PHOTO", nargs="+")
+    parser.add_argument("photos", metavar="PHOTO", nargs="+")
     parser.add_argument("--prompt", required=True, metavar="TEXT", help="of the video")
     parser.add_argument("--out", required=True, metavar="CASE_DIR", help="a new folder")
     parser.add_argument(
@@ -37,7 +37,7 @@ def add_scene(commands) -> None:
         "--background",
         default="fill",
         metavar="fill|none|FILE",
-        help="filled in, left out, or a picture (default fill)",
+        help="filled in, left out, or an image (default fill)",
     )
     parser.add_argument("--leave-out-missing", action="store_true", help="go on without what is not found")
     parser.add_argument("--face-threshold", type=float, default=0.5, help="default 0.5")
@@ -72,9 +72,9 @@ def _scene(options: argparse.Namespace) -> None:
 
     _check(options)
     prompt = clean_prompt(options.prompt)
-    photographs = [read_picture(path) for path in options.photographs]
+    photos = [read_picture(path) for path in options.photos]
     warnings: list[str] = []
-    plan = _plan(options, prompt, photographs, warnings)
+    plan = _plan(options, prompt, photos, warnings)
     print(f"The plan is: {format_plan(plan)}")
     warnings += check_plan(plan, prompt)
     if options.plan_only:
@@ -89,13 +89,13 @@ def _scene(options: argparse.Namespace) -> None:
         overrides, background = Scene(background=Reference(plan.background, read_picture(background))), "none"
     settings = AutoSettings(background, "leave out" if options.leave_out_missing else "error", options.feather)
     try:
-        found = build_scene(photographs, plan, _finders(options), settings, overrides=overrides)
+        found = build_scene(photos, plan, _finders(options), settings, overrides=overrides)
     except PartsMissing as missing:
-        _preview(options, photographs, missing.marks)
+        _preview(options, photos, missing.marks)
         raise
     write_case(options.out, Case(options.name, prompt, found.scene))
     print(f"The case is {Path(options.out).resolve()}")
-    _preview(options, photographs, found.marks)
+    _preview(options, photos, found.marks)
     _say(warnings + found.warnings)
 
 
@@ -114,7 +114,7 @@ def _check(options: argparse.Namespace) -> None:
         raise LumosXError(f"--preview {options.preview} has the ending {ending!r}, expected {' or '.join(PREVIEWS)}.")
 
 
-def _plan(options: argparse.Namespace, prompt: str, photographs: list, warnings: list[str]):
+def _plan(options: argparse.Namespace, prompt: str, photos: list, warnings: list[str]):
     import torch
 
     from ..auto_scene.networks.find import choose_model
@@ -132,7 +132,7 @@ def _plan(options: argparse.Namespace, prompt: str, photographs: list, warnings:
     dtype = torch.bfloat16 if dtype == torch.float16 else dtype
     path = choose_model("language", options.language_model, [Path(options.models)])
     model = VisionLanguageModel.load(path, device=device, dtype=dtype)
-    return plan_from_model(model.ask, photographs, prompt, say=warnings.append)
+    return plan_from_model(model.ask, photos, prompt, say=warnings.append)
 
 
 def _finders(options: argparse.Namespace):
@@ -171,15 +171,15 @@ def _device_and_dtype(options: argparse.Namespace):
     return device, torch.float16 if device.type == "cuda" else torch.float32
 
 
-def _preview(options: argparse.Namespace, photographs: list, marks: list) -> None:
+def _preview(options: argparse.Namespace, photos: list, marks: list) -> None:
     from ..auto_scene.annotations import draw_findings
     from ..files.atomic_file import atomic_path
 
     if not options.preview:
         return
     path = Path(options.preview)
-    for i, (image, each) in enumerate(zip(photographs, marks, strict=True)):
-        destination = path if len(photographs) == 1 else path.with_stem(f"{path.stem}_{i}")
+    for i, (image, each) in enumerate(zip(photos, marks, strict=True)):
+        destination = path if len(photos) == 1 else path.with_stem(f"{path.stem}_{i}")
         try:
             destination.parent.mkdir(parents=True, exist_ok=True)
             with atomic_path(destination) as partial:

@@ -1,1 +1,1 @@
-"""What is drawn for people: fonts and the contact sheet."""
+"""Drawing: fonts and the contact sheet."""

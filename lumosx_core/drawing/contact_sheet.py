@@ -210,7 +210,7 @@ def group_colour(scene: Scene, group: int) -> str:
     return COLOURS[place % len(COLOURS)]
 
 
-# Pictures
+# Images
 
 
 def _cell(reference: Reference, colour: str, prompt: str | None) -> _Cell:
@@ -230,7 +230,7 @@ def _cell(reference: Reference, colour: str, prompt: str | None) -> _Cell:
 
 def _thumbnail(image: Tensor) -> Image.Image:
     height, width = image.shape[:2]
-    # Four samples a pixel are plenty, and keep a huge picture from being copied whole.
+    # Four samples a pixel are plenty, and keep a huge image from being copied whole.
     ratio = min(CELL_HEIGHT / height, CELL_WIDTHS[1] / width)
     stride = max(1, int(1 / ratio / 4))
     size = max(1, round(width * ratio)), max(1, round(height * ratio))

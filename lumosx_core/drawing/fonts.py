@@ -45,7 +45,7 @@ _NAMES = (
     *("NotoSans-Regular", "NotoSansThai-Regular", "NotoSansArabic-Regular", "NotoSansDevanagari-Regular", "Thonburi"),
     *("Loma", "Garuda", "LeelawUI", "Nirmala", "tahoma", "Arial Unicode", "DejaVuSans", "FreeSans", "unifont"),
 )
-UNDRAWABLE = "?"  # stands for a character that no font has
+UNDRAWABLE = "?"  # drawn for a character that no font has
 
 
 @cache
@@ -62,7 +62,7 @@ def text_length(text: str, size: int) -> float:
 
 
 def draw_text(draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, fill: str, size: int) -> None:
-    """Draw a text of any scripts; all of them stand on one line."""
+    """Draw a text of any scripts; all of them on one baseline."""
     left, base = place[0], place[1] + font(size).getmetrics()[0]
     for part, face in _runs(text, size):
         draw.text((left, base), part, fill=fill, font=face, anchor="ls")

@@ -1,4 +1,4 @@
-"""The pictures that come with the program, for trying it without any of one's own."""
+"""The images that come with the program, for trying it without any of one's own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SUFFIX = " [lumosx]"  # marks an example among the artist's own images, as " [ou
 
 
 def example_pictures() -> list[str]:
-    """Names of the pictures: their paths below `examples/`, such as "two_people/subjects/2/face_man.png"."""
+    """Names of the images: their paths below `examples/`, such as "two_people/subjects/2/face_man.png"."""
     files = (path for path in EXAMPLES.rglob("*") if path.suffix.lower() in SUFFIXES)
     return sorted(path.relative_to(EXAMPLES).as_posix() for path in files)
 
@@ -38,5 +38,5 @@ def example_path(name: str) -> Path:
     name = name.removesuffix(SUFFIX)
     if name not in (names := example_pictures()):
         have = f"expected one of {', '.join(names)}" if names else f"and there is none in {EXAMPLES}"
-        raise LumosXError(f"There is no example picture {name!r}, {have}. Install LumosX again if it should be there.")
+        raise LumosXError(f"There is no example image {name!r}, {have}. Install LumosX again if it should be there.")
     return EXAMPLES / name

@@ -1,4 +1,4 @@
-"""Reference pictures: read from files, cut out of their surroundings, fitted on the white canvas the network sees."""
+"""Reference images: read from files, cut out of their surroundings, fitted on the white canvas the network sees."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ FAINTEST = 0.02  # of a mask: fainter than this is noise of a segmentation, not 
 
 
 def read_picture(path: str | Path) -> Tensor:
-    """Read a picture file as RGB, upright; a transparent one is cut out on white and cropped to its visible part.
+    """Read an image file as RGB, upright; a transparent one is cut out on white and cropped to its visible part.
 
-    Returns: (H, W, 3) float32, 0..1. Pictures above 33 million pixels are reduced by a whole factor.
+    Returns: (H, W, 3) float32, 0..1. Images above 33 million pixels are reduced by a whole factor.
 
     Raises:
-        LumosXError: no such file, not a picture, damaged, animated, of an unknown range of values, wholly
+        LumosXError: no such file, not an image, damaged, animated, of an unknown range of values, wholly
             transparent, or too large.
     """
     with opened(path) as image:
@@ -56,14 +56,14 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
     except LumosXError:
         raise
     except FileNotFoundError as error:
-        raise LumosXError(f"There is no picture {path}. Check the path.") from error
+        raise LumosXError(f"There is no image {path}. Check the path.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(path, str(error)) from error
     except UnidentifiedImageError as error:
-        raise LumosXError(f"Cannot read the picture {path}: {_unreadable_kind(path)}") from error
+        raise LumosXError(f"Cannot read the image {path}: {_unreadable_kind(path)}") from error
     except Exception as error:  # on damaged bytes a decoder raises almost anything
         raise LumosXError(
-            f"Cannot read the picture {path}: the file is damaged or not accessible ({error}). "
+            f"Cannot read the image {path}: the file is damaged or not accessible ({error}). "
             f"Get the file again, or save it again as PNG or JPEG."
         ) from error
 
@@ -84,13 +84,13 @@ def _unreadable_kind(path: Path) -> str:
         return f"it is {kind}. Save the image as PNG or JPEG."
     if head.lstrip()[:5].lower() in (b"<?xml", b"<svg ", b"<!doc", b"<html"):
         return "it is a text file such as SVG or a web page. Export the image as PNG."
-    return "it is not a picture, or of a kind not read here. Save it again as PNG or JPEG."
+    return "it is not an image, or of a kind not read here. Save it again as PNG or JPEG."
 
 
 def cut_out(image: Tensor, mask: Tensor) -> Tensor:
-    """Cut a subject out of a picture: white around it, cropped to its box; a soft edge fades into the white.
+    """Cut a subject out of an image: white around it, cropped to its box; a soft edge fades into the white.
 
-    The training pictures were made this way (pixels outside the mask white, then the box).
+    The training images were made this way (pixels outside the mask white, then the box).
 
     Args:
         image: (H, W, 3) float, 0..1.
@@ -99,17 +99,17 @@ def cut_out(image: Tensor, mask: Tensor) -> Tensor:
     Returns: (h, w, 3) float, 0..1.
 
     Raises:
-        LumosXError: the mask has another size than the picture, or contains nothing.
+        LumosXError: the mask has another size than the image, or contains nothing.
     """
     if mask.ndim != 2 or mask.shape != image.shape[:2]:
         raise LumosXError(
-            f"The mask has shape {tuple(mask.shape)}, the picture is {image.shape[0]} pixels high and "
-            f"{image.shape[1]} wide. Give one mask of the picture's own size, ({image.shape[0]}, {image.shape[1]})."
+            f"The mask has shape {tuple(mask.shape)}, the image is {image.shape[0]} pixels high and "
+            f"{image.shape[1]} wide. Give one mask of the image's own size, ({image.shape[0]}, {image.shape[1]})."
         )
     visible = mask >= FAINTEST
     rows, columns = visible.any(dim=1).nonzero(), visible.any(dim=0).nonzero()
     if not len(rows):
-        raise LumosXError("The mask is empty, so nothing of the picture is left. Mask the subject, or leave it out.")
+        raise LumosXError("The mask is empty, so nothing of the image is left. Mask the subject, or leave it out.")
     box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
     opacity = mask[box].to(image).clamp(0, 1).unsqueeze(-1)
     return image[box] * opacity + (1 - opacity)
@@ -139,7 +139,7 @@ def fit_on_canvas(image: Tensor | Image.Image, height: int, width: int) -> Tenso
 
 
 def to_pil(image: Tensor) -> Image.Image:
-    """An (H, W, 3) picture of 0..1 as an 8-bit RGB image."""
+    """An (H, W, 3) image of 0..1 as an 8-bit RGB image."""
     values = image.detach().to("cpu", torch.float32, copy=True)
     return Image.fromarray(values.mul_(255).round_().clamp_(0, 255).to(torch.uint8).numpy())
 
@@ -156,7 +156,7 @@ def _formats() -> list[str]:
 
 def _too_large(path: Path, detail: str) -> LumosXError:
     return LumosXError(
-        f"The picture {path} is too large to be safe to open ({detail}). Save it at {MAX_PIXELS // 10**6} million "
+        f"The image {path} is too large to be safe to open ({detail}). Save it at {MAX_PIXELS // 10**6} million "
         f"pixels or fewer; a video needs far less than 10."
     )
 
@@ -164,11 +164,11 @@ def _too_large(path: Path, detail: str) -> LumosXError:
 def _upright(image: Image.Image, path: Path) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:  # the host may have switched Pillow's own limit off
         raise _too_large(path, f"{image.width} x {image.height} pixels")
-    # A phone's MPO holds one photograph and extras such as its depth.
+    # A phone's MPO holds one photo and extras such as its depth.
     frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     if frames > 1:
         raise LumosXError(
-            f"The picture {path} holds {frames} pictures (it is animated, or has pages). Save the one you mean as PNG."
+            f"The image {path} holds {frames} images (it is animated, or has pages). Save the one you mean as PNG."
         )
     image.load()
     image = ImageOps.exif_transpose(image)
@@ -177,7 +177,7 @@ def _upright(image: Image.Image, path: Path) -> Image.Image:
         if key is not None:  # one grey of a PNG is transparent
             image = Image.merge("LA", (image, Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8))))
     if image.mode not in ("RGB", "RGBA"):
-        log.info("%s is a picture of mode %s: converted to RGB", path, image.mode)
+        log.info("%s is an image of mode %s: converted to RGB", path, image.mode)
     return image
 
 
@@ -194,7 +194,7 @@ def _visible_part(image: Image.Image, path: str | Path) -> Image.Image:
     image = image.convert("RGBA")
     box = image.getchannel("A").point(lambda value: 255 * (value >= 255 * FAINTEST)).getbbox()
     if box is None:
-        raise LumosXError(f"The picture {path} is wholly transparent. Save it with something visible in it.")
+        raise LumosXError(f"The image {path} is wholly transparent. Save it with something visible in it.")
     image = image.crop(box)
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
@@ -209,10 +209,10 @@ def eight_bit(image: Image.Image, path: Path | str) -> Image.Image:
     values = np.array(image)
     if image.mode == "F" or values.min() < 0 or values.max() > 65535:
         raise LumosXError(
-            f"The picture {path} has values from {values.min():g} to {values.max():g}, and its white is not known. "
+            f"The image {path} has values from {values.min():g} to {values.max():g}, and its white is not known. "
             f"Save it with 8 or 16 bits a channel."
         )
-    log.info("%s is a 16-bit picture: scaled to 8 bit", path)
+    log.info("%s is a 16-bit image: scaled to 8 bit", path)
     return Image.fromarray(np.rint(np.arange(65536) / 257).astype(np.uint8)[values])
 
 
@@ -228,5 +228,5 @@ def rgb(image: Image.Image) -> Image.Image:
             assert converted is not None  # None only where the image is converted in place
             return converted
         except ImageCms.PyCMSError as error:
-            log.warning("The colour profile of a CMYK picture is not usable (%s): plain conversion", error)
+            log.warning("The colour profile of a CMYK image is not usable (%s): plain conversion", error)
     return image.convert("RGB")

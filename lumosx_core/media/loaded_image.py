@@ -40,7 +40,7 @@ def load_image(
             subject. With nothing painted the whole image is.
 
     Raises:
-        LumosXError: see `pictures.opened`; or the image is wholly transparent.
+        LumosXError: see `images.opened`; or the image is wholly transparent.
     """
     if background not in BACKGROUNDS:
         raise LumosXError(f"background {background!r} is not possible. Use one of {', '.join(BACKGROUNDS)}.")

@@ -36,7 +36,7 @@ def check_video_path(path: str | os.PathLike) -> Path:
 def write_video(path: str | os.PathLike, frames: Tensor, fps: float) -> Path:
     """Write frames as an mp4 that appears whole or not at all.
 
-    H.264 stores colour for pairs of pixels: a picture of odd height or width gets its last row or column twice.
+    H.264 stores colour for pairs of pixels: an image of odd height or width gets its last row or column twice.
 
     Args:
         path: ends in .mp4; an existing file is replaced.

@@ -24,6 +24,6 @@ def path_inside(folder: Path, name: str, what: str) -> Path:
     elsewhere = posixpath.isabs(path) or ntpath.splitdrive(path)[0] or path.split("/")[0] == ".."
     if elsewhere or plain.endswith(("[output]", "[temp]")):
         raise LumosXError(
-            f"{what} names {name!r}, which lies outside of {folder}. Copy it there, and name it by its place there."
+            f"{what} names {name!r}, which is outside of {folder}. Copy it there, and give its path in that folder."
         )
     return folder / path

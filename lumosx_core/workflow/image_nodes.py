@@ -1,4 +1,4 @@
-"""Pictures and masks that reach an input of a graph, made by ComfyUI's simple nodes for them.
+"""Images and masks that reach an input of a graph, evaluated for ComfyUI's simple image nodes.
 
 Each node computes what ComfyUI's own does: IMAGE is (N, H, W, 3) float32 in 0..1, MASK (N, H, W). Files are read by
 Pillow, as ComfyUI did until it took PyAV for them: PNG and TIFF are the same to the bit, JPEG, WebP, GIF, BMP and grey
@@ -31,16 +31,16 @@ from .saved.graph import Link, Node
 from .values import Values
 
 CHANNELS = {"alpha": "A", "red": "R", "green": "G", "blue": "B"}
-NO_MASK = torch.zeros(1, 64, 64)  # what Load Image gives for a picture without transparency
+NO_MASK = torch.zeros(1, 64, 64)  # Load Image's mask of an image without transparency
 
 Makers = Mapping[tuple[str, int], Callable[[Node], Tensor]]
 
 
 class Pictures:
-    """Reads the pictures of a graph.
+    """Reads the images of a graph.
 
     Args:
-        folder: takes the place of ComfyUI's input folder.
+        folder: used instead of ComfyUI's input folder.
     """
 
     def __init__(self, values: Values, folder: Path):
@@ -65,7 +65,7 @@ class Pictures:
         """The IMAGE that is connected to an input.
 
         Raises:
-            LumosXError: nothing is connected, or a node that only ComfyUI can run; a picture cannot be read.
+            LumosXError: nothing is connected, or a node that only ComfyUI can run; an image cannot be read.
         """
         return self._image_of(node, _connected(node, name), name)
 
@@ -82,7 +82,7 @@ class Pictures:
             raise LumosXError(
                 source.unreadable
                 or f"{name} of {node} comes from {source}, which only ComfyUI can run. Save what it gives with {saver} "
-                f"into the input folder, and load it in its place."
+                f"into the input folder, and load it instead."
             )
         return makers[source.type, link.slot](source)
 
@@ -91,8 +91,8 @@ class Pictures:
         path = path_inside(self._folder, name, f"image of {node}")
         if not path.is_file():
             raise LumosXError(
-                f"There is no picture {path}, which {node} names. Copy it there, or give --input DIR, the folder that "
-                f"takes the place of ComfyUI's input folder."
+                f"There is no image {path}, which {node} names. Copy it there, or give --input DIR, the folder to "
+                f"use instead of ComfyUI's input folder."
             )
         return path
 
@@ -104,7 +104,7 @@ class Pictures:
         return load_image(path, background, crop, painted=is_painted(path))
 
     def _frames(self, node: Node) -> list[Image.Image]:
-        """The frames of a picture file that have the size of the first; of a phone's MPO only the first."""
+        """The frames of an image file that have the size of the first; of a phone's MPO only the first."""
         with _opened(self._path(node)) as image:
             count = 1 if image.format == "MPO" else None
             frames = [_upright(frame) for frame in islice(ImageSequence.Iterator(image), count)]
@@ -132,7 +132,7 @@ def _connected(node: Node, name: str) -> Link:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """An opened picture; LumosXError with its path for whatever goes wrong while it is read."""
+    """An opened image; LumosXError with its path for whatever goes wrong while it is read."""
     try:
         Image.init()
         with Image.open(path, formats=sorted(FORMATS & set(Image.OPEN))) as image:
@@ -140,7 +140,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
                 raise ValueError(f"{image.width} x {image.height} pixels are too many")
             yield image
     except Exception as error:  # on damaged bytes a decoder raises almost anything
-        raise LumosXError(f"Cannot read the picture {path} ({error}). Save it again as PNG or JPEG.") from error
+        raise LumosXError(f"Cannot read the image {path} ({error}). Save it again as PNG or JPEG.") from error
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -163,7 +163,7 @@ def _tensor(image: Image.Image) -> Tensor:
 
 
 def _batch(images: list[Tensor]) -> Tensor:
-    """Pictures in one batch: cut in their middle to the proportions of the first, and scaled to its size."""
+    """Images in one batch: cut in their middle to the proportions of the first, and scaled to its size."""
     height, width = images[0].shape[1:3]
     return torch.cat(
         [image if image.shape[1:3] == (height, width) else _fitted(image, height, width) for image in images]

@@ -1,4 +1,4 @@
-"""The weight files that a workflow's loaders name, and where they lie."""
+"""The weight files that a workflow's loaders name, and their paths."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Weights:
         vae: str | os.PathLike | None = None,
         text_encoder: str | os.PathLike | None = None,
     ) -> ModelFiles:
-        """Where the files lie. Those of lumosx-tiny are built in.
+        """The paths of the files. Those of lumosx-tiny are built in.
 
         Args:
             model: a directory with diffusion_models, vae and text_encoders, as in ComfyUI; or the diffusion model to
@@ -136,7 +136,7 @@ def _file(values: Values, node: Node, loaders: Mapping[str, str], kind: str, of:
     if node.type not in loaders:
         raise LumosXError(
             node.unreadable
-            or f"{kind} of {of} comes from {node}, which only ComfyUI can run. Use {' or '.join(loaders)} in its place."
+            or f"{kind} of {of} comes from {node}, which only ComfyUI can run. Use {' or '.join(loaders)} instead."
         )
     return values.text(node, loaders[node.type])
 

@@ -1,4 +1,4 @@
-"""What a workflow's scene is going to be, told from its nodes alone: whose phrase is which, without any picture."""
+"""Outline of a workflow's scene from its nodes alone: phrases and their subjects, without any image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .saved.graph import Graph, Link, Node
 from .scene_nodes import SceneReader
 from .values import CaseReader, Values
 
-_PIXEL = torch.ones(1, 1, 3)  # stands for a picture that nobody has looked at
+_PIXEL = torch.ones(1, 1, 3)  # in place of an image that was not read
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +25,8 @@ class SceneOutline:
     """The phrases of a scene.
 
     Args:
-        scene: as it will be, with one white pixel for each picture; its labels, groups and strengths are right, and
-            it can be matched with a prompt (`phrases.match_phrases_in_text`). A batch of pictures counts as one.
+        scene: as it will be, with one white pixel for each image; its labels, groups and strengths are right, and
+            it can be matched with a prompt (`phrases.match_phrases_in_text`). A batch of images counts as one.
         unknown: sentences about what shows only when the workflow runs, or is wrong.
     """
 
@@ -43,7 +43,7 @@ class SceneOutline:
 def scene_outline(graph: Graph, node_id: str, *, case: CaseReader) -> SceneOutline:
     """Outline the scene that reaches the input `scene` of a node.
 
-    Only connected pictures count: a phrase without a picture has no effect. Mistakes of what is connected do not
+    Only connected images count: a phrase without an image has no effect. Mistakes of what is connected do not
     raise: the outline is made while the artist is still at it.
 
     Args:
@@ -62,7 +62,7 @@ def scene_outline(graph: Graph, node_id: str, *, case: CaseReader) -> SceneOutli
 
 
 class _Outliner(SceneReader):
-    """Leaves out what cannot be told, and notes it."""
+    """Leaves out what is unknown before the run, and notes it."""
 
     def __init__(self, values: Values):
         super().__init__(values)

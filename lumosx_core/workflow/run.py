@@ -40,15 +40,15 @@ class WorkflowVideo:
 
 
 def input_folder(workflow: str | os.PathLike, given: str | os.PathLike | None = None) -> Path:
-    """The folder that takes the place of ComfyUI's input folder: `given`, else `input` beside the workflow, else the
+    """The folder used instead of ComfyUI's input folder: `given`, else `input` beside the workflow, else the
     workflow's own.
 
     Raises:
-        LumosXError: `given` is no folder.
+        LumosXError: `given` is not a folder.
     """
     if given is not None:
         if not Path(given).is_dir():
-            raise LumosXError(f"There is no folder {given}. Give --input the folder of the workflow's pictures.")
+            raise LumosXError(f"There is no folder {given}. Give --input the folder of the workflow's images.")
         return Path(given)
     own = Path(workflow).resolve().parent
     return own / "input" if (own / "input").is_dir() else own
@@ -65,7 +65,7 @@ def read_video(
     """Read the part of a workflow that makes a video with LumosX. Its other nodes do not matter.
 
     Args:
-        folder: takes the place of ComfyUI's input folder: of its pictures and case folders.
+        folder: of images and case folders, instead of ComfyUI's input folder.
         node_id: of the sampler, or of the LumosX Scene To Video, where there are several.
         released: take the released solver where the workflow has another one.
         changes: of `Settings`, instead of what the workflow says.
@@ -129,7 +129,7 @@ def _relational_options(values: Values, applied: Node | None) -> RelationalOptio
 
 
 class _PictureReader(SceneReader):
-    """Reads scenes with their pictures."""
+    """Reads scenes with their images."""
 
     def __init__(self, values: Values, folder: Path):
         super().__init__(values)

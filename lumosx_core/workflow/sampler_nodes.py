@@ -1,4 +1,4 @@
-"""How a workflow samples the video of a LumosX Scene To Video: which nodes, and their settings.
+"""Sampler nodes of a workflow and their settings, for the video of a LumosX Scene To Video.
 
 What runs without ComfyUI is the released solver on the released schedule, as LumosX Sampler and LumosX Sigmas give it.
 """
@@ -28,7 +28,7 @@ class Sampling:
     Args:
         guided: the node with the inputs model, positive and negative.
         settings: steps, cfg and seed, and shift if the workflow says it.
-        negative_text: whether the negative pass gets the prompt without the pictures.
+        negative_text: whether the negative pass gets the prompt without the images.
     """
 
     sampler: Node
@@ -108,7 +108,7 @@ class _Reader:
         if guided.type == "BasicGuider":
             return Sampling(sampler, video, guided, settings | {"cfg": 1.0})
         if guided.type not in ("CFGGuider", "SamplerCustom", *_STEPWISE):
-            raise LumosXError(f"{guided} guides in a way that only ComfyUI runs. Use CFGGuider in its place.")
+            raise LumosXError(f"{guided} guides in a way that only ComfyUI runs. Use CFGGuider instead.")
         settings["cfg"] = self.values.number(guided, "cfg", 8.0)
         self._expect(guided, "positive", video, POSITIVE, "positive")
         negative_text = self.graph.source(guided, "negative") == (video, NEGATIVE_TEXT)
@@ -136,7 +136,7 @@ class _Reader:
             return settings | {"steps": self.values.whole(sigmas, "steps", 50), "shift": shift}
         self._only_released(f"{sampler} uses the schedule of {sigmas}")
         if "steps" not in sigmas.inputs:
-            raise LumosXError(f"{sigmas} does not say how many steps to take. Use LumosX Sigmas in its place.")
+            raise LumosXError(f"{sigmas} does not say how many steps to take. Use LumosX Sigmas instead.")
         self._check_whole(sigmas)
         return settings | {"steps": self.values.whole(sigmas, "steps", 50)}
 
@@ -145,7 +145,7 @@ class _Reader:
             return self.values.whole(sampler, "noise_seed", 0)
         noise = self._node_at(sampler, "noise")
         if noise.type != "RandomNoise":
-            raise LumosXError(f"noise of {sampler} comes from {noise}. Use RandomNoise in its place.")
+            raise LumosXError(f"noise of {sampler} comes from {noise}. Use RandomNoise instead.")
         return self.values.whole(noise, "noise_seed", 0)
 
     def _of_stepwise(self, sampler: Node) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Scenes that nodes of a graph make, with whatever stands for the pictures."""
+"""Scenes that nodes of a graph make; readers decide how images are represented."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .values import Values
 
 
 class SceneReader(ABC):
-    """Follows a scene's link back through LumosX Subject, LumosX Scene and the nodes that read folders and photographs.
+    """Follows a scene's link back through LumosX Subject, LumosX Scene and the nodes that read folders and photos.
 
-    What a picture is, and what happens with the nodes that know theirs only when they run, is the reader's to say.
+    What an image is, and what happens with the nodes that know theirs only when they run, is the reader's to say.
     """
 
     def __init__(self, values: Values):
@@ -51,8 +51,8 @@ class SceneReader(ABC):
 
     @abstractmethod
     def picture(self, node: Node, name: str) -> dict[str, Any]:
-        """What the slots of one picture hold, as `scene_parts.subject_scene` takes it: picture, phrase, mask, strength;
-        nothing if there is no picture.
+        """What the slots of one image hold, as `build.subject_scene` takes it: image, phrase, mask, strength;
+        nothing if there is no image.
         """
 
     @abstractmethod
@@ -64,7 +64,7 @@ class SceneReader(ABC):
         """Report something that is left out."""
 
     def number(self, node: Node, name: str, default: float) -> float:
-        """A strength, or a share of the schedule."""
+        """A strength, or a fraction of the schedule."""
         return self.values.number(node, name, default)
 
     def _parts(self, node: Node, slot: str, earlier: str) -> Sequence[Scene]:

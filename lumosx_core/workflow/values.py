@@ -19,7 +19,7 @@ _WRITTEN = {f"Primitive{kind}" for kind in ("String", "StringMultiline", "Int", 
 
 @dataclass(frozen=True, eq=False)
 class Values:
-    """Reads the inputs of a graph that are no pictures.
+    """Reads the inputs of a graph that are not images.
 
     Args:
         case: reads a case folder, whose prompt may be connected.

@@ -163,7 +163,7 @@ TWO_MASKS = {
         ),
         (
             changed("man", face_mask=["mask", 0], add={"mask": node("SolidMask", value=1.0, width=10, height=20)}),
-            ['The face ("man"): The mask has shape (20, 10)', "252 pixels high and 178 wide", "picture's own size"],
+            ['The face ("man"): The mask has shape (20, 10)', "252 pixels high and 178 wide", "image's own size"],
         ),
         (changed("man", face_mask=["masks", 0], add=TWO_MASKS), ['The face ("man") has 2 masks, expected 1', "Choose"]),
         (changed("man", start_percent=0.7, end_percent=0.3), ["begins at 0.7 and ends at 0.3", "0 <= start < end"]),
@@ -267,14 +267,14 @@ def test_an_animated_picture(refused, folder, suffix):
     first, second = (Image.new("RGB", (32, 32), color) for color in ("red", "blue"))
     path = folder("moving") / f"face_man.{suffix}"
     first.save(path, save_all=True, append_images=[second])
-    refused(from_folder("moving"), str(path), "holds 2 pictures", "animated", "Save the one you mean as PNG")
+    refused(from_folder("moving"), str(path), "holds 2 images", "animated", "Save the one you mean as PNG")
 
 
 @pytest.mark.parametrize(
     ("content", "parts"),
     [
         (b"", ["the file is empty", "Save it again"]),
-        (b"no picture", ["it is not a picture", "Save it again as PNG or JPEG"]),
+        (b"no picture", ["it is not an image", "Save it again as PNG or JPEG"]),
         (None, ["damaged", "truncated", "Get the file again"]),
     ],
     ids=["empty", "text", "truncated"],
@@ -283,7 +283,7 @@ def test_an_unreadable_picture(refused, folder, shared_cases, content, parts):
     path = folder("unreadable") / "face_man.png"
     whole = (shared_cases / CASE / "subjects/1/face_man.png").read_bytes()
     path.write_bytes(whole[: len(whole) // 2] if content is None else content)
-    refused(from_folder("unreadable"), f"Cannot read the picture {path}", *parts)
+    refused(from_folder("unreadable"), f"Cannot read the image {path}", *parts)
 
 
 def test_a_folder_without_prompt_or_picture_and_one_that_is_not_there(refused, folder):

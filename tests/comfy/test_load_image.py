@@ -106,7 +106,7 @@ def test_the_artist_s_images_come_first_and_the_examples_behind_them(server, cut
     ("name", "message"),
     [
         ("absent.png", "There is no image 'absent.png' in .*Upload it with the button of LumosX Load Image"),
-        ("nobody.png [lumosx]", "There is no example picture 'nobody.png'"),
+        ("nobody.png [lumosx]", "There is no example image 'nobody.png'"),
         ("../../secret.png", "is outside "),
     ],
 )

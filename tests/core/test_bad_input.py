@@ -117,9 +117,9 @@ def spoil_animated(path: Path) -> None:
     ("spoil", "parts"),
     [
         (lambda path: path.write_bytes(b""), ["the file is empty", "Save it again as PNG or JPEG"]),
-        (lambda path: path.write_text("words"), ["it is not a picture", "Save it again as PNG or JPEG"]),
+        (lambda path: path.write_text("words"), ["it is not an image", "Save it again as PNG or JPEG"]),
         (lambda path: path.write_bytes(path.read_bytes()[:9000]), ["damaged", "truncated", "Get the file again"]),
-        (spoil_animated, ["holds 2 pictures", "animated", "Save the one you mean as PNG"]),
+        (spoil_animated, ["holds 2 images", "animated", "Save the one you mean as PNG"]),
         (lambda path: Image.new("RGBA", (8, 8)).save(path), ["wholly transparent", "something visible"]),
     ],
     ids=["empty", "text", "truncated", "animated", "transparent"],

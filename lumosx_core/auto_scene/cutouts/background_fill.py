@@ -21,7 +21,7 @@ from .regions import Region
 # that there is something to blend over.
 MARGIN = 0.015
 LEAST_MARGIN = 3
-FILLED_PIXELS = 2**20  # larger photographs are filled reduced: what flows from a border holds no more detail than this
+FILLED_PIXELS = 2**20  # larger photos are filled reduced: what flows from a border holds no more detail than this
 RELAXATIONS = 24  # on each level: more changes less than one step of 8 bits
 
 GRAIN_SAMPLES = 2**18  # pixels to learn the grain from
@@ -32,7 +32,7 @@ OPPONENT = ((3**-0.5, 3**-0.5, 3**-0.5), (2**-0.5, 0.0, -(2**-0.5)), (6**-0.5, -
 
 
 def background_mask(height: int, width: int, regions: Sequence[Region]) -> Tensor:
-    """All that stands in front of the background of a photograph: its regions in one (height, width) float mask."""
+    """All that is in front of the background of a photo: its regions in one (height, width) float mask."""
     mask = torch.zeros(height, width)
     for region in regions:
         covered = region.box.crop(mask)
@@ -41,16 +41,16 @@ def background_mask(height: int, width: int, regions: Sequence[Region]) -> Tenso
 
 
 def fill(image: Tensor, mask: Tensor) -> Tensor:
-    """Remove what is masked and fill the gap smoothly from around it, with the grain of the photograph.
+    """Remove what is masked and fill the gap smoothly from around it, with the grain of the photo.
 
     The mask is first grown by 1.5 % of the long side; over the outer half of this margin the fill blends into the
-    photograph. Outside the margin every pixel stays as it is; none under the mask is looked at. The same photograph
+    photo. Outside the margin every pixel stays as it is; none under the mask is looked at. The same photo
     and mask always give the same fill. 20 million pixels take about 3 seconds on one core, and 600 MB, of which 240
     are the result.
 
     Args:
         image: (H, W, 3) float, 0..1.
-        mask: (H, W), 0 where the background is seen, 1 where something stands in front of it; also what is masked
+        mask: (H, W), 0 where the background is seen, 1 where something is in front of it; also what is masked
             faintly is removed.
 
     Returns: (H, W, 3) float, 0..1; the image itself if nothing is masked.
@@ -60,8 +60,8 @@ def fill(image: Tensor, mask: Tensor) -> Tensor:
     """
     if mask.shape != image.shape[:2]:
         raise LumosXError(
-            f"The mask of the background has shape {tuple(mask.shape)}, the photograph is {image.shape[0]} pixels high "
-            f"and {image.shape[1]} wide. Give one mask of the photograph's own size."
+            f"The mask of the background has shape {tuple(mask.shape)}, the photo is {image.shape[0]} pixels high "
+            f"and {image.shape[1]} wide. Give one mask of the photo's own size."
         )
     hidden = mask >= FAINTEST
     if not bool(hidden.any()):
@@ -71,8 +71,8 @@ def fill(image: Tensor, mask: Tensor) -> Tensor:
     known = (opacity == 0).float()
     if not bool(known.any()):
         raise LumosXError(
-            f"People and objects cover {float(hidden.float().mean()):.0%} of the photograph, and their margin the "
-            f"rest: no background is left to fill from. Give a picture of the background, or leave it out."
+            f"People and objects cover {float(hidden.float().mean()):.0%} of the photo, and their margin the "
+            f"rest: no background is left to fill from. Give an image of the background, or leave it out."
         )
     filled = _pull_push(_reduced_image(image, factor) * known[..., None], known)
     return _blend(image, filled, opacity, factor, _grain(image, opacity, factor))
@@ -130,7 +130,7 @@ def _planes(colours: Tensor, weights: Tensor) -> Tensor:
 
 
 def _mean_of_neighbours(planes: Tensor) -> Tensor:
-    """Of a pixel and the four beside it; beyond the picture its edge goes on."""
+    """Of a pixel and the four beside it; beyond the image its edge goes on."""
     padded = F.pad(planes[None], (1, 1, 1, 1), mode="replicate")[0]
     total = padded[:, :-2, 1:-1] + padded[:, 2:, 1:-1]
     total += padded[:, 1:-1, :-2]
@@ -143,7 +143,7 @@ def _mean_of_neighbours(planes: Tensor) -> Tensor:
 
 
 def _grain(image: Tensor, opacity: Tensor, factor: int) -> Tensor:
-    """A (tile, tile, 3) piece of noise with the grain of the photograph where it is seen."""
+    """A (tile, tile, 3) piece of noise with the grain of the photo where it is seen."""
     generator = torch.Generator().manual_seed(0)
     fine, soft = torch.randn(2, GRAIN_TILE, GRAIN_TILE, 3, generator=generator)
     for axis in (0, 1):  # sums of three neighbours: of pixels next to each other two thirds are common
@@ -156,9 +156,9 @@ def _grain(image: Tensor, opacity: Tensor, factor: int) -> Tensor:
 def _noise(image: Tensor, opacity: Tensor, factor: int, spacing: int) -> Tensor:
     """The standard deviation of the noise in the three opponent colours, between pixels `spacing` apart.
 
-    The difference of two Laplacians leaves of a photograph little but noise, whose deviation it multiplies by 6
+    The difference of two Laplacians leaves of a photo little but noise, whose deviation it multiplies by 6
     (Immerkaer, "Fast Noise Variance Estimation", 1996). The median of its size is not moved by edges that are left.
-    Neighbours share much of a photograph's noise, distant pixels none: two spacings tell how soft the grain is.
+    Neighbours have much of a photo's noise in common, distant pixels none: two spacings tell how soft the grain is.
     """
     height, width = image.shape[0] - 2 * spacing, image.shape[1] - 2 * spacing
     if height < 1 or width < 1:
@@ -186,7 +186,7 @@ def _noise(image: Tensor, opacity: Tensor, factor: int, spacing: int) -> Tensor:
 
 
 def _blend(image: Tensor, filled: Tensor, opacity: Tensor, factor: int, grain: Tensor) -> Tensor:
-    """The fill with its grain over the photograph, in bands of the grain's height, so that no copy but one is large."""
+    """The fill with its grain over the photo, in bands of the grain's height, so that no copy but one is large."""
     result = image.clone()
     height, width = image.shape[:2]
     layers = _enlarged(torch.cat([filled, opacity[..., None]], dim=-1), 1, width, factor)

@@ -1,4 +1,4 @@
-"""Faces of a photograph: their order, which of them are meant, and the crop the network is shown."""
+"""Faces of a photo: their order, which of them are meant, and the crop the network is shown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .regions import Box, Face, region_of
 
 ORDERS = ("left to right", "largest first")
 
-# The released benchmark's crop of a detected face: more forehead and hair, a little more chin; shares of its height.
+# The released benchmark's crop of a detected face: more forehead and hair, a little more chin; fractions of its height.
 MARGIN_TOP, MARGIN_BOTTOM = 0.17, 0.03
 SPECK = 0.02  # of the largest part of a mask: smaller parts are stray pixels, not faces
 
@@ -54,14 +54,14 @@ def pick(picks: str, count: int, what: str = "Face") -> list[int]:
 
 
 def crop_face(image: Tensor, face: Face) -> Tensor:
-    """(H, W, 3) photograph -> the face with the margin of the released benchmark, (h, w, 3), cut at the photograph's
+    """(H, W, 3) photo -> the face with the margin of the released benchmark, (h, w, 3), cut at the photo's
     edges.
     """
     return face_crop_box(face.box).crop(image)
 
 
 def face_crop_box(box: Box) -> Box:
-    """What is shown of a face whose box is known; it may reach beyond the photograph."""
+    """What is shown of a face whose box is known; it may reach beyond the photo."""
     return box.grown(top=MARGIN_TOP, bottom=MARGIN_BOTTOM)
 
 
@@ -89,7 +89,7 @@ def faces_of_masks(masks: Tensor) -> list[Face]:
                 faces.append(Face(region_of((labels == number).float()).box))
     if not faces:
         raise LumosXError(
-            "The mask of faces is empty, as Load Image gives for a picture without transparency. Connect a mask that "
+            "The mask of faces is empty, as Load Image gives for an image without transparency. Connect a mask that "
             "is white where faces are, or disconnect it."
         )
     return faces

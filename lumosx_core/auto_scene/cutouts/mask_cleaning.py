@@ -1,4 +1,4 @@
-"""What a segmenter gives, made fit to cut out: no pinholes, no stray islands, no halo, a soft edge.
+"""Cleaning of segmentation masks for cutouts: no pinholes, no stray islands, no halo, a soft edge.
 
 A network's mask is right in the large and ragged in the small. On a white canvas every raggedness shows: a pinhole
 becomes a white dot on the jacket, an island a crumb beside it, an edge pixel of the old background a dark outline.
@@ -20,7 +20,7 @@ FILLED_HOLE = 0.01
 # Of the largest part's area: a smaller island is a crumb. Shoes, gloves and a scarf behind an arm come in parts that
 # are comparable with each other.
 KEPT_ISLAND = 0.05
-# Shrinking takes at most this share of a part's half width, so that straps, chains and frames of glasses stay.
+# Shrinking takes at most this fraction of a part's half width, so that straps, chains and frames of glasses stay.
 MOST_SHRINK = 1 / 3
 MAX_FEATHER = 32  # pixels, and of shrinking too; an edge this soft is no edge, and the time grows with it
 
@@ -66,7 +66,7 @@ def check_feather(value: float) -> None:
 
 def _check_width(name: str, value: float) -> None:
     if not 0 <= value <= MAX_FEATHER:
-        raise LumosXError(f"{name} is {value}, expected 0 to {MAX_FEATHER} pixels. Most photographs want 1 or 2.")
+        raise LumosXError(f"{name} is {value}, expected 0 to {MAX_FEATHER} pixels. Most photos want 1 or 2.")
 
 
 def _without_crumbs(solid: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What makes a cut-out or a face a poor reference, told to the artist in sentences with the mend."""
+"""Warnings about cutouts and faces that make poor reference images, each with its fix."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from .regions import Box, Face, Region
 
 # In training the random reduction of a reference stopped at this long side: a smaller one was never seen.
 MIN_LONG_SIDE = 112
-# A segmenter's coarse mask ends up to this far from the frame (a share of the photograph's long side) though the
+# A segmenter's coarse mask ends up to this far from the frame (a fraction of the photo's long side) though the
 # thing goes on, and cleaning takes a little more.
 AT_THE_FRAME = 0.005
 LEAST_AT_THE_FRAME = 3  # pixels
 # Of the side's length: a jacket whose sleeve touches the frame is whole, one that ends there over a quarter is cut.
 CUT_SIDE = 0.25
-# Of the cut-out's rectangle: a necklace or a belt across it fills more; less is a crumb or a wrong outline.
+# Of the cutout's rectangle: a necklace or a belt across it fills more; less is a crumb or a wrong outline.
 LEAST_FILLED = 0.05
 # Below this detectors put patterns, statues and backs of heads.
 SURE_FACE = 0.6
 # Degrees that a head turns to the side: from here on one half of the face is hardly seen.
 MOST_TURNED = 43
-# A nose's tip lies about 27 mm before the eyes, and the eyes 62 mm apart: when the head turns, the nose moves from
-# their middle by this times tan(angle), as a share of the distance at which they are then seen.
+# A nose's tip is about 27 mm before the eyes, and the eyes 62 mm apart: when the head turns, the nose moves from
+# their middle by this times tan(angle), as a fraction of the distance at which they are then seen.
 NOSE_BEFORE_EYES = 27 / 62
 
 _SIDES = ("left", "top", "right", "bottom")
@@ -32,34 +32,34 @@ _SIDES = ("left", "top", "right", "bottom")
 def cut_out_warnings(
     label: str, cut_out: Tensor, region: Region | None = None, size: tuple[int, int] | None = None
 ) -> list[str]:
-    """What is poor about a cut-out: too small, cut by the frame, or almost empty.
+    """What is poor about a cutout: too small, cut by the frame, or almost empty.
 
     Args:
         label: what the sentences call it, e.g. 'denim jacket of "man"'.
         cut_out: (h, w, 3), as it goes into the scene.
         region: where it was cut from; without it nothing is said about emptiness.
-        size: (height, width) of that photograph; without it nothing is said about its frame.
+        size: (height, width) of that photo; without it nothing is said about its frame.
 
-    Returns: a sentence for each, with the value, what was expected, and the mend.
+    Returns: a sentence for each, with the value, what was expected, and the fix.
     """
     warnings = []
     height, width = cut_out.shape[:2]
     if max(height, width) < MIN_LONG_SIDE:
         warnings.append(
-            f"{label}: the cut-out is {width} x {height} pixels, its long side {max(height, width)}; the model never "
-            f"saw less than {MIN_LONG_SIDE}. Use a larger photograph or a closer shot."
+            f"{label}: the cutout is {width} x {height} pixels, its long side {max(height, width)}; the model never "
+            f"saw less than {MIN_LONG_SIDE}. Use a larger photo or a closer shot."
         )
     if region is not None:
         filled = region.area / region.opacity.numel()
         if filled < LEAST_FILLED:
             warnings.append(
-                f"{label}: almost nothing is left, {filled:.1%} of the cut-out's rectangle; expected "
+                f"{label}: almost nothing is left, {filled:.1%} of the cutout's rectangle; expected "
                 f"{LEAST_FILLED:.0%} or more. Draw a box closer around it, or mask it by hand."
             )
         for side, share in _cut_sides(region, size) if size is not None else ():
             warnings.append(
-                f"{label}: the {side} edge of the photograph cuts it over {share:.0%} of its side; expected less than "
-                f"{CUT_SIDE:.0%}. Use a photograph that shows it whole, or expect the rest to be invented."
+                f"{label}: the {side} edge of the photo cuts it over {share:.0%} of its side; expected less than "
+                f"{CUT_SIDE:.0%}. Use a photo that shows it whole, or expect the rest to be invented."
             )
     return warnings
 
@@ -71,39 +71,39 @@ def face_warnings(label: str, face: Face, size: tuple[int, int]) -> list[str]:
 
     Args:
         label: what the sentences call it, e.g. 'face of "man"'.
-        size: (height, width) of the photograph.
+        size: (height, width) of the photo.
 
-    Returns: a sentence for each, with the value, what was expected, and the mend.
+    Returns: a sentence for each, with the value, what was expected, and the fix.
     """
     warnings = []
     if face.score < SURE_FACE:
         warnings.append(
             f"{label}: may be no face, its score is {face.score:.2f}; expected {SURE_FACE} or more. Look at the "
-            f"picture, and choose another face or draw its box."
+            f"image, and choose another face or draw its box."
         )
     long_side = max(face.box.width, face.box.height)
     if long_side < MIN_LONG_SIDE:
         warnings.append(
             f"{label}: is {face.box.width:.0f} x {face.box.height:.0f} pixels, its long side {long_side:.0f}; the "
-            f"model never saw less than {MIN_LONG_SIDE}. Use a larger photograph or a closer shot."
+            f"model never saw less than {MIN_LONG_SIDE}. Use a larger photo or a closer shot."
         )
     cut = _sides_at_the_frame(face.box, size)
     if cut:
         warnings.append(
-            f"{label}: is cut by the {' and '.join(cut)} edge of the photograph; expected a whole face with some room "
-            f"around it. Use a photograph that shows it whole."
+            f"{label}: is cut by the {' and '.join(cut)} edge of the photo; expected a whole face with some room "
+            f"around it. Use a photo that shows it whole."
         )
     angle = _turned(face)
     if angle is not None and angle >= MOST_TURNED:
         warnings.append(
             f"{label}: is turned too far to the side (about {angle:.0f} degrees or more; expected less than "
-            f"{MOST_TURNED}). Use a photograph that shows the face more from the front."
+            f"{MOST_TURNED}). Use a photo that shows the face more from the front."
         )
     return warnings
 
 
 def _cut_sides(region: Region, size: tuple[int, int]) -> list[tuple[str, float]]:
-    """The sides on which the region ends at the frame over too much of its own side, with that share."""
+    """The sides on which the region ends at the frame over too much of its own side, with that fraction."""
     deep = math.ceil(_slack(size))
     solid = region.solid
     lines = {
@@ -117,7 +117,7 @@ def _cut_sides(region: Region, size: tuple[int, int]) -> list[tuple[str, float]]
 
 
 def _sides_at_the_frame(box: Box, size: tuple[int, int], near: float = 0.0) -> list[str]:
-    """The sides of a box that lie at the photograph's frame, up to `near` pixels inside, or beyond it."""
+    """The sides of a box that lie at the photo's frame, up to `near` pixels inside, or beyond it."""
     height, width = size
     room = (box.left, box.top, width - box.right, height - box.bottom)
     return [side for side, pixels in zip(_SIDES, room, strict=True) if pixels <= near]

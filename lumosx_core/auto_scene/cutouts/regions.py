@@ -1,4 +1,4 @@
-"""Where things are in a photograph: boxes, faces, detections, and regions with a soft edge."""
+"""Boxes, faces, detections, and regions with a soft edge, in pixels of a photo."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...media.images import cut_out
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in pixels of a photograph; right and bottom are exclusive."""
+    """A rectangle in pixels of a photo; right and bottom are exclusive."""
 
     left: float
     top: float
@@ -47,7 +47,7 @@ class Box:
         )
 
     def share_in(self, other: Box) -> float:
-        """Which share of this box lies in the other one, 0..1."""
+        """The fraction of this box inside the other one, 0..1."""
         return self.intersection(other).area / self.area if self.area else 0.0
 
     def iou(self, other: Box) -> float:
@@ -60,11 +60,11 @@ class Box:
         return Box(self.left + x, self.top + y, self.right + x, self.bottom + y)
 
     def scaled(self, x: float, y: float) -> Box:
-        """In a picture that is x times as wide and y times as high."""
+        """In an image that is x times as wide and y times as high."""
         return Box(self.left * x, self.top * y, self.right * x, self.bottom * y)
 
     def grown(self, *, left: float = 0.0, top: float = 0.0, right: float = 0.0, bottom: float = 0.0) -> Box:
-        """Grown by these shares of its own width and height; negative ones shrink it."""
+        """Grown by these fractions of its own width and height; negative ones shrink it."""
         return Box(
             self.left - left * self.width,
             self.top - top * self.height,
@@ -73,7 +73,7 @@ class Box:
         )
 
     def within(self, height: int, width: int) -> Box:
-        """Its part inside a picture of this size, on whole pixels, never empty: at least one pixel at the edge."""
+        """Its part inside an image of this size, on whole pixels, never empty: at least one pixel at the edge."""
         left = min(max(0, round(self.left)), width - 1)
         top = min(max(0, round(self.top)), height - 1)
         right = min(max(left + 1, round(self.right)), width)
@@ -81,19 +81,19 @@ class Box:
         return Box(left, top, right, bottom)
 
     def crop(self, image: Tensor) -> Tensor:
-        """The part of an (H, W, ...) picture inside the box, as a view; the box is first brought within the picture."""
+        """The part of an (H, W, ...) image inside the box, as a view; the box is first brought within the image."""
         box = self.within(image.shape[0], image.shape[1])
         return image[int(box.top) : int(box.bottom), int(box.left) : int(box.right)]
 
 
 @dataclass(frozen=True)
 class Face:
-    """A face in a photograph.
+    """A face in a photo.
 
     Args:
-        box: as the detector gives it; it may reach beyond the photograph.
+        box: as the detector gives it; it may reach beyond the photo.
         score: 0..1; 1 for a box that somebody gave.
-        landmarks: (x, y) of the eye, eye, nose, mouth corner, mouth corner, left before right in the photograph of a
+        landmarks: (x, y) of the eye, eye, nose, mouth corner, mouth corner, left before right in the photo of a
             face that looks at the camera; None if not known.
     """
 
@@ -104,7 +104,7 @@ class Face:
 
 @dataclass(frozen=True)
 class Detection:
-    """Where a phrase was found in a photograph.
+    """Where a phrase was found in a photo.
 
     Args:
         score: 0..1.
@@ -122,13 +122,13 @@ class Detection:
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """A part of a photograph with a soft or a hard edge.
+    """A part of a photo with a soft or a hard edge.
 
     Only the rectangle around it is stored, and a hard edge in a quarter of the room, so that many regions of a large
-    photograph stay small.
+    photo stay small.
 
     Args:
-        left, top: of the rectangle, in pixels of the photograph.
+        left, top: of the rectangle, in pixels of the photo.
         opacity: (h, w) float, 0 outside, 1 inside; or bool, which is a hard edge.
     """
 
@@ -160,7 +160,7 @@ class Region:
         return Region(self.left + x, self.top + y, self.opacity)
 
     def share_in(self, other: Region) -> float:
-        """Which share of this region lies in the other one, 0..1."""
+        """The fraction of this region inside the other one, 0..1."""
         common = self.box.intersection(other.box)
         if not common.area or not self.area:
             return 0.0
@@ -169,7 +169,7 @@ class Region:
         return float((mine * theirs).sum()) / self.area
 
     def cut_out(self, image: Tensor) -> Tensor:
-        """(H, W, 3) photograph -> (h, w, 3) float, white around the region, cropped to it.
+        """(H, W, 3) photo -> (h, w, 3) float, white around the region, cropped to it.
 
         Raises:
             LumosXError: the region contains nothing.
@@ -187,7 +187,7 @@ def region_of(mask: Tensor) -> Region:
         raise LumosXError(f"A mask has shape {tuple(mask.shape)}, expected (height, width). Give one mask.")
     rows, columns = (mask > 0).any(dim=1).nonzero(), (mask > 0).any(dim=0).nonzero()
     if not len(rows):
-        raise LumosXError("The mask is empty: nothing of the photograph is in it. Mask what is meant.")
+        raise LumosXError("The mask is empty: nothing of the photo is in it. Mask what is meant.")
     top, left = int(rows[0]), int(columns[0])
     opacity = mask[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1].to(torch.float32).clamp(0, 1)
     return Region(left, top, opacity)

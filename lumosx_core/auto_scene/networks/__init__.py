@@ -1,1 +1,1 @@
-"""The networks that read photographs, and their files."""
+"""The networks that read photos, and their files."""

@@ -1,4 +1,4 @@
-"""Finds faces with a detector of insightface: SCRFD or RetinaFace as an onnx file, det_10g.onnx for one."""
+"""Face detection with insightface: SCRFD or RetinaFace as an onnx file, det_10g.onnx for one."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from .known import INSIGHTFACE
 
 _CANVAS = 640  # pixels; what these detectors were trained on
 _NAMES = ("det_*.onnx", "scrfd*.onnx")
-_WHERE_TO_GET = (
-    f"Give an onnx detector such as det_10g.onnx of insightface's buffalo_l, or the folder it lies in; {INSIGHTFACE}."
-)
+_WHERE_TO_GET = f"Give an onnx detector such as det_10g.onnx of insightface's buffalo_l, or its folder; {INSIGHTFACE}."
 
 
 class FaceDetector:
@@ -54,10 +52,10 @@ class FaceDetector:
         path = Path(path).expanduser()
         detector = _detector_in(path, partial(get_model, providers=providers))
         try:
-            # The picture that `find` gives it has this size already. The first argument would choose between the CPU
+            # The image that `find` gives it has this size already. The first argument would choose between the CPU
             # and the providers given above; 0 leaves them.
             detector.prepare(0, input_size=(_CANVAS, _CANVAS), det_thresh=threshold)
-            # insightface takes any network with five or more outputs for a detector, until it looks at a picture.
+            # insightface takes any network with five or more outputs for a detector, until it looks at an image.
             detector.detect(np.zeros((_CANVAS, _CANVAS, 3), dtype=np.uint8))
         except Exception as error:
             raise LumosXError(
@@ -67,12 +65,12 @@ class FaceDetector:
 
     @torch.no_grad()
     def find(self, image: Tensor) -> list[Face]:
-        """All faces in an (H, W, 3) photograph of 0..1, with the five landmarks if the detector knows them."""
-        # Trained on faces smaller than the picture, detectors overlook one that fills it: then it is shown smaller.
+        """All faces in an (H, W, 3) photo of 0..1, with the five landmarks if the detector knows them."""
+        # Trained on faces smaller than the image, detectors overlook one that fills it: then it is shown smaller.
         return self._find(image, _CANVAS) or self._find(image, _CANVAS // 2)
 
     def _find(self, image: Tensor, long_side: int) -> list[Face]:
-        """Faces in the photograph when its long side is that many pixels, in the middle of the black canvas."""
+        """Faces in the photo when its long side is that many pixels, in the middle of the black canvas."""
         height, width = image.shape[:2]
         scale = long_side / max(height, width)
         h, w = max(1, round(height * scale)), max(1, round(width * scale))

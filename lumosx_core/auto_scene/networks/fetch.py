@@ -1,4 +1,4 @@
-"""Fetches the models that photographs are read with, and puts them where ComfyUI's packs look for them."""
+"""Download of the models that read photos, into the folders where ComfyUI's packs look for them."""
 
 from __future__ import annotations
 

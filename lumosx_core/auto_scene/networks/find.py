@@ -1,8 +1,8 @@
-"""Which models that read photographs are on this machine, which one is meant, and what is said when there is none.
+"""Installed models that read photos: search, choice by name, and the error when there is none.
 
 Found where ComfyUI and its other packs keep them, in InsightFace's own folder, and in the hub's cache. They are judged
 by their names and, for folders as transformers reads them, by the few words of config.json; nothing is loaded.
-What this account may not read counts as not there.
+Files that this account may not read are ignored.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Finds what a phrase names in a photograph, with Grounding DINO (Liu et al., 2023, arXiv:2303.05499)."""
+"""Phrase detection with Grounding DINO (Liu et al., 2023, arXiv:2303.05499)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class GroundingDino:
             and dtype are looked at on each call.
         tokenizer: the one that belongs to it, of BERT's kind.
         threshold: detections with a lower score, 0..1, are not reported.
-        preparation: size, mean and standard deviation of the pictures, as preprocessor_config.json names them.
+        preparation: size, mean and standard deviation of the images, as preprocessor_config.json names them.
     """
 
     def __init__(self, model: Any, tokenizer: Any, *, threshold: float = 0.3, preparation: dict = _PREPARATION):
@@ -69,7 +69,7 @@ class GroundingDino:
         try:
             from transformers import AutoModelForZeroShotObjectDetection, AutoTokenizer
         except ImportError as error:
-            raise MissingPackageError("transformers", "Finding phrases in photographs", error) from error
+            raise MissingPackageError("transformers", "Finding phrases in photos", error) from error
         path = Path(folder).expanduser()
         _refuse_authors_format(path)
         hub = HubFolder(path, "phrases", "Grounding DINO", _WHERE_TO_GET)
@@ -83,7 +83,7 @@ class GroundingDino:
 
     @torch.no_grad()
     def find(self, image: Tensor, phrases: Sequence[str]) -> list[list[Detection]]:
-        """Detections of each phrase in an (H, W, 3) photograph of 0..1, best first; "man#2" is searched as "man".
+        """Detections of each phrase in an (H, W, 3) photo of 0..1, best first; "man#2" is searched as "man".
 
         A phrase's score at a box is the highest of its own tokens' probabilities there. Phrases share one pass of the
         network, as in its training; those beyond its limit of text go into further passes.
@@ -106,7 +106,7 @@ class GroundingDino:
         return [found[words] for words in tokens]
 
     def _pixels(self, image: Tensor) -> Tensor:
-        """(H, W, 3) photograph -> (1, 3, h, w) in the network's size, device and dtype."""
+        """(H, W, 3) photo -> (1, 3, h, w) in the network's size, device and dtype."""
         parameter = next(self.model.parameters())
         size = self.preparation["size"]
         height, width = image.shape[:2]
@@ -130,7 +130,7 @@ class GroundingDino:
         return tuple(tokens)
 
     def _passes(self, phrases: Sequence[tuple[int, ...]]) -> Iterator[tuple[list[int], dict[tuple[int, ...], slice]]]:
-        """Phrases joined as "a . b ." until the network's limit is reached: token ids, and where each phrase lies."""
+        """Phrases joined as "a . b ." until the network's limit is reached: token ids, and the slice of each phrase."""
         start, end = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
         stop = self.tokenizer.convert_tokens_to_ids(".")
         ids: list[int] = [start]
@@ -159,16 +159,16 @@ class GroundingDino:
 
 
 def _network_size(height: int, width: int, shortest: int, longest: int) -> tuple[int, int]:
-    """Height and width of the picture in the network: its short side as wanted, unless the long one gets too long."""
+    """Height and width of the image in the network: its short side as wanted, unless the long one gets too long."""
     short, long = min(height, width), max(height, width)
     size = min(float(shortest), longest * short / long)
-    # The short side is rounded, the long one truncated, as in training. A hair-thin picture keeps a pixel.
+    # The short side is rounded, the long one truncated, as in training. A hair-thin image keeps a pixel.
     short_side, long_side = max(1, round(size)), max(1, int(size * long / short))
     return (short_side, long_side) if height <= width else (long_side, short_side)
 
 
 def _corners(boxes: Tensor, height: int, width: int) -> Tensor:
-    """(n, 4) centre and size as shares of the picture -> left, top, right, bottom in pixels inside it."""
+    """(n, 4) centre and size as fractions of the image -> left, top, right, bottom in pixels inside it."""
     centre, size = boxes[:, :2], boxes[:, 2:]
     corners = torch.cat([centre - size / 2, centre + size / 2], dim=1).clamp(0, 1)
     return corners * torch.tensor([width, height, width, height])

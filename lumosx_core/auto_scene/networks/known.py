@@ -1,4 +1,4 @@
-"""The table of models that read photographs: where the hub has them, how large they are, under which licence."""
+"""The table of models that read photos: where the hub has them, how large they are, under which licence."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MODEL_TYPES: dict[Kind, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class PhotoModel:
-    """A model that photographs are read with.
+    """A model that photos are read with.
 
     Args:
         kind: what it does: finds "faces", finds "phrases", cuts "masks", or is a vision-"language" model.
@@ -74,7 +74,7 @@ _SAM_REPOSITORY = "ybelkada/segment-anything"
 
 PHOTO_MODELS = (
     # The best of each kind first: it is fetched where nothing else is asked for, and taken where several are there. Of
-    # masks that is SAM 1, with which the paper cut its pictures.
+    # masks that is SAM 1, with which the paper cut its images.
     PhotoModel(
         *("faces", "det_10g", "public-data/insightface", ("models/buffalo_l/det_10g.onnx",), 16_923_827),
         *(INSIGHTFACE, _FACES),
@@ -149,4 +149,4 @@ def photo_model(name: str) -> PhotoModel:
         if model.name == name:
             return model
     names = ", ".join(model.name for model in PHOTO_MODELS)
-    raise LumosXError(f"No model for photographs is called {name!r}. Use one of: {names}.")
+    raise LumosXError(f"No model for photos is called {name!r}. Use one of: {names}.")

@@ -1,4 +1,4 @@
-"""Cuts out what a box holds, with Segment Anything (Kirillov et al., 2023) or SAM 2 (Ravi et al., 2024)."""
+"""Segmentation of boxes with Segment Anything (Kirillov et al., 2023) or SAM 2 (Ravi et al., 2024)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WHERE_TO_GET = (
     "Give a checkpoint of segment-anything such as sam_vit_b_01ec64.pth, or a folder in the transformers format, such "
     "as facebook/sam2.1-hiera-small or facebook/sam-vit-base as the hub has it (config.json, model.safetensors)."
 )
-_FEATURE = "Cutting things out of photographs with SAM"
+_FEATURE = "Cutting things out of photos with SAM"
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of all released SAMs, for pixels of 0..1
 _BOXES = 16  # in one pass of the mask decoder; what it needs grows with them
 
@@ -72,9 +72,9 @@ class SamSegmenter:
 
     @torch.no_grad()
     def look_at(self, image: Tensor) -> Callable[[Sequence[Box]], list[Region]]:
-        """Run the image encoder on an (H, W, 3) photograph of 0..1; boxes then cost only the small mask decoder.
+        """Run the image encoder on an (H, W, 3) photo of 0..1; boxes then cost only the small mask decoder.
 
-        A region has the size of its box, brought within the photograph, and a hard edge (bool); it is empty where
+        A region has the size of its box, brought within the photo, and a hard edge (bool); it is empty where
         nothing was found.
         """
         height, width = image.shape[:2]
@@ -107,14 +107,14 @@ class SamSegmenter:
 
 
 def _in_box(logits: Tensor, box: Box, height: int, width: int) -> Tensor:
-    """Logits of a whole photograph, much smaller than it, -> those at the centres of the pixels in a box."""
+    """Logits of a whole photo, much smaller than it, -> those at the centres of the pixels in a box."""
     rows = (torch.arange(box.top, box.bottom) + 0.5) * (logits.shape[0] / height)
     columns = (torch.arange(box.left, box.right) + 0.5) * (logits.shape[1] / width)
     return _interpolated(_interpolated(logits, columns, 1), rows, 0)
 
 
 def _interpolated(values: Tensor, at: Tensor, dim: int) -> Tensor:
-    """Linearly, at positions where entry i lies at i + 0.5; beyond the ends their values."""
+    """Linearly, at positions where entry i is at i + 0.5; beyond the ends their values."""
     at = (at - 0.5).clamp(0, values.shape[dim] - 1)
     before = at.long()
     after = (before + 1).clamp(max=values.shape[dim] - 1)
@@ -198,7 +198,7 @@ class _Hub:
 
 def _longest_side(height: int, width: int, side: int) -> tuple[int, int]:
     scale = side / max(height, width)
-    # Rounded half up, as in training; a hair-thin picture keeps a pixel.
+    # Rounded half up, as in training; a hair-thin image keeps a pixel.
     return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
 
 
@@ -227,7 +227,7 @@ def _open_checkpoint(path: Path) -> _Checkpoint:
             f"the transformers format, such as facebook/sam2.1-hiera-small as the hub has it."
         )
     if any(name.startswith("vision_encoder.") for name in tensors):
-        raise LumosXError(f"{path} is one file of a model in the transformers format. Give the folder it lies in.")
+        raise LumosXError(f"{path} is one file of a model in the transformers format. Give its folder.")
     if "image_encoder.pos_embed" not in tensors:
         raise LumosXError(f"{path} is not a SAM (found {', '.join(sorted(tensors)[:3])}). {_WHERE_TO_GET}")
     try:

@@ -1,6 +1,6 @@
 """A plan from an English prompt, by rules: quick, without a network, and to be shown to the artist for correction.
 
-Clothes are given to whoever is being described where they stand: "the man, wearing ...", "a woman in ...", "his ...".
+Clothes are assigned to the person described at that point: "the man, wearing ...", "a woman in ...", "his ...".
 Names of people and other languages are not understood; such a prompt gives a plan with little or nothing in it.
 """
 
@@ -25,7 +25,7 @@ _NEAR = v.PLACE_WORDS - {"in"} | {"behind", "from", "next", "onto", "toward", "t
 def read_prompt(prompt: str) -> ScenePlan:
     """Find people with what they wear, at most 3 objects and the background of a prompt.
 
-    Returns: phrases exactly as they stand in the cleaned prompt, with "#2" where other occurrences of a phrase belong
+    Returns: phrases exactly as in the cleaned prompt, with "#2" where other occurrences of a phrase belong
         to somebody else; an empty plan if nothing is known.
     """
     prompt = clean_prompt(prompt)
@@ -48,7 +48,11 @@ def read_prompt(prompt: str) -> ScenePlan:
 
     plans = []
     for person in people:
-        word = person.mentions[0] if person.told is None or person.told not in person.mentions else person.told
+        word = (
+            person.mentions[0]
+            if person.described_at is None or person.described_at not in person.mentions
+            else person.described_at
+        )
         worn = [named(phrase.first, phrase.last, person) for phrase in person.worn]
         plans.append(PersonPlan(named(word, word, person), tuple(worn)))
     return ScenePlan(
@@ -175,7 +179,7 @@ class _Reading:
         )
 
     def _is_joined(self, index: int) -> bool:
-        """Whether only "and", commas and articles stand between this mention and the one before."""
+        """Whether only "and", commas and articles are between this mention and the one before."""
         between = range(self.last_mention + 1, index)
         return 1 <= len(between) <= 4 and all(
             self.words[i].lower in v.ARTICLES | {"and", ",", "&"} or self.words[i].lower in v.MODIFIERS for i in between
@@ -198,7 +202,7 @@ class _Reading:
 
 
 class _Claims:
-    """Which stretches of the prompt belong to whom, so that a phrase can be told from its other occurrences."""
+    """Spans of the prompt by owner, which distinguish a phrase from its other occurrences."""
 
     def __init__(self, prompt: str):
         self.prompt = prompt

@@ -1,4 +1,4 @@
-"""The people of a prompt: where it mentions them, and which mentions mean the same person."""
+"""The people of a prompt: mentions, and their resolution to persons."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Mention:
         fresh: it introduces somebody: "a man", "another man".
         others: it says "other".
         keys: what tells this person from others: "left", "older".
-        worn: text of what they are told by, as in "the man in the red hat".
+        worn: text of the garment that identifies them, as in "the man in the red hat".
     """
 
     word: int
@@ -49,7 +49,7 @@ class Person:
         nameless: so far only as one of several, "two men".
         mentions: index of each noun that means this person alone, or with others if nameless.
         worn: their clothes and what they carry.
-        told: the mention whose sentence tells what they wear.
+        described_at: the mention whose sentence says what they wear.
     """
 
     noun: str
@@ -59,11 +59,11 @@ class Person:
     keys: set[str] = field(default_factory=set)
     mentions: list[int] = field(default_factory=list)
     worn: list[NounPhrase] = field(default_factory=list)
-    told: int | None = None
+    described_at: int | None = None
 
     def wear(self, phrase: NounPhrase) -> None:
-        if self.told is None:
-            self.told = self.mentions[-1]
+        if self.described_at is None:
+            self.described_at = self.mentions[-1]
         self.worn.append(phrase)
 
 
@@ -101,7 +101,13 @@ def mention_at(words: Sequence[Word], index: int, clothes: Sequence[NounPhrase],
     fresh = determiner in ("a", "an", "another", "one") or (count > 1 and before not in _KNOWN)
     keys = frozenset(_keys(described) | _place(words, index))
     return Mention(
-        index, "" if stands_alone else noun, count, fresh, others, keys, _told_by(words, index, clothes, prompt)
+        index,
+        "" if stands_alone else noun,
+        count,
+        fresh,
+        others,
+        keys,
+        _identifying_garment(words, index, clothes, prompt),
     )
 
 
@@ -183,7 +189,7 @@ class Cast:
 
 
 def text_of(words: Sequence[Word], phrase: NounPhrase, prompt: str) -> str:
-    """The words of a phrase as they stand in the prompt."""
+    """The words of a phrase as in the prompt."""
     return prompt[words[phrase.first].start : words[phrase.last].end]
 
 
@@ -234,8 +240,8 @@ def _place(words: Sequence[Word], index: int) -> set[str]:
     return _keys({word for word in after[1:4] if word in v.DISTINCTIONS[0]})
 
 
-def _told_by(words: Sequence[Word], index: int, clothes: Sequence[NounPhrase], prompt: str) -> str | None:
-    """What the person is told by: the first garment of "the man in the red hat", without a comma between."""
+def _identifying_garment(words: Sequence[Word], index: int, clothes: Sequence[NounPhrase], prompt: str) -> str | None:
+    """The garment that identifies the person: the first one of "the man in the red hat", without a comma between."""
     if word_at(words, index, 1) not in v.WEAR_WORDS | {"in", "with"}:
         return None
     for phrase in clothes:

@@ -1,11 +1,11 @@
-"""The plan of a scene: which words are people, what each wears, which are objects and the background.
+"""The plan of a scene: words that name people, the attributes of each, objects and the background.
 
 In text, as an artist types it:
 
     man: denim jacket, white shirt | woman: light brown sweater || white lamp, bedside table || cozy room
 
 People are divided by |, each with a colon before what they wear; after || come objects, after another || the
-background. Line breaks may stand for |. "man#2" means the second "man" of the prompt.
+background. Line breaks may replace |. "man#2" means the second "man" of the prompt.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class PersonPlan:
 
 @dataclass(frozen=True)
 class ScenePlan:
-    """Phrases only; the pictures are still to be found."""
+    """Phrases only; the images are still to be found."""
 
     people: tuple[PersonPlan, ...] = ()
     objects: tuple[str, ...] = ()
@@ -80,7 +80,7 @@ def parse_plan(text: str) -> ScenePlan:
     people, objects, background = parts + [""] * (3 - len(parts))
     if len(_pieces(objects, r"\|")) > 1:
         raise LumosXError(
-            f'A single | stands between the objects "{objects.strip()}". Divide objects by commas, and put || before '
+            f'A single | is between the objects "{objects.strip()}". Divide objects by commas, and put || before '
             f"the background."
         )
     backgrounds = _pieces(background, _LINES)
@@ -118,7 +118,7 @@ def format_plan(plan: ScenePlan) -> str:
 
 
 def check_written(plan: ScenePlan) -> None:
-    """Raise LumosXError for a plan that text cannot hold, or that asks for one picture twice.
+    """Raise LumosXError for a plan that text cannot hold, or that asks for one image twice.
 
     A phrase is empty, contains what divides phrases, or is there twice for one person or as an object. Whether phrases
     can become file names is another question: see `case_folder.check_names`.
@@ -176,7 +176,7 @@ def check_plan(plan: ScenePlan, prompt: str) -> list[str]:
 
 
 def detector_word(word: str) -> str:
-    """What a detector shall look for in photographs to find the person of this word, in lower case.
+    """The word that a detector searches photos for to find the person of this word, in lower case.
 
     The word of a plan without its number, articles and counts before it, in the singular: "men#2" -> "man". Words that
     name nobody ("one", "the other", "first", "left one", "couple", "he", "") -> "person".
@@ -212,14 +212,14 @@ def _shared_words(plan: ScenePlan, prompt: str, meant: Mapping[str, set[int]]) -
     warnings = []
     for words, people in groups.items():
         names = [f'{number} ("{phrase}")' for number, phrase in sorted(people.items())]
-        mend = (
+        fix = (
             f'Write "{words}#1", "{words}#2", ... for the occurrence that belongs to each.'
             if len(find_phrase(words, prompt)) > 1
             else "Name each of them in the prompt."
         )
         warnings.append(
             f"People {', '.join(names[:-1])} and {names[-1]} are bound to the same words, so they can be mixed up. "
-            f"{mend}"
+            f"{fix}"
         )
     return warnings
 

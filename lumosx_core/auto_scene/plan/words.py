@@ -68,7 +68,7 @@ def noun_phrases(words: Sequence[Word]) -> list[NounPhrase]:
     found: list[NounPhrase] = []
     for head, word in enumerate(words):
         kind = "backdrop" if v.singular(word.lower) in v.BACKDROPS else v.kind_of(word.lower)
-        # Inside "cup of coffee" nothing begins anew.
+        # Inside "cup of coffee" nothing begins again.
         if kind in (None, "person") or _describes_the_next(words, head) or (found and head <= found[-1].last):
             continue
         first = _start_of_place(words, head) if kind == "scene" else None
@@ -128,7 +128,7 @@ def _start(words: Sequence[Word], head: int) -> int:
             first -= 1
         else:
             break
-    # Behind a comma or "and" a verb may stand ("and adjusts black glasses"): there only known modifiers count.
+    # Behind a comma or "and" a verb may follow ("and adjusts black glasses"): there only known modifiers count.
     before = word_at(words, first, -1)
     if before not in _DETERMINERS | {""} and (before not in v.FUNCTION_WORDS or before in ("and", "or")):
         known = head

@@ -16,7 +16,7 @@ from typing import Any
 from ...errors import LumosXError
 from .titles import own_title
 
-_MEND = "Save the workflow from ComfyUI again, with Save or Export (API)."
+_FIX = "Save the workflow from ComfyUI again, with Save or Export (API)."
 
 
 @dataclass(frozen=True)
@@ -89,14 +89,12 @@ class Graph:
         unreadable: for nodes whose values the prompt lacks, why.
 
     Raises:
-        LumosXError: it is no API prompt, or its links go in a circle.
+        LumosXError: it is not an API prompt, or its links go in a circle.
     """
 
     def __init__(self, prompt: Mapping[str, Any], unreadable: Mapping[str, str] | None = None):
         if not isinstance(prompt, Mapping):
-            raise LumosXError(
-                f"A workflow is a JSON object of nodes by their ids, but this is {_kind(prompt)}. {_MEND}"
-            )
+            raise LumosXError(f"A workflow is a JSON object of nodes by their ids, but this is {_kind(prompt)}. {_FIX}")
         self.nodes = {
             str(id): _node(str(id), entry, (unreadable or {}).get(str(id), "")) for id, entry in prompt.items()
         }
@@ -128,7 +126,7 @@ class Graph:
             LumosXError: that node is not there.
         """
         if link.node not in self.nodes:
-            raise LumosXError(f"{what} is connected to node {link.node}, which the workflow does not have. {_MEND}")
+            raise LumosXError(f"{what} is connected to node {link.node}, which the workflow does not have. {_FIX}")
         return self.nodes[link.node]
 
     def of_type(self, *types: str) -> list[Node]:
@@ -158,7 +156,7 @@ class Graph:
 def _node(id: str, entry: Any, unreadable: str) -> Node:
     known = isinstance(entry, Mapping) and isinstance(entry.get("class_type"), str)
     if not known or not isinstance(entry.get("inputs", {}), Mapping):
-        raise LumosXError(f"Node {id} of the workflow has no class_type and inputs, but is {_kind(entry)}. {_MEND}")
+        raise LumosXError(f"Node {id} of the workflow has no class_type and inputs, but is {_kind(entry)}. {_FIX}")
     inputs = {name: _input(value) for name, value in entry.get("inputs", {}).items()}
     return Node(id, entry["class_type"], inputs, unreadable, own_title(entry))
 
@@ -166,7 +164,7 @@ def _node(id: str, entry: Any, unreadable: str) -> Node:
 def _input(value: Any) -> Any:
     if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int):
         return Link(*value)
-    if isinstance(value, Mapping) and "__value__" in value:  # how the page wraps a list that is no link
+    if isinstance(value, Mapping) and "__value__" in value:  # how the page wraps a list that is not a link
         return value["__value__"]
     return value
 

@@ -17,7 +17,7 @@ from typing import Any
 from ...errors import LumosXError
 from .widget_values import values_by_name
 
-MAX_NODES = 20_000  # subgraphs within subgraphs multiply: a small file may stand for more nodes than fit in memory
+MAX_NODES = 20_000  # subgraphs within subgraphs multiply: a small file may expand to more nodes than fit in memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class Border:
     """The border between an instance of a subgraph and the scope around it.
 
     Args:
-        node: the node that stands for the subgraph in the scope `outer`.
+        node: the node of the subgraph in the scope `outer`.
         input_node: id of the node inside that links from the instance's inputs start at.
         input_names: of the subgraph, in its order.
     """
@@ -126,7 +126,7 @@ class _Builder:
         self.count += len(nodes)
         if self.count > MAX_NODES:
             raise LumosXError(
-                f"The subgraphs of the workflow stand for more than {MAX_NODES} nodes. Open it in ComfyUI, unpack what "
+                f"The subgraphs of the workflow expand to more than {MAX_NODES} nodes. Open it in ComfyUI, unpack what "
                 f"the video needs, and save it with Export (API)."
             )
         links = [link_of(link) for link in graph.get("links") or []]

@@ -25,7 +25,7 @@ EXPORT = "In ComfyUI, save it with Export (API), which has everything in it."
 
 
 def is_ui_format(workflow: Any) -> bool:
-    """Whether the content of a file was saved by the page, and is no API prompt."""
+    """Whether the content of a file was saved by the page, and is not an API prompt."""
     return isinstance(workflow, Mapping) and isinstance(workflow.get("nodes"), list)
 
 
@@ -137,8 +137,8 @@ def _instance_input(border: Border, number: int) -> Mapping[str, Any]:
     if number < len(slots) and slots[number].get("name") == name:
         return slots[number]
     raise LumosXError(
-        f"{named(border.node, border.outer)} has no input {name!r} at the place where its subgraph has it. Open the "
-        f"workflow in ComfyUI and save it again."
+        f"{named(border.node, border.outer)} has no input {name!r} at the position of its subgraph's input. Open "
+        f"the workflow in ComfyUI and save it again."
     )
 
 
@@ -166,7 +166,7 @@ def _setter(scope: Scope, getter: Mapping[str, Any]) -> tuple[Scope, Mapping[str
 
 
 def _handed_on(node: Mapping[str, Any], output: int, wanted: Any) -> int | None:
-    """Which input a bypassed node gives for one of its outputs: that of the same place, else the first that fits."""
+    """Which input a bypassed node gives for one of its outputs: that of the same index, else the first that fits."""
     kinds = [slot.get("type") for slot in node.get("inputs") or []]
     made = node["outputs"][output].get("type")
     if wanted in ("*", "", None):
@@ -178,7 +178,7 @@ def _handed_on(node: Mapping[str, Any], output: int, wanted: Any) -> int | None:
 
 
 def _fit(one: Any, other: Any) -> bool:
-    """Whether the page joins two types: they are equal, one takes anything, or their lists share one."""
+    """Whether the page joins two types: they are equal, one takes anything, or their lists have one in common."""
     if "*" in (one, other):
         return True
     return bool(set(str(one).lower().split(",")) & set(str(other).lower().split(",")))

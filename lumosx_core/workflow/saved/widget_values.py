@@ -64,7 +64,7 @@ def prompt_names(kind: str) -> tuple[str, ...]:
 
 
 def values_by_name(names: list[str], written: list) -> dict[str, Any] | None:
-    """The values that stand in the order of the names; None if it is not clear which is whose."""
+    """The values in the order of the names; None if it is not clear which is whose."""
     values, left = {}, list(written)
     for done, name in enumerate(names, 1):
         if not left:

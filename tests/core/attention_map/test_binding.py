@@ -83,7 +83,7 @@ def test_a_loud_picture_does_not_drown_the_others():
 
 
 def test_a_subject_that_hardly_anybody_looks_at_is_told_by_its_score():
-    """Who stands where the woman should be looks at the man's pictures nearly as much as he does himself."""
+    """Who stands where the woman should be looks at the man's images nearly as much as he does himself."""
     mass = attention().mass.clone()
     mass[:, 3:] *= 0.02
     mass[:, 1:3] += mass[:, 1:3].flip(-1)
@@ -105,7 +105,7 @@ def test_a_subject_with_more_pictures_has_no_better_score_for_it():
 
 
 def test_a_larger_region_has_no_better_score_for_it():
-    """The left half looks at the man's pictures twice as much as the right half does, and the other way round."""
+    """The left half looks at the man's images twice as much as the right half does, and the other way round."""
     mass = torch.full((1, 5, FRAMES, HEIGHT, WIDTH), 0.01)
     mass[:, 1:3, ..., :6] = mass[:, 3:5, ..., 6:] = 0.02
     record = AttentionRecord(mass, (True,) * 5, LAYOUT, LABELS)

@@ -1,4 +1,4 @@
-"""The picture and the sentences that an artist sees of a recording."""
+"""The image and the sentences that an artist sees of a recording."""
 
 import numpy as np
 import pytest
@@ -162,4 +162,4 @@ def test_the_report_tells_who_was_not_seen_and_that_there_are_no_subjects():
 
 def test_a_picture_without_a_phrase_is_called_so():
     record = AttentionRecord(attention(jacket=RIGHT).mass, (True,) * 5, LAYOUT, ("room", "man", "", "woman", "hat"))
-    assert "goes to a picture without a phrase of subject 1" in report(record)
+    assert "goes to an image without a phrase of subject 1" in report(record)

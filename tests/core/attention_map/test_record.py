@@ -138,7 +138,7 @@ def test_what_is_asked_of_a_large_video_is_what_stands_at_those_places(monkeypat
 def test_the_ground_around_what_a_picture_shows_does_not_count():
     latents = torch.zeros(1, 16, 2, 8, 12)
     latents[:, :, :] = torch.randn(16, 1, 1, 1, generator=torch.Generator().manual_seed(0))
-    latents[:, :, 1, 2:6, 4:8] += 3  # the second picture shows something in the middle
+    latents[:, :, 1, 2:6, 4:8] += 3  # the second image shows something in the middle
     content = picture_content(latents).view(2, 4, 6)
     assert (content[0] == 1).all()  # nothing but ground: then that is what it shows
     assert (content[1, 1:3, 2:4] == 1).all() and content[1].sum() == 4

@@ -1,4 +1,4 @@
-"""Photographs drawn with rectangles, and finders that read their colours: what the logic does with boxes and masks,
+"""Photos drawn with rectangles, and finders that read their colours: what the logic does with boxes and masks,
 apart from what networks see.
 
 Everything has the colour of its phrase. Each pixel also tells, by a shade too faint to matter for that, whose it is:
@@ -28,18 +28,18 @@ SHADE = 0.004  # of one owner
 NEAR = 0.025
 
 
-class Photograph:
+class Photo:
     """A drawing that remembers nothing: finders see the pixels alone."""
 
     def __init__(self, height: int = 200, width: int = 300):
         self.image = torch.tensor(WALL).expand(height, width, 3).clone()
 
-    def paint(self, phrase: str, box: tuple[int, int, int, int], owner: int = 0) -> Photograph:
+    def paint(self, phrase: str, box: tuple[int, int, int, int], owner: int = 0) -> Photo:
         left, top, right, bottom = box
         self.image[top:bottom, left:right] = torch.tensor(COLOURS[phrase]) + SHADE * owner
         return self
 
-    def person(self, word: str, left: int, top: int = 20, *, owner: int, wears: dict | None = None) -> Photograph:
+    def person(self, word: str, left: int, top: int = 20, *, owner: int, wears: dict | None = None) -> Photo:
         """A figure 60 wide and 160 high; `wears` gives boxes within it."""
         self.paint(word, (left, top, left + 60, top + 160), owner)
         self.paint("face", (left + 20, top + 5, left + 40, top + 30), owner)
@@ -86,7 +86,7 @@ class ColourPhrases:
 
 
 class OwnersMasks:
-    """Masks by the faint shade of the owner; counts how often a photograph, or a part of one, was looked at."""
+    """Masks by the faint shade of the owner; counts how often a photo, or a part of one, was looked at."""
 
     def __init__(self):
         self.looks: list[tuple[int, int]] = []

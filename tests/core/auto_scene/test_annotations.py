@@ -1,4 +1,4 @@
-"""Findings drawn over their photograph."""
+"""Findings drawn over their photo."""
 
 import numpy as np
 import pytest
@@ -13,12 +13,12 @@ GREY = 128
 BLUE, ORANGE, GREEN = COLOURS[:3]
 
 
-def photograph(height: int = 600, width: int = 800) -> torch.Tensor:
+def photo(height: int = 600, width: int = 800) -> torch.Tensor:
     return torch.full((height, width, 3), GREY / 255)
 
 
 def drawn(marks, image=None) -> np.ndarray:
-    return np.asarray(draw_findings(photograph() if image is None else image, marks)).astype(int)
+    return np.asarray(draw_findings(photo() if image is None else image, marks)).astype(int)
 
 
 def is_colour(picture: np.ndarray, colour: str) -> np.ndarray:
@@ -45,7 +45,7 @@ def disc(radius: int) -> torch.Tensor:
     ],
 )
 def test_the_drawing_is_neither_huge_nor_tiny(size, expected):
-    assert draw_findings(photograph(*size), []).size == expected
+    assert draw_findings(photo(*size), []).size == expected
 
 
 def test_without_marks_the_photograph_is_seen_alone():
@@ -83,9 +83,9 @@ def test_a_box_has_its_outline_where_it_is():
     assert (picture[220:380, 320:480] == GREY).all()
 
 
-def test_marks_are_scaled_with_the_photograph():
+def test_marks_are_scaled_with_the_photo():
     marks = [Mark("", BLUE, box=Box(750, 500, 1250, 1000), region=Region(1500, 500, torch.ones(250, 250)))]
-    outline = is_colour(drawn(marks, photograph(1500, 2000)), BLUE)
+    outline = is_colour(drawn(marks, photo(1500, 2000)), BLUE)
     assert outline[320, 500:780].all() and outline[639, 500:780].all()
     assert outline[320, 970:1110].all() and outline[479, 970:1110].all()
 
@@ -198,5 +198,5 @@ def test_the_same_marks_give_the_same_drawing():
 def test_a_hard_region_is_drawn_like_the_same_one_in_floats():
     soft = Mark("coat", BLUE, region=Region(300, 200, disc(100)))
     hard = Mark("coat", BLUE, region=Region(300, 200, disc(100) > 0))
-    for image in (photograph(), photograph(1500, 2000)):
+    for image in (photo(), photo(1500, 2000)):
         assert (drawn([hard], image) == drawn([soft], image)).all()

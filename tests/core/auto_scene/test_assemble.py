@@ -1,11 +1,11 @@
-"""Photographs and a plan become a scene: the logic, with finders that read the colours of drawings."""
+"""Photos and a plan become a scene: the logic, with finders that read the colours of drawings."""
 
 import pytest
 import torch
 
 pytest.importorskip("scipy", reason="scipy is not installed")
 
-from drawn_world import COLOURS, SHADE, WALL, ColourFaces, ColourPhrases, OwnersMasks, Photograph
+from drawn_world import COLOURS, SHADE, WALL, ColourFaces, ColourPhrases, OwnersMasks, Photo
 
 from lumosx_core.auto_scene.assemble import build_scene
 from lumosx_core.auto_scene.cutouts.regions import Box, Face
@@ -38,9 +38,9 @@ class Desk:
         return Finders(loading("faces", ColourFaces()), loading("phrases", self.phrases), loading("masks", self.masks))
 
 
-def build(photographs, plan, desk=None, **options):
+def build(photos, plan, desk=None, **options):
     settings = {name: options.pop(name) for name in ("background", "missing", "feather") if name in options}
-    images = [photo.image if isinstance(photo, Photograph) else photo for photo in photographs]
+    images = [photo.image if isinstance(photo, Photo) else photo for photo in photos]
     return build_scene(images, plan, (desk or Desk()).finders(), AutoSettings(**settings), **options)
 
 
@@ -51,8 +51,8 @@ def owner_of(image: torch.Tensor, phrase: str) -> int:
     return round(float((middle - torch.tensor(COLOURS[phrase])).mean()) / SHADE)
 
 
-def two_people(gap: int = 40) -> Photograph:
-    photo = Photograph()
+def two_people(gap: int = 40) -> Photo:
+    photo = Photo()
     photo.person("man", 40, owner=1, wears={"denim jacket": JACKET})
     return photo.person("woman", 100 + gap, owner=2, wears={"sweater": SHIRT})
 
@@ -80,7 +80,7 @@ def test_words_decide_who_is_who_not_the_place_in_the_row():
 
 @pytest.mark.parametrize("gap", [40, 2, -20])
 def test_identical_garments_stay_with_their_owners_however_close_they_stand(gap):
-    photo = Photograph()
+    photo = Photo()
     photo.person("man", 40, owner=1, wears={"white shirt": SHIRT})
     photo.person("woman", 100 + gap, owner=2, wears={"white shirt": SHIRT})
     plan = ScenePlan((PersonPlan("man", ("white shirt",)), PersonPlan("woman", ("white shirt",))))
@@ -90,16 +90,16 @@ def test_identical_garments_stay_with_their_owners_however_close_they_stand(gap)
 
 
 def test_a_garment_that_only_a_neighbour_wears_is_not_found():
-    photo = Photograph()
+    photo = Photo()
     photo.person("man", 40, owner=1)
     photo.person("woman", 80, owner=2, wears={"red hat": (0, 40, 30, 60)})  # it is in the man's box
     plan = ScenePlan((PersonPlan("man", ("red hat",)), PersonPlan("woman")))
-    with pytest.raises(LumosXError, match=r'Nothing was found for "red hat" of person 1 \("man"\) in photograph 1'):
+    with pytest.raises(LumosXError, match=r'Nothing was found for "red hat" of person 1 \("man"\) in photo 1'):
         build([photo], plan)
 
 
 def test_three_people_with_numbers_stand_from_left_to_right():
-    photo = Photograph(200, 420)
+    photo = Photo(200, 420)
     for i, left in enumerate((20, 150, 280), 1):
         photo.person("man", left, owner=i, wears={"white shirt": SHIRT})
     plan = ScenePlan(tuple(PersonPlan(f"man#{i}", ("white shirt",)) for i in (1, 2, 3)))
@@ -108,9 +108,9 @@ def test_three_people_with_numbers_stand_from_left_to_right():
     assert [owner_of(subject.face.image, "face") for subject in subjects] == [1, 2, 3]
 
 
-def test_people_may_come_from_different_photographs():
-    one = Photograph().person("woman", 50, owner=1, wears={"sweater": SHIRT})
-    other = Photograph(240, 260).person("man", 120, owner=2, wears={"denim jacket": JACKET})
+def test_people_may_come_from_different_photos():
+    one = Photo().person("woman", 50, owner=1, wears={"sweater": SHIRT})
+    other = Photo(240, 260).person("man", 120, owner=2, wears={"denim jacket": JACKET})
     man, woman = build([one, other], PLAN).scene.subjects
     assert owner_of(man.attributes[0].image, "denim jacket") == 2
     assert owner_of(woman.face.image, "face") == 1
@@ -146,9 +146,9 @@ def test_for_inpainting_the_place_and_what_hides_it_are_told_whatever_the_plan()
     assert not build([photo], plan, background="none", missing="leave out").removed.any()
 
 
-def test_objects_leave_the_place_also_where_their_picture_is_of_another_photograph():
+def test_objects_leave_the_place_also_where_their_picture_is_of_another_photo():
     one = two_people().paint("lamp", (10, 110, 35, 190), 3)
-    other = Photograph().paint("lamp", (200, 20, 220, 60), 4)
+    other = Photo().paint("lamp", (200, 20, 220, 60), 4)
     plan = ScenePlan((PersonPlan("man"),), ("lamp",), "plain wall")
     found = build([one, other], plan)
     assert found.place == 1 and found.removed[40, 210] == 1
@@ -159,7 +159,7 @@ def test_objects_leave_the_place_also_where_their_picture_is_of_another_photogra
 
 
 def test_clothes_that_are_no_part_of_the_figure_leave_the_place_too():
-    photo = Photograph().person("man", 100, owner=1)
+    photo = Photo().person("man", 100, owner=1)
     photo.paint("red hat", (103, 22, 117, 30), 5)  # another shade: the mask of the figure leaves it out
     found = build([photo], ScenePlan((PersonPlan("man", ("red hat",)),), (), "plain wall"))
     assert found.removed[26, 110] == 1
@@ -175,13 +175,13 @@ def test_bystanders_leave_the_background_too():
 
 def test_the_place_is_the_photograph_that_shows_most_of_it():
     crowded = two_people()
-    empty = Photograph(120, 160)
+    empty = Photo(120, 160)
     found = build([crowded, empty], ScenePlan(PLAN.people, (), "plain wall"))
     assert found.place == 1 and found.scene.background.image.shape == (120, 160, 3)
 
 
 def test_objects_with_like_names_are_different_things():
-    photo = Photograph().paint("lamp", (10, 10, 40, 60), 1).paint("lamp", (200, 20, 220, 60), 2)
+    photo = Photo().paint("lamp", (10, 10, 40, 60), 1).paint("lamp", (200, 20, 220, 60), 2)
     plan = ScenePlan((), ("lamp#1", "lamp#2"))
     objects = build([photo], plan).scene.objects
     assert sorted(owner_of(reference.image, "lamp") for reference in objects) == [1, 2]
@@ -193,7 +193,7 @@ def test_nothing_is_loaded_that_is_not_needed():
     subjects = build([two_people()], faces_only, desk).scene.subjects
     assert desk.loaded == ["faces"] and [owner_of(subject.face.image, "face") for subject in subjects] == [1, 2]
     desk = Desk()
-    build([Photograph().paint("lamp", (10, 10, 40, 60), 1)], ScenePlan((), ("lamp",)), desk)
+    build([Photo().paint("lamp", (10, 10, 40, 60), 1)], ScenePlan((), ("lamp",)), desk)
     assert "faces" not in desk.loaded
 
 
@@ -205,7 +205,7 @@ def test_a_man_and_a_woman_are_told_apart_also_where_only_faces_are_asked_for():
 
 
 def test_a_guess_is_told():
-    photo = Photograph().person("man", 40, owner=1).person("man", 160, owner=2)
+    photo = Photo().person("man", 40, owner=1).person("man", 160, owner=2)
     found = build([photo], ScenePlan((PersonPlan("man"), PersonPlan("woman"))))
     [warning] = [warning for warning in found.warnings if "looks like" in warning]
     assert 'looks like "woman"' in warning and "person 2" in warning
@@ -268,11 +268,11 @@ def test_what_is_found_besides_leaves_the_place_too():
 @pytest.mark.parametrize(
     ("masks", "message"),
     [
-        ([torch.zeros(200, 300)] * 2, "foreground has 2 masks, but there are 1 photographs"),
-        ([torch.zeros(300, 200)], "The mask of photograph 1 in foreground is 200x300, the photograph is 300x200"),
+        ([torch.zeros(200, 300)] * 2, "foreground has 2 masks, but there are 1 photos"),
+        ([torch.zeros(300, 200)], "The mask of photo 1 in foreground is 200x300, the photo is 300x200"),
     ],
 )
-def test_masks_of_the_foreground_have_to_fit_the_photographs(masks, message):
+def test_masks_of_the_foreground_have_to_fit_the_photos(masks, message):
     with pytest.raises(LumosXError, match=message):
         build([two_people()], PLAN, foreground=masks)
 
@@ -342,10 +342,10 @@ def test_what_is_missing_can_be_left_out():
 
 
 def test_a_person_without_a_face_in_sight_is_told():
-    photo = Photograph().person("man", 40, owner=1, wears={"denim jacket": JACKET})
+    photo = Photo().person("man", 40, owner=1, wears={"denim jacket": JACKET})
     photo.image[20:60, 40:100] = torch.tensor(COLOURS["man"]) + SHADE
     plan = ScenePlan((PersonPlan("man", ("denim jacket",)),))
-    with pytest.raises(LumosXError, match=r'No face of person 1 \("man"\) can be seen in photograph 1'):
+    with pytest.raises(LumosXError, match=r'No face of person 1 \("man"\) can be seen in photo 1'):
         build([photo], plan)
     [subject] = build([photo], plan, missing="leave out").scene.subjects
     assert subject.face is None and len(subject.attributes) == 1
@@ -353,8 +353,8 @@ def test_a_person_without_a_face_in_sight_is_told():
 
 def test_people_who_are_not_in_the_photograph_are_told_or_left_out():
     with pytest.raises(LumosXError, match=r"2 people to be found, but 0 can be seen.*nobody for person 1 .*person 2"):
-        build([Photograph()], PLAN)
-    alone = Photograph().person("man", 40, owner=1, wears={"denim jacket": JACKET})
+        build([Photo()], PLAN)
+    alone = Photo().person("man", 40, owner=1, wears={"denim jacket": JACKET})
     with pytest.raises(PartsMissing, match=r'but 1 can be seen.*nobody for person 2 \("woman"\)') as caught:
         build([alone], PLAN)
     assert caught.value.marks[0][0].label == 'person 1 ("man")'
@@ -363,8 +363,8 @@ def test_people_who_are_not_in_the_photograph_are_told_or_left_out():
     assert any("person 2" in warning for warning in found.warnings)
 
 
-def test_people_whose_every_picture_is_given_need_not_be_in_the_photograph():
-    alone = Photograph().person("man", 40, owner=1, wears={"denim jacket": JACKET})
+def test_people_whose_every_picture_is_given_need_not_be_in_the_photo():
+    alone = Photo().person("man", 40, owner=1, wears={"denim jacket": JACKET})
     given = Scene((Subject(Reference("woman", picture(0.2)), (Reference(" sweater\n", picture(0.3)),)),))
     man, woman = build([alone], PLAN, overrides=given).scene.subjects
     assert owner_of(man.attributes[0].image, "denim jacket") == 1
@@ -372,7 +372,7 @@ def test_people_whose_every_picture_is_given_need_not_be_in_the_photograph():
 
 
 def test_no_photograph_no_plan_and_unknown_settings_are_refused():
-    with pytest.raises(LumosXError, match="no photograph"):
+    with pytest.raises(LumosXError, match="no photo"):
         build([], PLAN)
     with pytest.raises(LumosXError, match="plan is empty"):
         build([two_people()], ScenePlan())
@@ -389,7 +389,7 @@ def test_small_cut_outs_are_warned_of_and_marked():
     assert marks["denim jacket"].note and marks["denim jacket"].region is not None
 
 
-def test_every_mark_lies_within_its_photograph():
+def test_every_mark_lies_within_its_photo():
     found = build([two_people().paint("lamp", (0, 150, 15, 200), 3)], ScenePlan(PLAN.people, ("lamp",), "plain wall"))
     assert len(found.marks[0]) == 7
     for mark in found.marks[0]:

@@ -1,18 +1,18 @@
-"""Phrases found and masked in a photograph, or in a part of one."""
+"""Phrases found and masked in a photo, or in a part of one."""
 
 import pytest
 import torch
 
 pytest.importorskip("scipy", reason="scipy is not installed")
 
-from drawn_world import ColourPhrases, OwnersMasks, Photograph
+from drawn_world import ColourPhrases, OwnersMasks, Photo
 
 from lumosx_core.auto_scene.cutouts.regions import Box
 from lumosx_core.auto_scene.instances import View, find_instances
 
 
-def test_phrases_share_one_look_at_the_photograph():
-    photo = Photograph().paint("lamp", (10, 10, 40, 60), 1).paint("table", (100, 50, 200, 90), 2)
+def test_phrases_share_one_look_at_the_photo():
+    photo = Photo().paint("lamp", (10, 10, 40, 60), 1).paint("table", (100, 50, 200, 90), 2)
     masks = OwnersMasks()
     view = View(photo.image, masks)
     lamps, tables, hats = find_instances(view, ["lamp", "table", "red hat"], ColourPhrases())
@@ -22,8 +22,8 @@ def test_phrases_share_one_look_at_the_photograph():
     assert lamps[0].region.area == 30 * 50
 
 
-def test_a_search_inside_a_box_finds_nothing_outside_and_answers_in_pixels_of_the_photograph():
-    photo = Photograph().paint("lamp", (10, 10, 40, 60), 1).paint("lamp", (210, 20, 240, 70), 2)
+def test_a_search_inside_a_box_finds_nothing_outside_and_answers_in_pixels_of_the_photo():
+    photo = Photo().paint("lamp", (10, 10, 40, 60), 1).paint("lamp", (210, 20, 240, 70), 2)
     finder = ColourPhrases()
     [[lamp]] = find_instances(View(photo.image, OwnersMasks()), ["lamp"], finder, inside=Box(200, 0, 300, 200))
     assert lamp.box == Box(210, 20, 240, 70) and lamp.region.box == lamp.box
@@ -31,7 +31,7 @@ def test_a_search_inside_a_box_finds_nothing_outside_and_answers_in_pixels_of_th
 
 
 def test_a_small_part_is_looked_at_on_its_own_and_a_large_one_is_not():
-    photo = Photograph().paint("lamp", (10, 10, 40, 60), 1)
+    photo = Photo().paint("lamp", (10, 10, 40, 60), 1)
     masks = OwnersMasks()
     view = View(photo.image, masks)
     assert view.part(Box(0, 0, 160, 100)) is view
@@ -41,7 +41,7 @@ def test_a_small_part_is_looked_at_on_its_own_and_a_large_one_is_not():
 
 
 def test_instances_are_limited_and_empty_ones_left_out():
-    photo = Photograph()
+    photo = Photo()
     for i in range(6):
         photo.paint("lamp", (10 + 30 * i, 10, 20 + 30 * i, 40 + i), 1)
     [lamps] = find_instances(View(photo.image, OwnersMasks()), ["lamp"], ColourPhrases(), most=4)
@@ -59,7 +59,7 @@ def test_instances_are_limited_and_empty_ones_left_out():
 
 
 def test_a_box_with_an_empty_mask_makes_room_for_the_next():
-    photo = Photograph().paint("lamp", (10, 10, 60, 90), 1).paint("lamp", (200, 20, 220, 60), 2)
+    photo = Photo().paint("lamp", (10, 10, 60, 90), 1).paint("lamp", (200, 20, 220, 60), 2)
 
     class SmallThings(OwnersMasks):
         def look_at(self, image):

@@ -1,4 +1,4 @@
-"""An artist's own pictures take the place of what would be found, with the strength that they were given."""
+"""An artist's own images take the place of what would be found, with the strength that they were given."""
 
 import pytest
 import torch
@@ -28,5 +28,5 @@ def test_a_span_is_refused_as_overrides_give_pictures_only():
 @pytest.mark.parametrize("phrase", ["man", "denim jacket"])
 def test_several_pictures_of_one_thing_are_refused(phrase):
     subject = Subject(picture("man"), (picture("denim jacket"), picture(phrase)))
-    with pytest.raises(LumosXError, match=f'2 pictures of "{phrase}", expected one'):
+    with pytest.raises(LumosXError, match=f'2 images of "{phrase}", expected one'):
         Overrides(PLAN, Scene((subject,)))

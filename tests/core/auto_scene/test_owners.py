@@ -10,10 +10,10 @@ from lumosx_core.auto_scene.owners import Claim, Person, name_people, people_of,
 pytest.importorskip("scipy", reason="scipy is not installed")
 
 
-def person(left, right, face=True, photograph=0, region=True, **scores):
+def person(left, right, face=True, photo=0, region=True, **scores):
     box = Box(left, 0, right, 100)
     return Person(
-        photograph,
+        photo,
         box,
         Face(Box(left + 10, 5, left + 30, 30)) if face else None,
         scores,
@@ -34,7 +34,7 @@ def settled(claims, people):
     return {key: instance.box.left for key, instance in settle_claims(claims, people).items()}
 
 
-# People of one photograph
+# People of one photo
 
 
 def test_boxes_found_for_two_words_are_one_person_with_both_scores():
@@ -56,7 +56,7 @@ def test_a_face_in_the_lower_half_of_a_box_is_not_that_persons():
     assert [(one.scores, one.face is not None) for one in found] == [({"person": 0.9}, False), ({}, True)]
 
 
-def test_a_face_without_a_box_gets_the_figure_around_it_within_the_photograph():
+def test_a_face_without_a_box_gets_the_figure_around_it_within_the_photo():
     [found] = people_of(0, [Face(Box(90, 10, 110, 40))], {}, 120, 200)
     assert found.box == Box(66, 0, 134, 120)
     assert found.face.box.left == 90

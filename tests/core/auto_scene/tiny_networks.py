@@ -14,7 +14,7 @@ from torch import nn
 SKIN = (0.9, 0.7, 0.55)
 """A colour that the face detector takes for a face; greys, white and anything that is not reddish it does not."""
 
-_SEED = 3  # with it, the random SAMs take about half of a photograph for the thing in the box
+_SEED = 3  # with it, the random SAMs take about half of a photo for the thing in the box
 _REACH = 20  # strides of 8 pixels: how far the face detector sees from the point it looks at
 _LANDMARKS = ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8))
 """Where the face detector puts eyes, nose and corners of the mouth, as shares of the box."""
@@ -24,11 +24,11 @@ def write_face_detector(path: Path, *, side: int | None = None) -> Path:
     """An SCRFD detector in insightface's format, which takes every box of skin colour for a face.
 
     It draws a box around what is of that colour above, below, left and right of a point, without a gap; points in the
-    middle score best. As a real one does, it overlooks what is very small or fills its picture: here, what is smaller
+    middle score best. As a real one does, it overlooks what is very small or fills its image: here, what is smaller
     than 32 or larger than 320 of 640 pixels.
 
     Args:
-        side: of the pictures it takes; None for pictures of any size, as most detectors do.
+        side: of the images it takes; None for images of any size, as most detectors do.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -112,7 +112,7 @@ def write_face_detector(path: Path, *, side: int | None = None) -> Path:
 
 
 def write_grounding_dino(folder: Path) -> Path:
-    """Grounding DINO of width 64 for pictures of 64 to 128 pixels, with a tokeniser that spells unknown words."""
+    """Grounding DINO of width 64 for images of 64 to 128 pixels, with a tokeniser that spells unknown words."""
     from transformers import BertConfig, GroundingDinoConfig, GroundingDinoForObjectDetection, SwinConfig
 
     words = _vocabulary()
@@ -218,7 +218,7 @@ def write_hub_sam(folder: Path) -> Path:
 
 
 def write_sam2(folder: Path) -> Path:
-    """A folder with SAM 2 of width 12, for pictures of 128 x 128, as transformers saves it."""
+    """A folder with SAM 2 of width 12, for images of 128 x 128, as transformers saves it."""
     from transformers import (
         Sam2Config,
         Sam2HieraDetConfig,
@@ -256,8 +256,8 @@ def write_sam2(folder: Path) -> Path:
     return folder
 
 
-def photograph(height: int, width: int) -> torch.Tensor:
-    """A picture of soft colours with fine grain, in whole 255ths."""
+def photo(height: int, width: int) -> torch.Tensor:
+    """An image of soft colours with fine grain, in whole 255ths."""
     random = torch.Generator().manual_seed(1)
     soft = nn.functional.interpolate(torch.rand(1, 3, 8, 10, generator=random), size=(height, width), mode="bicubic")
     image = soft[0].permute(1, 2, 0) + 0.4 * (torch.rand(height, width, 1, generator=random) - 0.5)
@@ -265,7 +265,7 @@ def photograph(height: int, width: int) -> torch.Tensor:
 
 
 def _spread(model: nn.Module) -> None:
-    """Noise on all weights: as initialised, many are so small, or zero, that the picture hardly changes the answer."""
+    """Noise on all weights: as initialised, many are so small, or zero, that the image hardly changes the answer."""
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
 

@@ -1,4 +1,4 @@
-"""lumosx scene: photographs and a prompt become a case folder that lumosx generate reads."""
+"""lumosx scene: photos and a prompt become a case folder that lumosx generate reads."""
 
 import pytest
 import torch
@@ -135,7 +135,7 @@ def test_mistakes_are_one_line(scene, options, message, tmp_path):
 
 
 def test_a_folder_in_use_and_a_picture_that_is_none_are_refused(scene, tmp_path):
-    (tmp_path / "words.png").write_text("no picture")
+    (tmp_path / "words.png").write_text("no image")
     code, _, err = scene("--plan", "man", photos=[tmp_path / "words.png"])
     assert code == 2 and "words.png" in err
     (tmp_path / "case").mkdir()

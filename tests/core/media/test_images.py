@@ -181,7 +181,7 @@ def test_an_unusable_cmyk_profile_falls_back_on_the_plain_formula(tmp_path, capl
 def test_animated_pictures_and_pages_are_refused(tmp_path, name):
     frames = [Image.fromarray(noise(8, 8, seed=seed)) for seed in range(3)]
     frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
-    with pytest.raises(LumosXError, match=f"{name} holds 3 pictures .* Save the one you mean"):
+    with pytest.raises(LumosXError, match=f"{name} holds 3 images .* Save the one you mean"):
         read_picture(tmp_path / name)
 
 
@@ -191,18 +191,18 @@ def test_a_still_gif_is_read(tmp_path):
 
 
 def test_what_is_no_picture_is_refused_by_name(tmp_path):
-    (tmp_path / "text.png").write_text("not a picture")
+    (tmp_path / "text.png").write_text("not an image")
     (tmp_path / "empty.png").touch()
     (tmp_path / "drawing.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
-    with pytest.raises(LumosXError, match="text.png: it is not a picture"):
+    with pytest.raises(LumosXError, match="text.png: it is not an image"):
         read_picture(tmp_path / "text.png")
     with pytest.raises(LumosXError, match="empty.png: the file is empty"):
         read_picture(tmp_path / "empty.png")
-    with pytest.raises(LumosXError, match="drawing.png: it is not a picture"):
+    with pytest.raises(LumosXError, match="drawing.png: it is not an image"):
         read_picture(tmp_path / "drawing.png")
-    with pytest.raises(LumosXError, match="There is no picture .*absent.png"):
+    with pytest.raises(LumosXError, match="There is no image .*absent.png"):
         read_picture(tmp_path / "absent.png")
-    with pytest.raises(LumosXError, match="Cannot read the picture"):
+    with pytest.raises(LumosXError, match="Cannot read the image"):
         read_picture(tmp_path)
 
 
@@ -212,7 +212,7 @@ def test_a_truncated_picture_is_refused_wherever_it_ends(tmp_path, name):
     data = (tmp_path / name).read_bytes()
     for length in (10, len(data) // 4, len(data) // 2, len(data) * 3 // 4):
         (tmp_path / name).write_bytes(data[:length])
-        with pytest.raises(LumosXError, match=f"Cannot read the picture .*{name}"):
+        with pytest.raises(LumosXError, match=f"Cannot read the image .*{name}"):
             read_picture(tmp_path / name)
 
 

@@ -136,7 +136,7 @@ UNREADABLE = {
     "an SVG": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "Export the image as PNG"),
     "a web page": (b"\n<!DOCTYPE html><html></html>", "a web page"),
     "nothing": (b"", "the file is empty"),
-    "a text": (b"hello", "it is not a picture"),
+    "a text": (b"hello", "it is not an image"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Pictures and masks of a graph come from the input folder, and from nowhere else."""
+"""Images and masks of a graph come from the input folder, and from nowhere else."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def test_a_picture_elsewhere_is_refused(folder, name):
 
 
 def test_a_picture_that_is_missing_or_damaged_is_named(folder):
-    with pytest.raises(LumosXError, match=r"no picture .*absent.png, which node 1 \(LoadImage\) names.*--input DIR"):
+    with pytest.raises(LumosXError, match=r"no image .*absent.png, which node 1 \(LoadImage\) names.*--input DIR"):
         loaded(folder, "absent.png")
-    with pytest.raises(LumosXError, match="Cannot read the picture .*broken.png"):
+    with pytest.raises(LumosXError, match="Cannot read the image .*broken.png"):
         loaded(folder, "broken.png")
 
 

@@ -310,7 +310,7 @@ def test_the_command_makes_the_videos_of_a_workflow(folder, tmp_path, capsys):
     (tmp_path / "w.json").write_text(json.dumps(workflow()))
     assert run("generate", tmp_path / "w.json", "--out", tmp_path / "v.mp4", "--input", folder, "--device", "cpu") == 0
     output = capsys.readouterr().out
-    assert "64x48, 5 frames, 2 steps, seed 1099511627776, 6 pictures" in output
+    assert "64x48, 5 frames, 2 steps, seed 1099511627776, 6 images" in output
     assert sorted(path.name for path in tmp_path.glob("*.mp4")) == ["v_0.mp4", "v_1.mp4"]
 
 
@@ -321,14 +321,14 @@ def test_the_options_of_the_command_count_before_the_workflow(folder, tmp_path, 
     changes = ("--seed", 4, "--size", "80x64", "--frames", 1, "--steps", 1, "--batch", 1, "--cfg", 1)
     choice = ("--released-sampler", "--node", 40, "--input", folder)
     assert run("generate", tmp_path / "w.json", "--out", tmp_path / "v.mp4", *changes, *choice) == 0
-    assert "80x64, 1 frames, 1 steps, seed 4, 6 pictures" in capsys.readouterr().out
+    assert "80x64, 1 frames, 1 steps, seed 4, 6 images" in capsys.readouterr().out
     assert (tmp_path / "v.mp4").exists()
 
 
 def test_a_mistake_in_a_workflow_is_one_line(tmp_path, capsys):
     (tmp_path / "w.json").write_text(json.dumps(workflow()))
     assert run("generate", tmp_path / "w.json", "--out", tmp_path / "v.mp4") == 2
-    assert capsys.readouterr().err.startswith("lumosx: There is no picture")
+    assert capsys.readouterr().err.startswith("lumosx: There is no image")
 
 
 @pytest.mark.parametrize("option", ["--input=x", "--node=4", "--released-sampler"])
@@ -338,7 +338,7 @@ def test_options_for_a_workflow_are_refused_for_a_case(tmp_path, capsys, option)
 
 
 def test_the_example_for_trying_runs_as_it_is(tmp_path):
-    """It is committed with the pack, and needs neither weights nor pictures of one's own."""
+    """It is committed with the pack, and needs neither weights nor images of one's own."""
     [path] = (Path(__file__).resolve().parents[3] / "example_workflows").glob("Three people*.json")
     video = read_video(read_workflow(path), tmp_path)
     assert video.weights.find() == tiny_files() and len(video.scene.references) > 3

@@ -206,9 +206,9 @@ def test_the_masks_may_lie_beside_the_table(root):
         ({}, {"person": {"subject": {}}}, "has a person that is not of"),
         ({}, {"other_subjects": [{"cup": "x.png"}]}, "has a other_subjects that is not of"),
         ({}, {"background": {"room": []}}, "has a background that is not of"),
-        ({}, {"background": {"room": ["none.png"]}}, "There is no picture .*none.png"),
+        ({}, {"background": {"room": ["none.png"]}}, "There is no image .*none.png"),
         ({}, {"other_subjects": [{"cup": ["cup.png"]}]}, "'cup.png' .* does not say its frame"),
-        ({}, {"other_subjects": [{"cup": ["none_frame4.png"]}]}, "There is no picture .*none_frame4.png"),
+        ({}, {"other_subjects": [{"cup": ["none_frame4.png"]}]}, "There is no image .*none_frame4.png"),
         ({}, {"person": [], "other_subjects": [], "background": {}}, "gives no reference image"),
     ],
 )

@@ -206,7 +206,7 @@ def broken(record, **changes):
         ({"subjects": [], "objects": [], "background": None}, r"The scene is empty"),
         ({"objects": [{"image": "clip/objects/red cup.png"}]}, r"object 1 has no phrase"),
         ({"objects": [{"phrase": "red cup"}]}, r"object 1 has no image"),
-        ({"objects": [{"image": "none.png", "phrase": "x"}]}, r"There is no picture .*none.png"),
+        ({"objects": [{"image": "none.png", "phrase": "x"}]}, r"There is no image .*none.png"),
         ({"background": "room.png"}, r"the background is a text, expected an object"),
         ({"case": "clip"}, r"a record with case has an unknown 'video'"),
     ],

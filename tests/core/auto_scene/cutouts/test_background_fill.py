@@ -154,7 +154,7 @@ def test_the_given_image_is_not_changed():
 
 
 def test_a_photograph_without_background_is_refused():
-    with pytest.raises(LumosXError, match="cover 100% of the photograph.*no background is left"):
+    with pytest.raises(LumosXError, match="cover 100% of the photo.*no background is left"):
         fill(plain(), torch.ones(240, 320))
     mask = torch.ones(240, 320)
     mask[:, 0] = 0  # less than the margin

@@ -8,7 +8,7 @@ import torch
 from lumosx_core.auto_scene.cutouts.quality import cut_out_warnings, face_warnings
 from lumosx_core.auto_scene.cutouts.regions import Box, Face, Region
 
-SIZE = (1000, 800)  # of the photograph, height and width
+SIZE = (1000, 800)  # of the photo, height and width
 
 
 def of_region(region: Region, size=SIZE) -> list[str]:
@@ -36,8 +36,8 @@ def test_a_good_cut_out_is_not_commented():
 def test_a_cut_out_below_112_pixels_is_told_with_both_numbers_and_the_mend():
     (sentence,) = cut_out_warnings("jacket", torch.ones(60, 111, 3))
     assert sentence == (
-        "jacket: the cut-out is 111 x 60 pixels, its long side 111; the model never saw less than 112. "
-        "Use a larger photograph or a closer shot."
+        "jacket: the cutout is 111 x 60 pixels, its long side 111; the model never saw less than 112. "
+        "Use a larger photo or a closer shot."
     )
 
 
@@ -47,9 +47,9 @@ def test_a_cut_out_below_112_pixels_is_told_with_both_numbers_and_the_mend():
 def test_each_edge_of_the_photograph_can_cut(side, left, top):
     opacity = torch.ones(300, 200)
     (sentence,) = of_region(Region(left, top, opacity))
-    assert sentence.startswith(f"jacket: the {side} edge of the photograph cuts it over 100% of its side")
+    assert sentence.startswith(f"jacket: the {side} edge of the photo cuts it over 100% of its side")
     assert "less than 25%" in sentence
-    assert "Use a photograph that shows it whole" in sentence
+    assert "Use a photo that shows it whole" in sentence
 
 
 @pytest.mark.parametrize(("turns", "side"), [(0, "left"), (1, "bottom"), (2, "right"), (3, "top")])
@@ -63,7 +63,7 @@ def test_a_region_that_touches_the_edge_with_a_sleeve_is_whole(turns, side):
 
     assert touching(70) == []
     (sentence,) = touching(80)
-    assert f"the {side} edge of the photograph cuts it over 27%" in sentence
+    assert f"the {side} edge of the photo cuts it over 27%" in sentence
 
 
 def test_a_region_that_ends_just_before_the_edge_is_cut_by_it():
@@ -88,7 +88,7 @@ def test_a_region_with_almost_nothing_in_it_is_told():
     opacity = torch.zeros(200, 200)
     opacity[:, :8] = 1
     (sentence,) = of_region(Region(100, 100, opacity))
-    assert sentence.startswith("jacket: almost nothing is left, 4.0% of the cut-out's rectangle; expected 5% or more.")
+    assert sentence.startswith("jacket: almost nothing is left, 4.0% of the cutout's rectangle; expected 5% or more.")
     assert "Draw a box closer around it" in sentence
     opacity[:, :11] = 1
     assert of_region(Region(100, 100, opacity)) == []
@@ -124,7 +124,7 @@ def test_a_small_face_is_told():
 )
 def test_a_face_at_the_edge_or_beyond_is_cut(box, sides):
     (sentence,) = of_face(box)
-    assert f"is cut by the {sides} edge of the photograph; expected a whole face" in sentence
+    assert f"is cut by the {sides} edge of the photo; expected a whole face" in sentence
 
 
 def test_a_face_near_the_edge_is_whole():
@@ -138,7 +138,7 @@ def test_a_face_is_turned_away_from_about_43_degrees_on_however_tilted(direction
     (sentence,) = of_face(landmarks=turned(direction * 45, tilted))
     assert sentence == (
         'face of "man": is turned too far to the side (about 45 degrees or more; expected less than 43). Use a '
-        "photograph that shows the face more from the front."
+        "photo that shows the face more from the front."
     )
 
 

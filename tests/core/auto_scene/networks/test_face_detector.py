@@ -23,7 +23,7 @@ def detector(path):
     return FaceDetector.load(path)
 
 
-def photograph(height, width, *faces, colour=tiny_networks.SKIN):
+def photo(height, width, *faces, colour=tiny_networks.SKIN):
     image = torch.full((height, width, 3), 0.3)
     for box in faces:
         box.crop(image)[:] = torch.tensor(colour)
@@ -45,7 +45,7 @@ def assert_near(box, expected, pixels):
 @pytest.mark.parametrize(("height", "width"), [(480, 640), (640, 640), (1200, 700), (70, 100), (3000, 4500)])
 def test_a_face_is_found_where_it_is(detector, height, width):
     face = Box(0.2 * width, 0.3 * height, 0.4 * width, 0.6 * height)
-    [found] = detector.find(photograph(height, width, face))
+    [found] = detector.find(photo(height, width, face))
     # The network here is exact to a pixel of its own 640.
     assert_near(found.box, face, 1.5 * max(height, width) / 640)
     assert 0.5 < found.score < 1
@@ -53,16 +53,16 @@ def test_a_face_is_found_where_it_is(detector, height, width):
 
 def test_every_face_is_found(detector):
     faces = [Box(30, 40, 130, 160), Box(300, 60, 360, 130), Box(500, 300, 620, 450)]
-    found = detector.find(photograph(480, 640, *faces))
+    found = detector.find(photo(480, 640, *faces))
     assert len(found) == 3
     for face in faces:
         assert max(face.iou(each.box) for each in found) > 0.95
 
 
 @pytest.mark.parametrize(("height", "width"), [(1200, 900), (900, 1200)])
-def test_landmarks_are_in_pixels_of_the_photograph(detector, height, width):
+def test_landmarks_are_in_pixels_of_the_photo(detector, height, width):
     face = Box(200, 300, 500, 700)
-    [found] = detector.find(photograph(height, width, face))
+    [found] = detector.find(photo(height, width, face))
     eye, other_eye, nose, mouth, other_mouth = found.landmarks
     for (x, y), (share_x, share_y) in zip(
         (eye, other_eye, nose, mouth, other_mouth),
@@ -74,38 +74,38 @@ def test_landmarks_are_in_pixels_of_the_photograph(detector, height, width):
 
 
 def test_the_detector_sees_the_colours_in_its_own_order(detector):
-    assert len(detector.find(photograph(480, 640, Box(100, 100, 200, 220)))) == 1
-    assert detector.find(photograph(480, 640, Box(100, 100, 200, 220), colour=tiny_networks.SKIN[::-1])) == []
-    assert detector.find(photograph(480, 640, Box(100, 100, 200, 220), colour=(1.0, 1.0, 1.0))) == []
+    assert len(detector.find(photo(480, 640, Box(100, 100, 200, 220)))) == 1
+    assert detector.find(photo(480, 640, Box(100, 100, 200, 220), colour=tiny_networks.SKIN[::-1])) == []
+    assert detector.find(photo(480, 640, Box(100, 100, 200, 220), colour=(1.0, 1.0, 1.0))) == []
 
 
 def test_a_face_that_fills_the_photograph_is_found(detector):
     face = Box(50, 40, 550, 720)
-    assert detector._find(photograph(760, 600, face), 640) == []  # at the first look
-    [found] = detector.find(photograph(760, 600, face))
+    assert detector._find(photo(760, 600, face), 640) == []  # at the first look
+    [found] = detector.find(photo(760, 600, face))
     assert_near(found.box, face, 3)
 
 
 def test_a_face_at_the_edge_is_found(detector):
     face = Box(0, 0, 120, 140)
-    [found] = detector.find(photograph(480, 640, face))
+    [found] = detector.find(photo(480, 640, face))
     assert_near(found.box, face, 2)
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 3000), (3000, 2), (8, 5)])
 def test_a_photograph_of_a_few_pixels_has_no_faces(detector, height, width):
-    assert detector.find(photograph(height, width)) == []
+    assert detector.find(photo(height, width)) == []
 
 
 def test_the_photograph_is_left_as_it_is(detector):
-    image = photograph(640, 640, Box(100, 100, 200, 220))
+    image = photo(640, 640, Box(100, 100, 200, 220))
     before = image.clone()
     detector.find(image)
     assert torch.equal(image, before)
 
 
 def test_only_faces_above_the_threshold_are_reported(detector, path):
-    image = photograph(480, 640, Box(100, 100, 200, 220))
+    image = photo(480, 640, Box(100, 100, 200, 220))
     [found] = detector.find(image)
     assert FaceDetector.load(path, threshold=found.score - 0.01).find(image)
     assert not FaceDetector.load(path, threshold=found.score + 0.01).find(image)
@@ -114,7 +114,7 @@ def test_only_faces_above_the_threshold_are_reported(detector, path):
 def test_a_detector_for_pictures_of_one_size_can_be_used(tmp_path):
     detector = FaceDetector.load(tiny_networks.write_face_detector(tmp_path / "det_320.onnx", side=320))
     face = Box(300, 200, 500, 450)
-    [found] = detector.find(photograph(900, 900, face))
+    [found] = detector.find(photo(900, 900, face))
     assert_near(found.box, face, 5)
 
 
@@ -124,7 +124,7 @@ def test_cuda_is_used_only_where_it_is(path):
     detector = FaceDetector.load(path, cuda=True)
     used = detector.detector.session.get_providers()
     assert ("CUDAExecutionProvider" in used) == ("CUDAExecutionProvider" in get_available_providers())
-    assert len(detector.find(photograph(480, 640, Box(100, 100, 200, 220)))) == 1
+    assert len(detector.find(photo(480, 640, Box(100, 100, 200, 220)))) == 1
 
 
 def write_recogniser(path):
@@ -140,13 +140,13 @@ def write_recogniser(path):
 def test_in_a_folder_the_detector_is_known_by_its_name(tmp_path):
     (tmp_path / "1k3d68.onnx").write_bytes(b"is not even opened")
     tiny_networks.write_face_detector(tmp_path / "det_10g.onnx")
-    assert len(FaceDetector.load(tmp_path).find(photograph(480, 640, Box(100, 100, 200, 220)))) == 1
+    assert len(FaceDetector.load(tmp_path).find(photo(480, 640, Box(100, 100, 200, 220)))) == 1
 
 
 def test_in_a_folder_a_detector_of_another_name_is_known_by_what_it_is(tmp_path):
     write_recogniser(tmp_path / "a.onnx")
     tiny_networks.write_face_detector(tmp_path / "b.onnx")
-    assert len(FaceDetector.load(str(tmp_path)).find(photograph(480, 640, Box(100, 100, 200, 220)))) == 1
+    assert len(FaceDetector.load(str(tmp_path)).find(photo(480, 640, Box(100, 100, 200, 220)))) == 1
 
 
 def test_a_network_that_is_no_detector_is_refused(tmp_path):

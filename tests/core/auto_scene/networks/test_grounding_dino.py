@@ -14,7 +14,7 @@ from lumosx_core.errors import LumosXError, MissingPackageError
 
 pytest.importorskip("transformers")
 import tiny_networks
-from tiny_networks import photograph
+from tiny_networks import photo
 
 SIZES = [(64, 85), (480, 700), (900, 300)]
 
@@ -90,16 +90,16 @@ def nearest(detection, corners):
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_pictures_are_prepared_as_transformers_does(folder, finder, height, width):
     preparation = pytest.importorskip("transformers.models.grounding_dino.image_processing_pil_grounding_dino")
-    image = photograph(height, width)
+    image = photo(height, width)
     pictures = preparation.GroundingDinoImageProcessorPil.from_pretrained(folder)
     theirs = pictures((image.numpy() * 255).round().astype(np.uint8), return_tensors="pt")["pixel_values"]
-    # They round a resized picture to whole 255ths.
+    # They round a resized image to whole 255ths.
     assert (finder._pixels(image) - theirs).abs().max() <= 1 / 255 / 0.224
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_boxes_and_scores_are_those_of_transformers(folder, finder, height, width):
-    image = photograph(height, width)
+    image = photo(height, width)
     text = "denim jacket . man . quux ."
     _, corners, logits, offsets = reference(folder, finder, image, text)
     corners = corners.clamp(torch.zeros(4), torch.tensor([width, height, width, height]))
@@ -117,7 +117,7 @@ def test_boxes_and_scores_are_those_of_transformers(folder, finder, height, widt
 
 
 def test_the_score_of_a_lone_phrase_is_at_most_the_processors(folder, finder):
-    image = photograph(64, 85)
+    image = photo(64, 85)
     scores, corners, _, _ = reference(folder, finder, image, "denim jacket .")
     for detection in finder.find(image, ["denim jacket"])[0]:
         query, _ = nearest(detection, corners)
@@ -136,8 +136,8 @@ def test_pictures_are_resized_as_transformers_does(limits):
 
 
 def test_the_released_size_is_the_default(finder, folder, tmp_path):
-    assert GroundingDino(finder.model, finder.tokenizer)._pixels(photograph(600, 800)).shape == (1, 3, 800, 1066)
-    assert finder._pixels(photograph(600, 800)).shape == (1, 3, 64, 85)
+    assert GroundingDino(finder.model, finder.tokenizer)._pixels(photo(600, 800)).shape == (1, 3, 800, 1066)
+    assert finder._pixels(photo(600, 800)).shape == (1, 3, 64, 85)
 
 
 @pytest.mark.parametrize("size", [800, None, {}, {"height": 64, "width": 64}, {"shortest_edge": 64}])
@@ -160,14 +160,14 @@ def test_a_folder_may_lack_its_preparation(folder, tmp_path):
 
 def test_phrases_are_read_together_as_in_training(finder, monkeypatch):
     passes = calls_of(finder, monkeypatch)
-    finder.find(photograph(64, 85), ["Denim Jacket", "man#2"])
+    finder.find(photo(64, 85), ["Denim Jacket", "man#2"])
     [ids] = passes
     assert finder.tokenizer.convert_ids_to_tokens(ids) == ["[CLS]", "denim", "jacket", ".", "man", ".", "[SEP]"]
 
 
 def test_phrases_of_the_same_words_are_searched_once(finder, monkeypatch):
     passes = calls_of(finder, monkeypatch)
-    first, second, third, hat = finder.find(photograph(64, 85), ["man", "man#2", "MAN", "hat"])
+    first, second, third, hat = finder.find(photo(64, 85), ["man", "man#2", "MAN", "hat"])
     assert first == second == third != hat
     assert len(passes) == 1 and len(passes[0]) == 6
 
@@ -179,17 +179,17 @@ def test_phrases_are_lower_case_whatever_the_tokeniser_does(folder, finder, tmp_
     settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": False}
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
     other = GroundingDino(finder.model, AutoTokenizer.from_pretrained(tmp_path), threshold=0)
-    image = photograph(64, 85)
+    image = photo(64, 85)
     assert other.find(image, ["denim jacket"]) == other.find(image, ["Denim JACKET"])
 
 
 def test_marks_that_would_end_a_phrase_are_left_out(finder):
-    image = photograph(64, 85)
+    image = photo(64, 85)
     assert finder.find(image, ["denim. jacket?"]) == finder.find(image, ["denim jacket"])
 
 
 def test_more_phrases_than_the_network_reads_go_into_further_passes(finder, monkeypatch):
-    image, phrases = photograph(64, 85), ["denim jacket", "white shirt", "brown sweater", "red hat", "lamp"] * 2
+    image, phrases = photo(64, 85), ["denim jacket", "white shirt", "brown sweater", "red hat", "lamp"] * 2
     phrases = [f"{phrase} {letter}" for phrase, letter in zip(phrases, "abcdefghij", strict=True)]
     passes = calls_of(finder, monkeypatch)
     found = finder.find(image, phrases)
@@ -202,20 +202,20 @@ def test_more_phrases_than_the_network_reads_go_into_further_passes(finder, monk
 
 def test_no_phrases_cost_nothing(finder, monkeypatch):
     passes = calls_of(finder, monkeypatch)
-    assert finder.find(photograph(64, 85), []) == []
+    assert finder.find(photo(64, 85), []) == []
     assert passes == []
 
 
 @pytest.mark.parametrize("phrase", ["", " ", "?", "\u200b"])
 def test_a_phrase_without_words_is_refused(finder, phrase):
     with pytest.raises(LumosXError, match="has no words"):
-        finder.find(photograph(64, 85), ["man", phrase])
+        finder.find(photo(64, 85), ["man", phrase])
 
 
 def test_a_phrase_too_long_for_the_network_is_refused(finder):
-    assert finder.find(photograph(64, 85), ["man " * 29])[0]
+    assert finder.find(photo(64, 85), ["man " * 29])[0]
     with pytest.raises(LumosXError, match="has 30 tokens, Grounding DINO reads 29"):
-        finder.find(photograph(64, 85), ["man " * 30])
+        finder.find(photo(64, 85), ["man " * 30])
 
 
 # Detections
@@ -243,7 +243,7 @@ def test_two_boxes_around_the_same_thing_are_one(finder):
     assert [each.score for each in found] == pytest.approx([0.9, 0.4])
 
 
-def test_boxes_lie_inside_the_photograph(finder):
+def test_boxes_lie_inside_the_photo(finder):
     [found] = found_by(finder, [[0.05, 0.95, 0.3, 0.3]], [0.9])
     assert (found.box.left, found.box.top, found.box.right, found.box.bottom) == pytest.approx((0, 80, 40, 100))
 
@@ -296,7 +296,7 @@ def test_the_retrained_model_of_the_same_kind_is_accepted(folder, tmp_path):
     config = {name: value for name, value in config.items() if name not in ("model_type", "architectures")}
     copied(folder, tmp_path)
     MMGroundingDinoForObjectDetection(MMGroundingDinoConfig.from_dict(config)).save_pretrained(tmp_path)
-    assert GroundingDino.load(tmp_path, threshold=0).find(photograph(64, 85), ["man"])[0]
+    assert GroundingDino.load(tmp_path, threshold=0).find(photo(64, 85), ["man"])[0]
 
 
 def test_missing_weights_are_noticed(folder, tmp_path):
@@ -324,5 +324,5 @@ def test_damaged_files_are_named(folder, tmp_path):
 
 def test_without_transformers_the_package_is_named(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(MissingPackageError, match="Finding phrases in photographs needs the package 'transformers'"):
+    with pytest.raises(MissingPackageError, match="Finding phrases in photos needs the package 'transformers'"):
         GroundingDino.load(folder)

@@ -8,7 +8,7 @@ import tiny_networks
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from tiny_networks import photograph
+from tiny_networks import photo
 
 from lumosx_core.auto_scene.cutouts.regions import Box
 from lumosx_core.auto_scene.networks.sam import _build, load_segmenter
@@ -68,7 +68,7 @@ def counted(module):
     hook.remove()
 
 
-# The same masks as the packages' own predictors. These round resized pictures to whole 255ths: of the pixels 1 in 200
+# The same masks as the packages' own predictors. These round resized images to whole 255ths: of the pixels 1 in 200
 # may differ, at the edges of the masks.
 
 
@@ -87,7 +87,7 @@ def assert_same(regions, boxes, masks):
 def test_masks_are_those_of_segment_anything(checkpoint, height, width):
     from segment_anything import SamPredictor
 
-    segmenter, image, boxes = load_segmenter(checkpoint), photograph(height, width), boxes_in(height, width)
+    segmenter, image, boxes = load_segmenter(checkpoint), photo(height, width), boxes_in(height, width)
     predictor = SamPredictor(segmenter.model)
     predictor.set_image(as_bytes(image))
     corners = np.array([[box.left, box.top, box.right, box.bottom] for box in boxes])
@@ -100,7 +100,7 @@ def test_masks_are_those_of_transformers_sam(paths, height, width):
     segmenter = load_segmenter(path_of(paths, "hub sam"))
     pil = pytest.importorskip("transformers.models.sam.image_processing_pil_sam")
     pictures = pil.SamImageProcessorPil(size={"longest_edge": 128}, pad_size={"height": 128, "width": 128})
-    image, boxes = photograph(height, width), boxes_in(height, width)
+    image, boxes = photo(height, width), boxes_in(height, width)
     inputs = pictures(as_bytes(image), return_tensors="pt")
     scale = 128 / max(height, width)
     scale_x, scale_y = int(width * scale + 0.5) / width, int(height * scale + 0.5) / height
@@ -120,7 +120,7 @@ def test_masks_are_those_of_transformers_sam2(paths, height, width):
     from transformers import Sam2ImageProcessor, Sam2Processor
 
     processor = Sam2Processor(Sam2ImageProcessor(size={"height": 128, "width": 128}), target_size=128)
-    image, boxes = photograph(height, width), boxes_in(height, width)
+    image, boxes = photo(height, width), boxes_in(height, width)
     corners = [[[box.left, box.top, box.right, box.bottom] for box in boxes]]
     inputs = processor(original_sizes=[[height, width]], input_boxes=corners, return_tensors="pt")
     small = Image.fromarray(as_bytes(image)).resize((128, 128), Image.Resampling.BILINEAR)
@@ -135,17 +135,17 @@ def test_masks_are_those_of_transformers_sam2(paths, height, width):
 # Regions
 
 
-def test_the_image_encoder_runs_once_for_a_photograph(segmenter):
+def test_the_image_encoder_runs_once_for_a_photo(segmenter):
     model = segmenter.model
     with counted(model.image_encoder if hasattr(model, "image_encoder") else model.vision_encoder) as calls:
-        regions_in = segmenter.look_at(photograph(480, 700))
+        regions_in = segmenter.look_at(photo(480, 700))
         regions_in(boxes_in(480, 700))
         regions_in(boxes_in(480, 700))
     assert len(calls) == 1
 
 
 def test_many_boxes_go_through_the_mask_decoder_in_parts(segmenter):
-    regions_in = segmenter.look_at(photograph(240, 320))
+    regions_in = segmenter.look_at(photo(240, 320))
     boxes = [Box(4 * i, 2 * i, 4 * i + 120, 2 * i + 100) for i in range(40)]
     with counted(segmenter.model.mask_decoder) as calls:
         together = regions_in(boxes)
@@ -157,17 +157,17 @@ def test_many_boxes_go_through_the_mask_decoder_in_parts(segmenter):
 
 
 def test_no_boxes_give_no_regions(segmenter):
-    assert segmenter.look_at(photograph(60, 80))([]) == []
+    assert segmenter.look_at(photo(60, 80))([]) == []
 
 
 def test_regions_have_a_hard_edge_and_take_a_byte_for_a_pixel(segmenter):
-    for region in segmenter.look_at(photograph(480, 700))(boxes_in(480, 700)):
+    for region in segmenter.look_at(photo(480, 700))(boxes_in(480, 700)):
         assert region.opacity.dtype == torch.bool
         assert region.opacity.untyped_storage().nbytes() == region.box.area
 
 
-def test_a_box_is_brought_within_the_photograph(segmenter):
-    regions_in = segmenter.look_at(photograph(60, 80))
+def test_a_box_is_brought_within_the_photo(segmenter):
+    regions_in = segmenter.look_at(photo(60, 80))
     outside, whole, far = regions_in([Box(-10, -20, 500, 600), Box(0, 0, 80, 60), Box(200, 200, 300, 300)])
     assert outside.box == whole.box == Box(0, 0, 80, 60)
     assert torch.equal(outside.opacity, whole.opacity)
@@ -178,7 +178,7 @@ def test_the_threshold_decides_what_belongs_to_a_region(checkpoint):
     boxes, areas = boxes_in(480, 700), []
     for threshold in (-1e9, -0.02, 0.0, 1e9):
         segmenter = load_segmenter(checkpoint, mask_threshold=threshold)
-        regions = segmenter.look_at(photograph(480, 700))(boxes)
+        regions = segmenter.look_at(photo(480, 700))(boxes)
         assert [region.box for region in regions] == boxes
         areas.append([region.area / region.box.area for region in regions])
     everything, more, some, nothing = areas
@@ -197,7 +197,7 @@ def test_photographs_of_any_size_are_cut(segmenter, height, width):
 
 def test_a_checkpoint_in_safetensors_is_the_same(checkpoint, tmp_path):
     save_file(torch.load(checkpoint, weights_only=True), tmp_path / "sam.safetensors")
-    image, boxes = photograph(480, 700), boxes_in(480, 700)
+    image, boxes = photo(480, 700), boxes_in(480, 700)
     for one, other in zip(
         load_segmenter(checkpoint).look_at(image)(boxes),
         load_segmenter(str(tmp_path / "sam.safetensors")).look_at(image)(boxes),
@@ -210,7 +210,7 @@ def test_the_size_of_the_picture_is_read_from_the_weights(checkpoint, tmp_path):
     assert load_segmenter(checkpoint).network.side == 128
     larger = load_segmenter(tiny_networks.write_sam(tmp_path / "larger.pth", side=192))
     assert larger.network.side == 192
-    assert larger.look_at(photograph(60, 80))([Box(0, 0, 80, 60)])
+    assert larger.look_at(photo(60, 80))([Box(0, 0, 80, 60)])
 
 
 @pytest.mark.parametrize("name", ["vit_b", "vit_l", "vit_h"])
@@ -297,7 +297,7 @@ def copied(folder, tmp_path, **config):
 
 def test_the_hubs_sam2_for_videos_is_accepted(paths, tmp_path):
     folder = path_of(paths, "hub sam2")
-    image, boxes = photograph(480, 700), boxes_in(480, 700)
+    image, boxes = photo(480, 700), boxes_in(480, 700)
     expected = load_segmenter(folder).look_at(image)(boxes)
     video = load_segmenter(copied(folder, tmp_path, model_type="sam2_video", architectures=["Sam2VideoModel"]))
     for one, other in zip(video.look_at(image)(boxes), expected, strict=True):

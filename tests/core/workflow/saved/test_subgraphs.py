@@ -180,7 +180,7 @@ REFUSED = {
     "two setters": (get_node(node(3, "SetNode", ["man"]), node(4, "SetNode", ["man"])), "2 SetNodes are called 'man'"),
     "primitive": (primitive_through_a_subgraph(), r"a of Node 2:5 \(Work\) gets its value from Node 1 \(Prim"),
     "values": (wrong_values(), r"Node 15 .* does not say which of its values \[96\] is"),
-    "inputs": (renamed_input(), "has no input 'other' at the place"),
+    "inputs": (renamed_input(), "has no input 'other' at the position"),
 }
 
 
