@@ -249,7 +249,7 @@ def test_sam2_in_its_authors_format_is_recognised(tmp_path):
 
 
 def test_one_file_of_a_folder_is_recognised(paths):
-    with pytest.raises(LumosXError, match="Give the folder it lies in"):
+    with pytest.raises(LumosXError, match="Give its folder"):
         load_segmenter(path_of(paths, "hub sam2") / "model.safetensors")
 
 
