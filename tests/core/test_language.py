@@ -13,7 +13,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE = ("nodes", "benchmarks", "training", "__init__.py")
+CODE = (
+    *("lumosx_core/errors.py", "lumosx_core/files", "lumosx_core/media", "lumosx_core/scene", "lumosx_core/prompt"),
+    *("lumosx_core/sampling", "lumosx_core/drawing", "lumosx_core/models", "lumosx_core/attention_map"),
+    *("lumosx_core/commands", "nodes", "training", "benchmarks", "__init__.py"),
+)
 
 DIALECT = re.compile(
     r"\b(?i:mend|mends|mended|mending|anew|told|stands in|stand in for|lies in|hears? of)\b"
@@ -82,7 +86,7 @@ PAGES = sorted(
     for pattern in ("*.md", "docs/*.md", "examples/*.md", "web/docs/*/en.md", "lumosx_core/**/*.md", ".github/**/*.md")
     for path in ROOT.glob(pattern)
 )
-SETTINGS = [*ROOT.glob("*.toml"), ROOT / "Makefile"]
+SETTINGS = [*ROOT.glob("*.toml"), ROOT / "Makefile", *sorted((ROOT / "training").rglob("*.toml"))]
 SCRIPTS = sorted((ROOT / "web").glob("*.js"))
 by_path = {"ids": lambda path: path.relative_to(ROOT).as_posix()}
 
