@@ -13,11 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE = (
-    *("lumosx_core/errors.py", "lumosx_core/files", "lumosx_core/media", "lumosx_core/scene", "lumosx_core/prompt"),
-    *("lumosx_core/sampling", "lumosx_core/drawing", "lumosx_core/models", "lumosx_core/attention_map"),
-    *("lumosx_core/commands", "nodes", "training", "benchmarks", "__init__.py"),
-)
+CODE = ("lumosx_core", "nodes", "training", "benchmarks", "tests", "__init__.py")
 
 DIALECT = re.compile(
     r"\b(?i:mend|mends|mended|mending|anew|told|stands in|stand in for|lies in|hears? of)\b"
