@@ -35,4 +35,4 @@ if _host_version is not None:
             _host_version,
         )
         # An older host looks for this name and would add a second, misleading line without it.
-        NODE_CLASS_MAPPINGS = {}
+        NODE_CLASS_MAPPINGS: dict[str, type] = {}

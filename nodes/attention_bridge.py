@@ -135,7 +135,8 @@ class _Run:
             picture_content(references),
             relations.key_bias,
         )
-        return lambda layer: partial(self.recording.add, seen) if layer in self.records.layers else None
+        add = partial(self.recording.add, seen)
+        return lambda layer: add if layer in self.records.layers else None
 
     def outcome(self, steps: int) -> AttentionRecord | str:
         record = None if self.recording is None else self.recording.finish()

@@ -118,8 +118,10 @@ def _read_scenes(executor, model, noise_shape, conds, *args, **kwargs):
     level = model.get_model_object("model_sampling").percent_to_sigma
     tables = RelationTables()
     pictures = 0
-    scenes = {}  # what was one scene stays one: only then do positive and negative run together
-    read = {}
+    scenes: dict[
+        int, SampledScene
+    ] = {}  # what was one scene stays one: only then do positive and negative run together
+    read: dict[str, list[dict]] = {}
     for name, group in conds.items():
         read[name] = []
         for cond in group:
@@ -206,10 +208,10 @@ def _replaced_block(block, relations: Relations, outer, args: dict, extra: dict)
     return original_block(args) if outer is None else outer(args, {**extra, "original_block": original_block})
 
 
-def _patches(transformer_options: dict) -> dict:
+def _patches(transformer_options: dict) -> dict[str, Callable]:
     """Patches that other nodes have put between the steps of a block, consulted as by the host's own Wan blocks."""
     patches = transformer_options.get("patches", {}) if ATTENTION_PATCHES else {}
-    found = {}
+    found: dict[str, Callable] = {}
     if "attn1_patch" in patches:
 
         def change_attention(x, q, k):

@@ -12,6 +12,7 @@ import collections
 import io
 import math
 import pickle
+from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -183,9 +184,7 @@ def _tensors(directory: Path, metadata: Any) -> dict[str, StoredTensor]:
                 raise KeyError(f"no shard for {name!r} at {tuple(offsets)}")
             chunks.append((offsets, sizes, *storage[name, offsets]))
         _check_chunks(directory, name, shape, dtype, chunks)
-        tensors[name] = StoredTensor(
-            shape, dtype, lambda name=name, shape=shape, dtype=dtype, chunks=chunks: _load(name, shape, dtype, chunks)
-        )
+        tensors[name] = StoredTensor(shape, dtype, partial(_load, name, shape, dtype, chunks))
     return tensors
 
 

@@ -40,8 +40,9 @@ def models_folder(destination: str | Path | None, comfyui: str | Path | None) ->
     """The folder that takes the place of ComfyUI's `models`: `destination`, or the one in `comfyui`."""
     if (destination is None) == (comfyui is None):
         raise LumosXError("Say where the files should go: either a folder, or a ComfyUI folder with --comfyui.")
-    if comfyui is None:
+    if destination is not None:
         return Path(destination)
+    assert comfyui is not None  # one of the two
     models = Path(comfyui) / "models"
     if not models.is_dir():
         raise LumosXError(

@@ -66,7 +66,7 @@ def find_model_files(
                     f"The model {str(model)!r} needs a {_KINDS[folder]} beside it. Add {_OPTIONS[folder]} FILE, or "
                     f"give a directory with diffusion_models, vae and text_encoders."
                 )
-        found = {"diffusion_models": model} | {folder: Path(path) for folder, path in given.items()}
+        found = {"diffusion_models": model} | {folder: Path(path) for folder, path in given.items() if path}
     files = ModelFiles(found["diffusion_models"], found["vae"], found["text_encoders"])
     files.check()
     return files

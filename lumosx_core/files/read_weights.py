@@ -8,10 +8,11 @@ not known here: the caller says by what rule names are unwrapped.
 from __future__ import annotations
 
 import codecs
-import json
 import math
+import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from ..errors import LumosXError
 from .dcp import METADATA, read_dcp
+from .safetensors_file import DTYPES, read_header
 from .stored_tensor import StoredTensor
 from .torch_file import load_weights_only
 
@@ -28,22 +30,12 @@ QUANTISATION = (".scale_weight", ".weight_scale", ".scale_input", ".input_scale"
 
 _EXPECTED = "Expected: a .safetensors file, a .pt file of torch 1.6 or newer, or a DCP directory."
 _AGAIN = "Copy or download it again."
-_DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "F8_E5M2": torch.float8_e5m2,
-}
-# safetensors itself allows no longer header.
-_LONGEST_HEADER = 100_000_000
 
 Renaming = Callable[[Iterable[str]], Mapping[str, str]]
 """Names that a network uses -> the names that its tensors have in a file; what is not in it is left out."""
 
 
-def open_weights(path: str | Path, renaming: Renaming) -> dict[str, StoredTensor]:
+def open_weights(path: str | os.PathLike, renaming: Renaming) -> dict[str, StoredTensor]:
     """Name -> tensor, still in the file; scaled fp8 weights load as float32.
 
     Raises:
@@ -118,7 +110,7 @@ def _is_text(head: bytes) -> bool:
 def _open_safetensors(path: Path) -> dict[str, StoredTensor]:
     from safetensors import SafetensorError, safe_open
 
-    header = _safetensors_header(path)
+    header = read_header(path).entries
     try:
         file = safe_open(path, framework="pt")
         names = list(file.keys())
@@ -126,33 +118,12 @@ def _open_safetensors(path: Path) -> dict[str, StoredTensor]:
         raise LumosXError(f"{path} is a damaged safetensors file ({error}). {_AGAIN}") from error
     tensors = {}
     for name in names:
-        dtype = _DTYPES.get(header[name]["dtype"])
-        if dtype is None:
+        dtype = DTYPES.get(header[name]["dtype"])
+        if dtype is None or not dtype.is_floating_point:
             # Quantisation notes and position tables are whole numbers; weights of another kind are missed later.
             continue
-        tensors[name] = StoredTensor(torch.Size(header[name]["shape"]), dtype, lambda name=name: file.get_tensor(name))
+        tensors[name] = StoredTensor(torch.Size(header[name]["shape"]), dtype, partial(file.get_tensor, name))
     return tensors
-
-
-def _safetensors_header(path: Path) -> dict:
-    """The header as a dict, checked so far that the library's own terse errors cannot be met in common damage."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if length > min(size - 8, _LONGEST_HEADER):
-            raise LumosXError(
-                f"{path} is a damaged or truncated safetensors file: its header should be {length} bytes long, but "
-                f"the file has {size}. {_AGAIN}"
-            )
-        try:
-            header = json.loads(file.read(length))
-            ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-            raise LumosXError(f"{path} is a damaged safetensors file: its header is not readable. {_AGAIN}") from error
-    end = 8 + length + max(ends, default=0)
-    if end > size:
-        raise LumosXError(f"{path} is truncated: its tensors end at byte {end}, but the file has {size}. {_AGAIN}")
-    return header
 
 
 def _open_torch(path: Path) -> dict[str, StoredTensor]:
@@ -215,8 +186,10 @@ def _dequantised(tensors: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
                     f"{name!r} is quantised in a way that is not read ({tensor.dtype} with scales of shape "
                     f"{tuple(scale.shape)}). Give a bf16, fp16, or scaled fp8 file."
                 )
-            tensor = StoredTensor(
-                tensor.shape, tensor.dtype, lambda w=tensor, s=scale: w.load().float() * s.load().float().reshape(())
-            )
+            tensor = StoredTensor(tensor.shape, tensor.dtype, partial(_scaled, tensor, scale))
         plain[name] = tensor
     return plain
+
+
+def _scaled(weight: StoredTensor, scale: StoredTensor) -> Tensor:
+    return weight.load().float() * scale.load().float().reshape(())

@@ -1,35 +1,89 @@
-"""Writing of safetensors files tensor by tensor, so that memory holds one tensor at a time."""
+"""The safetensors format: its header, writing tensor by tensor, and the scale of fp8 weights."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import BinaryIO
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import torch
+from torch import Tensor
 
+from ..errors import LumosXError
 from .stored_tensor import StoredTensor
 
-_NAMES = {
-    torch.float64: "F64",
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.float8_e4m3fn: "F8_E4M3",
-    torch.float8_e5m2: "F8_E5M2",
-    torch.int64: "I64",
-    torch.int32: "I32",
-    torch.int16: "I16",
-    torch.int8: "I8",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
 }
+"""The format's name of a type -> the type; a file may have others, which torch has no need of here."""
+
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+_LONGEST_HEADER = 100_000_000  # safetensors itself allows no longer one
+_AGAIN = "Copy or download it again."
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a safetensors file says of itself.
+
+    Args:
+        entries: name -> its "dtype", "shape" and "data_offsets", the bytes from `start` on.
+        start: where the data begins.
+    """
+
+    entries: Mapping[str, Mapping[str, Any]]
+    metadata: Mapping[str, str]
+    start: int
+
+
+def read_header(path: Path) -> Header:
+    """Read a file's header, checked so far that the library's own terse errors cannot be met in common damage.
+
+    Raises:
+        LumosXError: the file is damaged or cut short.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > min(size - 8, _LONGEST_HEADER):
+            raise LumosXError(
+                f"{path} is a damaged or truncated safetensors file: its header should be {length} bytes long, but "
+                f"the file has {size}. {_AGAIN}"
+            )
+        try:
+            entries = json.loads(file.read(length))
+            metadata = entries.pop("__metadata__", {})
+            ends = [int(entry["data_offsets"][1]) for entry in entries.values()]
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+            raise LumosXError(f"{path} is a damaged safetensors file: its header is not readable. {_AGAIN}") from error
+    end = 8 + length + max(ends, default=0)
+    if end > size:
+        raise LumosXError(f"{path} is truncated: its tensors end at byte {end}, but the file has {size}. {_AGAIN}")
+    return Header(entries, metadata, 8 + length)
+
+
+def header_bytes(entries: Mapping[str, Mapping[str, Any]], metadata: Mapping[str, str]) -> bytes:
+    """Length and JSON of a header, padded so that the tensors begin at a multiple of 8."""
+    text = json.dumps({"__metadata__": {"format": "pt", **metadata}, **entries}, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
 
 
 def in_file_order(tensors: Mapping[str, StoredTensor]) -> list[tuple[str, StoredTensor]]:
-    """The order in which `write_safetensors` loads: wide types first, so that each tensor starts at a multiple of its
-    width.
-    """
+    """Wide types first, so that each tensor starts at a multiple of its width; then by name."""
     return sorted(tensors.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
 
 
@@ -39,18 +93,45 @@ def data_size(tensors: Mapping[str, StoredTensor]) -> int:
 
 
 def write_safetensors(
-    file: BinaryIO, tensors: Mapping[str, StoredTensor], metadata: Mapping[str, str] | None = None
+    file: BinaryIO,
+    tensors: Iterable[tuple[str, StoredTensor]],
+    metadata: Mapping[str, str] | None = None,
+    *,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Write a safetensors file; each tensor is loaded when its turn comes."""
-    table: dict[str, object] = {"__metadata__": {"format": "pt", **(metadata or {})}}
+    """Write a safetensors file; each tensor is loaded when its turn comes, so that memory holds one at a time.
+
+    Args:
+        tensors: in the order of the file, such as `in_file_order`.
+        progress: called after each tensor with the bytes written and the bytes of the whole file.
+    """
+    ordered = list(tensors)
+    entries: dict[str, dict[str, Any]] = {}
     end = 0
-    for name, tensor in in_file_order(tensors):
+    for name, tensor in ordered:
         size = tensor.shape.numel() * tensor.dtype.itemsize
-        table[name] = {"dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [end, end + size]}
+        entries[name] = {"dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [end, end + size]}
         end += size
-    text = json.dumps(table, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    file.write(len(text).to_bytes(8, "little") + text)
-    for _, tensor in in_file_order(tensors):
-        # As bytes, since NumPy has neither bfloat16 nor fp8.
-        file.write(memoryview(tensor.load().detach().contiguous().reshape(-1).view(torch.uint8).numpy()))
+    done = file.write(header_bytes(entries, metadata or {}))
+    total = done + end
+    for _, tensor in ordered:
+        done += file.write(as_bytes(tensor.load()))
+        progress(done, total)
+
+
+def as_bytes(values: Tensor) -> memoryview:
+    """The values as they are in a file: NumPy, which gives the bytes out, has neither bfloat16 nor fp8."""
+    return values.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data
+
+
+def fp8_scale(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """The number that fp8 values are multiplied by: the largest value becomes the largest that the dtype has."""
+    return (values.abs().max() / torch.finfo(dtype).max).clamp(min=torch.finfo(torch.float32).tiny)
+
+
+def all_finite(values: Tensor) -> bool:
+    """Whether there is neither NaN nor infinity."""
+    if values.dtype.itemsize == 1:
+        values = values.float()
+    # Many times as fast as asking each value of a half-precision tensor.
+    return values.numel() == 0 or bool(values.abs().amax().isfinite())

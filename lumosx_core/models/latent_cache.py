@@ -33,8 +33,8 @@ class LatentCache:
             settings: of the VAE, as far as they change and the latents with them.
         """
         key = (_digest(canvas), tuple(canvas.shape), canvas.dtype, settings)
-        latents = self._of_vae.get(vae, {})
-        if key in latents:
+        latents = self._of_vae.get(vae)
+        if latents is not None and key in latents:
             latents.move_to_end(key)
             return latents[key]
         latent = encode(canvas)

@@ -46,7 +46,8 @@ def sample_scene(
     level = partial(sigma_at, shift=schedule_shift)
 
     def predict(latents: Tensor, sigma: float, timestep: Tensor, negative: bool) -> Tensor:
-        dropped = scene is None or (negative and negative_references == "dropped")
-        return velocity(latents, timestep, texts[negative], None if dropped else scene.at(sigma, level))
+        dropped = negative and negative_references == "dropped"
+        seen = None if scene is None or dropped else scene.at(sigma, level)
+        return velocity(latents, timestep, texts[negative], seen)
 
     return sample_guided(predict, noise, steps=steps, shift=shift, cfg=cfg, callback=callback)

@@ -140,7 +140,7 @@ class VideoPipeline:
         conditions = self.prepare(scene, prompt, settings, vae, progress=progress)
         latents = self.sample(conditions, settings, progress=progress)
         _free_memory()
-        videos = []
+        videos: list[Tensor] = []
         for video in latents.split(1):
             progress("decoding", len(videos), settings.batch)
             videos.append((vae.decode_frames(video) * 255).round().to("cpu", torch.uint8))
@@ -228,13 +228,12 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
         return torch.device(next(kind for kind, present in there_is.items() if present))
     try:
         chosen = torch.device(device)
+        if there_is.get(chosen.type) and (chosen.type != "cuda" or (chosen.index or 0) < torch.cuda.device_count()):
+            return chosen
     except RuntimeError:
-        chosen = None
-    missing = chosen is None or not there_is.get(chosen.type)
-    if missing or (chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count()):
-        usable = ", ".join(kind for kind, present in there_is.items() if present)
-        raise LumosXError(f"There is no device {str(device)!r} here. Use one of: {usable}.")
-    return chosen
+        pass  # a name that torch does not know
+    usable = ", ".join(kind for kind, present in there_is.items() if present)
+    raise LumosXError(f"There is no device {str(device)!r} here. Use one of: {usable}.")
 
 
 def choose_dtype(device: torch.device) -> torch.dtype:

@@ -8,8 +8,8 @@ import torch
 
 from ..errors import LumosXError
 from ..scene.scene import Reference, Scene
-from .messages import Mistake
-from .phrase_mask import PromptSpan, clean_prompt, mistake_in_text, owner_of, words_meant
+from .messages import Mistake, owner_of
+from .phrase_mask import PromptSpan, clean_prompt, mistake_in_text, words_meant
 from .readings import Reading, readings
 from .scene_warnings import scene_warnings
 
@@ -84,14 +84,14 @@ def phrases_only(scene: Scene) -> Scene:
     """The same scene with one white pixel for each picture."""
     pixel = torch.ones(1, 1, 3)
 
-    def bare(reference: Reference | None) -> Reference | None:
-        return None if reference is None else replace(reference, image=pixel)
+    def bare(reference: Reference) -> Reference:
+        return replace(reference, image=pixel)
 
     subjects = [
-        replace(subject, face=bare(subject.face), attributes=tuple(map(bare, subject.attributes)))
+        replace(subject, face=subject.face and bare(subject.face), attributes=tuple(map(bare, subject.attributes)))
         for subject in scene.subjects
     ]
-    return Scene(tuple(subjects), tuple(map(bare, scene.objects)), bare(scene.background))
+    return Scene(tuple(subjects), tuple(map(bare, scene.objects)), scene.background and bare(scene.background))
 
 
 def _own(owners: list[set[int]], group: int, phrase: str, reading: Reading) -> None:

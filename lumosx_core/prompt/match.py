@@ -31,6 +31,7 @@ _IGNORED = re.compile(
 )
 _JOINED = re.compile("[\u1160-\u11ff\ud7b0-\ud7ff\uff9e\uff9f]")  # what composes with the letter in front of it
 # Korean writes particles and the copula behind a noun without a space.
+_HANGUL = re.compile("[\uac00-\ud7a3]*")
 _KOREAN_ENDING = re.compile(
     "(?:들|은|는|이|가|을|를|의|에|에게|에게서|에서|께|께서|한테|와|과|랑|이랑|하고|도|만|로|으로|까지|부터|처럼|보다|마다|밖에"
     "|이나|나|이며|며|이고|고|인|이다|입니다|이에요|예요|였다|이었다){1,3}"
@@ -77,7 +78,7 @@ def is_whole(text: str, start: int, end: int) -> bool:
         return False
     if end == len(text) or not _divides_word(text[end - 1], text[end]):
         return True
-    ending = re.match("[\uac00-\ud7a3]*", text[end:])[0]
+    ending = text[end : _HANGUL.match(text, end).end()]  # type: ignore[union-attr]  # it matches nothing, too
     after = text[end + len(ending) : end + len(ending) + 1]
     return bool(_KOREAN_ENDING.fullmatch(ending)) and not (after and _divides_word(ending[-1], after))
 

@@ -25,7 +25,8 @@ def near_miss(phrase: str, prompt: str) -> str | None:
     wanted = _core(phrase)
     if not wanted:
         return None
-    best, least = None, (math.inf,)
+    best: str | None = None
+    least: tuple[float, ...] = (math.inf,)
     for candidate in _candidates(phrase, prompt):
         core = _core(candidate)
         if _is_near(wanted, core):

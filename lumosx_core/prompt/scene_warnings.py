@@ -12,8 +12,9 @@ from typing import Protocol
 from torch import Tensor
 
 from ..scene.scene import Reference, Scene
-from .match import find_phrase
-from .phrase_mask import clean_prompt, owner_of, split_number, words_meant
+from .match import find_phrase, split_number
+from .messages import owner_of
+from .phrase_mask import clean_prompt, words_meant
 
 EMPTY_PROMPT = (
     "The prompt is empty, so the reference images are bound to no words. Write what happens in the video, with the "

@@ -85,7 +85,8 @@ def _label(name: str) -> str:
 
 def _references(label: str, name: str, inputs: Mapping[str, Any], say: Say, **kind: bool) -> tuple[Reference, ...]:
     phrase, mask = inputs.get(f"{name}_phrase", ""), inputs.get(f"{name}_mask")
-    if inputs.get(name) is None:
+    images = inputs.get(name)
+    if images is None:
         if phrase.strip() or mask is not None:
             what = f'the phrase "{phrase}"' if phrase.strip() else "a mask"
             say(
@@ -93,7 +94,7 @@ def _references(label: str, name: str, inputs: Mapping[str, Any], say: Say, **ki
                 f"gives it is muted or bypassed."
             )
         return ()
-    return references_of(label, inputs.get(name), phrase, mask, inputs.get(f"{name}_strength", 1.0), **kind)
+    return references_of(label, images, phrase, mask, inputs.get(f"{name}_strength", 1.0), **kind)
 
 
 def references_of(
@@ -184,7 +185,7 @@ def person(
             attributes += [
                 replace(reference, strength=subject.strength_of(reference)) for reference in subject.attributes
             ]
-    return Scene((Subject(faces[0] if faces else None, attributes, strength, start, end, title),))
+    return Scene((Subject(faces[0] if faces else None, tuple(attributes), strength, start, end, title),))
 
 
 def joined(parts: Sequence[Scene], objects: Sequence[Reference], backgrounds: Sequence[Reference]) -> Scene:
@@ -197,8 +198,8 @@ def joined(parts: Sequence[Scene], objects: Sequence[Reference], backgrounds: Se
     if len(backgrounds) > 1:
         raise LumosXError(f"{len(backgrounds)} backgrounds reach LumosX Scene, expected one. Disconnect the others.")
     scene = Scene(
-        [subject for part in parts for subject in part.subjects],
-        [item for part in parts for item in part.objects] + list(objects),
+        tuple(subject for part in parts for subject in part.subjects),
+        (*(item for part in parts for item in part.objects), *objects),
         backgrounds[0] if backgrounds else None,
     )
     scene.check()

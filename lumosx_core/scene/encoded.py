@@ -72,6 +72,17 @@ class EncodedScene:
                 f"torch.bool, or (batch, {images}, text_len) for one a video."
             )
 
+    @property
+    def words(self) -> Tensor:
+        """The phrase mask.
+
+        Raises:
+            LumosXError: the scene has none.
+        """
+        if self.phrase_mask is None:
+            raise LumosXError("The scene was encoded without phrases. Encode it with its prompt.")
+        return self.phrase_mask
+
     def only(self, images: Sequence[int]) -> EncodedScene:
         """The scene without all but these images, indices into 0..R-1 in rising order."""
         kept = list(images)

@@ -23,10 +23,11 @@ import torch
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.files.model_files import ModelFiles
+from lumosx_core.files.safetensors_file import all_finite
 from lumosx_core.models.video_pipeline import choose_device
 
 from ..data.samples import BadSample, Source
-from .files import all_finite, packs_of, read_pack, read_tensors
+from .files import packs_of, read_pack, read_tensors
 from .index import CLIPS, TEXTS, read_clips, read_texts
 from .settings import CacheSettings, prepare_head
 from .writer import PACK_CLIPS, CacheWriter, Job

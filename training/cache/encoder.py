@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.files.model_files import ModelFiles
+from lumosx_core.files.safetensors_file import all_finite
 from lumosx_core.media.images import fit_on_canvas, to_pil
 from lumosx_core.models.encode_scene import PreparedScene, prepare_scene
 from lumosx_core.prompt.phrase_mask import clean_prompt
@@ -24,7 +25,6 @@ from lumosx_core.scene.scene import Scene
 from ..data.augment import augment, chance_of
 from ..data.clips import fit_clip
 from ..data.samples import RawSample, check_caption
-from .files import all_finite
 from .settings import STORED, CacheSettings
 
 BATCH_PIXELS = 2**18  # encoded at once: 42 images of 64 x 96, one of 832 x 480; more no longer fit a CPU's cache

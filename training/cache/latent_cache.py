@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lumosx_core.errors import LumosXError
+from lumosx_core.files.safetensors_file import all_finite
 from lumosx_core.models.family import ModelFamily
 from lumosx_core.models.lumosx.lumosx_family import LUMOSX
 from lumosx_core.scene.encoded import EncodedScene
@@ -18,7 +19,7 @@ from ..data.buckets import Bucket
 from ..data.items import TrainingItem
 from ..data.samples import BadSample
 from .encoder import text_name
-from .files import all_finite, read_tensors
+from .files import read_tensors
 from .index import read_clips, read_texts
 from .settings import read_head
 

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from lumosx_core.errors import LumosXError, MissingPackageError
 from lumosx_core.files.model_files import ModelFiles
+from lumosx_core.files.safetensors_file import all_finite
 
-from ..data.items import phrase_mask_of
 from ..data.samples import BadSample, Source
 from .encoder import EncodedSample, PreparedSample, SampleEncoder, text_name
-from .files import all_finite, write_pack
+from .files import write_pack
 from .index import CLIPS, TEXTS, read_texts
 from .settings import CacheSettings
 
@@ -159,7 +159,7 @@ def _tensors(number: int, sample: EncodedSample) -> dict[str, Tensor]:
         f"{number}.references.{variant}": scene.references[0].contiguous()
         for variant, scene in enumerate(sample.variants)
     }
-    mask = torch.from_numpy(np.packbits(phrase_mask_of(sample.variants[0]).numpy(), axis=1))
+    mask = torch.from_numpy(np.packbits(sample.variants[0].words.numpy(), axis=1))
     return {f"{number}.video": sample.video.contiguous(), f"{number}.phrase_mask": mask} | references
 
 

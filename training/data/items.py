@@ -61,12 +61,6 @@ class TrainingBatch:
         )
 
 
-def phrase_mask_of(scene: EncodedScene) -> Tensor:
-    """The phrase mask of a scene in training, which always has one."""
-    assert scene.phrase_mask is not None
-    return scene.phrase_mask
-
-
 def collate(items: Sequence[TrainingItem]) -> TrainingBatch:
     """Join items of one bucket.
 
@@ -80,7 +74,7 @@ def collate(items: Sequence[TrainingItem]) -> TrainingBatch:
                 f"{items[0].key} and {item.key} differ in size or layout and cannot share a batch. Bucket them apart."
             )
     references = torch.cat([item.scene.references for item in items]).float()
-    masks = torch.stack([phrase_mask_of(item.scene) for item in items])
+    masks = torch.stack([item.scene.words for item in items])
     return TrainingBatch(
         tuple(item.key for item in items),
         torch.stack([item.video for item in items]).float(),

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lumosx_core import LumosXModel, RelationalOptions
+from lumosx_core import LumosXError, LumosXModel, RelationalOptions
 from lumosx_core.files.model_files import ModelFiles
 from lumosx_core.models.lumosx.lumosx_family import LUMOSX
 from lumosx_core.models.lumosx.spec import SPEC
@@ -140,7 +140,8 @@ def generate(
     noise = draw_noise(batch.video.shape[1:], sampling.seed, 0, list(places))
     silence = batch.text
     if sampling.cfg != 1:
-        assert empty_text is not None  # guidance needs it
+        if empty_text is None:
+            raise LumosXError(f"cfg is {sampling.cfg}, which needs the encoded empty text. Give empty_text, or cfg 1.")
         # As long as the captions: the network takes it that no phrase names what lies behind the text.
         silence = without_text(batch, range(len(batch.keys)), empty_text).text
 

@@ -23,7 +23,7 @@ from lumosx_core.models.wan.vae import WanVae
 from lumosx_core.prompt.phrase_mask import check_prompt_length, clean_prompt
 from lumosx_core.scene.case_folder import read_case
 
-from ..data.items import TrainingBatch, phrase_mask_of
+from ..data.items import TrainingBatch
 from .batches.dropout import ungrouped
 from .config import TrainConfig
 
@@ -107,7 +107,7 @@ class Preview:
         shots = []
         for name, scene, text in zip(cases, prepared, texts, strict=False):
             encoded_scene = scene.encode(vae.encode_images, (samples.height, samples.width))
-            mask = phrase_mask_of(encoded_scene)[None]
+            mask = encoded_scene.words[None]
             batch = TrainingBatch(
                 (name,), encoded_scene.references[:, :, :0], text, replace(encoded_scene, phrase_mask=mask)
             )

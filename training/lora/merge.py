@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.files.atomic_file import atomic_file
+from lumosx_core.files.safetensors_file import Header, all_finite, as_bytes, fp8_scale, header_bytes, read_header
 from lumosx_core.models.lumosx.weights.load import open_network
 from lumosx_core.models.lumosx.weights.origin import ORIGIN, noted_origin
 from lumosx_core.models.wan.names import native_names
@@ -101,13 +101,13 @@ class _Merge:
 
     def __init__(self, base: Path, loras: Sequence[tuple[LoraFile, float]]):
         self.loras = loras
-        self.header, _ = _read_header(base)
+        self.header = _read_header(base).entries
         self.base = base
 
     def changes(self) -> dict[str, Callable[[], Tensor]]:
         """Name in the base file -> what gives its new value."""
         changes: dict[str, Callable[[], Tensor]] = {}
-        for native, name in native_names(n for n in self.header if n != "__metadata__").items():
+        for native, name in native_names(self.header).items():
             touched = any(
                 native.removesuffix(".weight") in lora.layers or native in lora.differences for lora, _ in self.loras
             )
@@ -139,7 +139,7 @@ class _Merge:
         """New fp8 values and their scale: the largest value becomes the largest that the dtype has."""
         weight, old = self._load(name), self._load(scale)
         values = _finite(native, self._sum(native, weight.float() * old.float().reshape(())))
-        new = (values.abs().max() / torch.finfo(weight.dtype).max).clamp(min=torch.finfo(torch.float32).tiny)
+        new = fp8_scale(values, weight.dtype)
         return (values / new).to(weight.dtype), new.to(old.dtype).reshape(old.shape)
 
     def _scaled_weight(self, native: str, name: str, scale: str) -> Tensor:
@@ -156,7 +156,7 @@ class _Merge:
 
 
 def _finite(name: str, values: Tensor) -> Tensor:
-    if not values.float().isfinite().all():
+    if not all_finite(values):
         raise LumosXError(
             f"With the LoRA, {name!r} has values that {str(values.dtype).removeprefix('torch.')} cannot hold. Use a "
             f"smaller strength, or a base model in bf16, which has float32's range."
@@ -164,24 +164,19 @@ def _finite(name: str, values: Tensor) -> Tensor:
     return values
 
 
-def _read_header(path: Path) -> tuple[dict, int]:
-    """The header of a safetensors file, and the offset of its data."""
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        try:
-            return json.loads(file.read(length)), 8 + length
-        except (ValueError, MemoryError, OverflowError) as error:
-            raise LumosXError(
-                f"{path} is not a safetensors file. Convert it: {own_command('convert', path, 'model.safetensors')}"
-            ) from error
+def _read_header(path: Path) -> Header:
+    try:
+        return read_header(path)
+    except LumosXError as error:
+        raise LumosXError(
+            f"{path} is not a safetensors file. Convert it: {own_command('convert', path, 'model.safetensors')}"
+        ) from error
 
 
 def _rewrite(source: Path, out: Path, changes: Mapping[str, Callable[[], Tensor]], metadata: Mapping[str, str]) -> None:
     """Copy a safetensors file, with other values in some tensors of the same shape and dtype."""
-    table, begin = _read_header(source)
-    described = {"format": "pt", **table.pop("__metadata__", {}), **metadata}
-    text = json.dumps({"__metadata__": described, **table}, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
+    header = _read_header(source)
+    table = header.entries
     free, size = shutil.disk_usage(out.parent).free, source.stat().st_size
     if size > free:
         raise LumosXError(
@@ -189,13 +184,12 @@ def _rewrite(source: Path, out: Path, changes: Mapping[str, Callable[[], Tensor]
             f"another folder."
         )
     with source.open("rb") as old, atomic_file(out) as new:
-        new.write(len(text).to_bytes(8, "little") + text)
+        new.write(header_bytes(table, {**header.metadata, **metadata}))
         for name, entry in sorted(table.items(), key=lambda item: item[1]["data_offsets"]):
             start, stop = entry["data_offsets"]
             if name in changes:
-                # One byte a number: NumPy, which gives the bytes out, has neither bfloat16 nor fp8.
-                new.write(changes[name]().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+                new.write(as_bytes(changes[name]()))
                 continue
-            old.seek(begin + start)
+            old.seek(header.start + start)
             for position in range(start, stop, _CHUNK):
                 new.write(old.read(min(_CHUNK, stop - position)))

@@ -6,12 +6,13 @@ Shapes: B videos, L tokens, J text tokens, D channels.
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, autocast, nn
 
-from .block import relational_block
+from .block import WanBlock, relational_block
 from .config import LumosXConfig
 from .relations import Relations
 
@@ -89,7 +90,7 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, modulation: Tensor, text: Tensor, relations: Relations, video_only: bool = False
     ) -> Tensor:
-        return relational_block(self, x, modulation, text, relations, video_only=video_only)
+        return relational_block(cast(WanBlock, self), x, modulation, text, relations, video_only=video_only)
 
 
 class Head(nn.Module):

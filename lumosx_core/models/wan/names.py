@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
-from pathlib import Path
 
 from torch import Tensor
 
@@ -32,12 +32,12 @@ def native_names(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def open_checkpoint(path: str | Path) -> dict[str, StoredTensor]:
+def open_checkpoint(path: str | os.PathLike) -> dict[str, StoredTensor]:
     """Name -> tensor as `read_state_dict` gives them, still in the file."""
     return open_weights(path, native_names)
 
 
-def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+def read_state_dict(path: str | os.PathLike) -> dict[str, Tensor]:
     """Read a checkpoint's tensors, on the CPU, under Wan2.1's native names.
 
     Nested sets are opened (averaged weights, `ema`, before `model`), ComfyUI's prefixes taken off, rotary tables left

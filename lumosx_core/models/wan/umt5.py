@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import LumosXError, MissingPackageError
-from ...prompt.phrase_mask import PAD_ID, check_prompt_length
+from ...prompt.phrase_mask import check_prompt_length
+from ...prompt.tokens import PAD_ID
 from .names import open_checkpoint
 
 MOST_TOKENS = 512  # of a prompt, as Wan2.1 was trained

@@ -10,6 +10,7 @@ Shapes: B videos of T frames, H x W pixels, C channels in, O out; k frames are l
 from __future__ import annotations
 
 from types import MethodType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +37,7 @@ def arrange_for_cpu(network: nn.Module) -> None:
             module.forward = MethodType(_normalise, module)
 
 
-def _convolve(self: nn.Conv3d, x: Tensor, cache_x: Tensor | None = None) -> Tensor:
+def _convolve(self: Any, x: Tensor, cache_x: Tensor | None = None) -> Tensor:
     """(B, C, T, H, W), after the cached frames if there are any, to (B, O, t, h, w)."""
     width, _, height, _, missing, _ = self._padding  # pixels on each side, and frames before the first
     taps, stride = self.kernel_size[0], self.stride[0]
@@ -57,7 +58,7 @@ def _convolve(self: nn.Conv3d, x: Tensor, cache_x: Tensor | None = None) -> Tens
     return x.permute(0, 2, 3, 1).unflatten(0, (-1, count)).movedim(-1, 1)
 
 
-def _normalise(self: nn.Module, x: Tensor) -> Tensor:
+def _normalise(self: Any, x: Tensor) -> Tensor:
     """Divide by the root mean square over the channels, dimension 1."""
     x = x.movedim(1, -1)
     squares = torch.mv(x.square().flatten(0, -2), self.ones)  # many times as fast as summing

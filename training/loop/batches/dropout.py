@@ -15,7 +15,7 @@ from torch import Tensor
 from lumosx_core.scene.encoded import EncodedScene
 from lumosx_core.scene.layout import ReferenceLayout
 
-from ...data.items import TrainingBatch, phrase_mask_of
+from ...data.items import TrainingBatch
 from .noise import draw_generator
 
 
@@ -53,6 +53,6 @@ def ungrouped(batch: TrainingBatch, seed: int, positions: Sequence[int] | None =
     positions = range(len(batch.keys)) if positions is None else positions
     orders = [torch.randperm(images, generator=draw_generator("order", seed, position)) for position in positions]
     references = [clip[:, order] for clip, order in zip(batch.scene.references, orders, strict=True)]
-    masks = [mask[order] for mask, order in zip(phrase_mask_of(batch.scene), orders, strict=True)]
+    masks = [mask[order] for mask, order in zip(batch.scene.words, orders, strict=True)]
     scene = EncodedScene(torch.stack(references), ReferenceLayout(images), torch.stack(masks))
     return replace(batch, scene=scene)

@@ -17,7 +17,7 @@ from torch import Tensor
 from lumosx_core.errors import LumosXError
 
 from ...data.buckets import Bucket, BucketPlan
-from ...data.items import TrainingBatch, TrainingItem, collate, phrase_mask_of
+from ...data.items import TrainingBatch, TrainingItem, collate
 from ...data.samples import BadSample
 from ..config import TrainConfig
 from .dropout import ungrouped, without_pictures, without_text
@@ -176,7 +176,7 @@ class StepBatches:
             raise BadSample(
                 item.key, f"Its caption has {len(item.text)} tokens, and model.text_len is {length}. Raise it."
             )
-        return replace(item, scene=replace(item.scene, phrase_mask=phrase_mask_of(item.scene)[:, :length]))
+        return replace(item, scene=replace(item.scene, phrase_mask=item.scene.words[:, :length]))
 
     def _preload(self) -> None:
         for index in self.indices:

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from lumosx_core.errors import LumosXError
-from lumosx_core.files.safetensors_file import data_size, write_safetensors
+from lumosx_core.files.safetensors_file import data_size, in_file_order, write_safetensors
 from lumosx_core.files.stored_tensor import StoredTensor
 
 from .sharded_state import take_part
@@ -77,7 +77,7 @@ class Checkpoints:
             self._check_room(needed)
             for name, tensors in parts.items():
                 with (partial / f"{name}.safetensors").open("xb") as file:
-                    write_safetensors(file, tensors)
+                    write_safetensors(file, in_file_order(tensors))
             (partial / RUN).write_text(json.dumps({"step": step, **facts}, indent=1), encoding="utf-8")
             for path in (*partial.iterdir(), partial):
                 _flush(path)

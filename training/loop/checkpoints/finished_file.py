@@ -65,7 +65,7 @@ def export(
     converted = {name: _converted(tensor, dtype) for name, tensor in tensors.items()}
     try:
         with atomic_file(path) as file:
-            write_safetensors(file, converted, metadata)
+            write_safetensors(file, in_file_order(converted), metadata)
     except LumosXError as error:
         raise LumosXError(
             f"{error} The file needs {data_size(converted):,} bytes. All steps are done and saved: the same command "

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -17,6 +15,7 @@ from torch import Tensor
 
 from ....errors import LumosXError, MissingPackageError
 from ....files.atomic_file import atomic_file
+from ....files.safetensors_file import all_finite, data_size, fp8_scale, write_safetensors
 from ....files.stored_tensor import StoredTensor
 from ...family import OpenNetwork
 from ..model import LumosXModel
@@ -26,23 +25,8 @@ from .origin import ORIGIN, noted_origin
 Precision = Literal["bf16", "fp16", "fp8_e4m3fn"]
 
 _PLAIN = {"bf16": torch.bfloat16, "fp16": torch.float16}
-_NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.float8_e4m3fn: "F8_E4M3"}
 # The large matrices: 97 % of the values. Everything else is small and sensitive and stays bfloat16.
 _QUANTISED = re.compile(r"blocks\.\d+\.(self_attn|cross_attn)\.[qkvo]\.weight|blocks\.\d+\.ffn\.[02]\.weight")
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """One tensor of the file to be written; the values are made when their turn comes."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    values: Callable[[], Tensor]
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape) * self.dtype.itemsize
 
 
 def convert(
@@ -82,10 +66,9 @@ def convert(
         raise LumosXError(f"dtype {dtype!r} is not possible. Use one of {', '.join(get_args(Precision))}.")
     _check_destination(source, destination, overwrite)
 
-    entries = _entries(open_network(source), dtype)
+    tensors = _converted(open_network(source), dtype)
     facts = {"lumosx_source": source.resolve().name, "lumosx_dtype": dtype, ORIGIN: origin or noted_origin(source)}
-    header = _header(entries, {"format": "pt", **facts})
-    size = len(header) + sum(entry.size for entry in entries)
+    size = data_size(dict(tensors))
     free = shutil.disk_usage(destination.parent).free
     if size > free:
         raise LumosXError(
@@ -93,12 +76,7 @@ def convert(
             f"choose another folder."
         )
     with atomic_file(destination) as file:
-        done = file.write(header)
-        for entry in entries:
-            values = entry.values().contiguous()
-            # One byte a number: NumPy, which gives the bytes out, has neither bfloat16 nor fp8.
-            done += file.write(memoryview(values.reshape(-1).view(torch.uint8).numpy()))
-            progress(done, size)
+        write_safetensors(file, tensors, facts, progress=progress)
     return destination
 
 
@@ -142,67 +120,48 @@ def _check_destination(source: Path, destination: Path, overwrite: bool) -> None
             raise LumosXError(f"{destination} exists already. Choose another name, or overwrite it with --overwrite.")
 
 
-def _entries(network: OpenNetwork, dtype: Precision) -> list[_Entry]:
-    tensors = network.tensors
+def _converted(network: OpenNetwork, dtype: Precision) -> list[tuple[str, StoredTensor]]:
     names = LumosXModel(network.config, device="meta").state_dict()
-    entries = []
+    tensors: list[tuple[str, StoredTensor]] = []
     if dtype == "fp8_e4m3fn":
         # ComfyUI knows scaled fp8 by this marker; two values in it ask for products in full precision.
-        entries.append(_Entry("scaled_fp8", (2,), torch.float8_e4m3fn, lambda: torch.zeros(2).to(torch.float8_e4m3fn)))
+        tensors.append(("scaled_fp8", StoredTensor.of(torch.zeros(2).to(torch.float8_e4m3fn))))
     for name in names:
-        tensor = tensors[name]
+        tensor = network.tensors[name]
         if dtype == "fp8_e4m3fn" and _QUANTISED.fullmatch(name):
-            entries += _quantised(name, tensor)
+            tensors += _quantised(name, tensor)
         else:
-            entries.append(_plain(name, tensor, _PLAIN.get(dtype, torch.bfloat16)))
+            target = _PLAIN.get(dtype, torch.bfloat16)
+            tensors.append((name, StoredTensor(tensor.shape, target, partial(_plain, name, tensor, target))))
     # Wide numbers first, so that every tensor begins at a multiple of its width.
-    return sorted(entries, key=lambda entry: -entry.dtype.itemsize)
+    return sorted(tensors, key=lambda item: -item[1].dtype.itemsize)
 
 
-def _plain(name: str, tensor: StoredTensor, dtype: torch.dtype) -> _Entry:
-    def values() -> Tensor:
-        return _finite(name, tensor.load().to(dtype))
-
-    return _Entry(name, tuple(tensor.shape), dtype, values)
+def _plain(name: str, tensor: StoredTensor, dtype: torch.dtype) -> Tensor:
+    return _finite(name, tensor.load().to(dtype))
 
 
-def _quantised(name: str, tensor: StoredTensor) -> list[_Entry]:
+def _quantised(name: str, tensor: StoredTensor) -> list[tuple[str, StoredTensor]]:
     """A matrix in fp8 and the number it must be multiplied by."""
     dtype = torch.float8_e4m3fn
 
-    def scale(weight: Tensor) -> Tensor:
-        return (_finite(name, weight).abs().max() / torch.finfo(dtype).max).clamp(min=torch.finfo(torch.float32).tiny)
+    def scale() -> Tensor:
+        return fp8_scale(_finite(name, tensor.load().float()), dtype)
 
     def values() -> Tensor:
-        weight = tensor.load().float()
-        return (weight / scale(weight)).to(dtype)
+        weight = _finite(name, tensor.load().float())
+        return (weight / fp8_scale(weight, dtype)).to(dtype)
 
     return [
-        _Entry(name.removesuffix("weight") + "scale_weight", (), torch.float32, lambda: scale(tensor.load().float())),
-        _Entry(name, tuple(tensor.shape), dtype, values),
+        (name.removesuffix("weight") + "scale_weight", StoredTensor(torch.Size(()), torch.float32, scale)),
+        (name, StoredTensor(tensor.shape, dtype, values)),
     ]
 
 
 def _finite(name: str, values: Tensor) -> Tensor:
-    if not values.isfinite().all():
+    if not all_finite(values):
         raise LumosXError(
             f"{name!r} has values that are not finite in {str(values.dtype).removeprefix('torch.')}. If the source is "
             f"sound, convert to bf16, which has float32's range."
         )
     return values
-
-
-def _header(entries: list[_Entry], metadata: dict[str, str]) -> bytes:
-    """Length and JSON of a safetensors header, padded so that the tensors begin at a multiple of 8."""
-    table: dict[str, object] = {"__metadata__": metadata}
-    end = 0
-    for entry in entries:
-        table[entry.name] = {
-            "dtype": _NAMES[entry.dtype],
-            "shape": list(entry.shape),
-            "data_offsets": [end, end + entry.size],
-        }
-        end += entry.size
-    text = json.dumps(table, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text

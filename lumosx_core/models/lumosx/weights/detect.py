@@ -19,7 +19,10 @@ from ..model import LumosXModel
 class Shaped(Protocol):
     """Anything with a shape: a tensor, a tensor on the meta device, a StoredTensor."""
 
-    shape: torch.Size
+    @property
+    def shape(self) -> torch.Size:
+        """Its size."""
+        ...
 
 
 def detect_config(state_dict: Mapping[str, Shaped]) -> LumosXConfig:
@@ -91,7 +94,7 @@ def _sizes(shapes: Mapping[str, tuple[int, ...]]) -> LumosXConfig:
         freq_dim=shape("time_embedding.0.weight", 2)[1],
         in_dim=in_dim,
         out_dim=out_features // math.prod(patch_size),
-        patch_size=tuple(patch_size),
+        patch_size=(patch_size[0], patch_size[1], patch_size[2]),
     )
 
 

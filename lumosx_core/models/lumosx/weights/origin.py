@@ -7,14 +7,13 @@ checksums of the published files of plain Wan2.1, and, last, the name of a file.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from ....errors import LumosXError
+from ....files.safetensors_file import read_header
 from ....own_command import own_command
 
 Origin = Literal["lumosx", "lumosx by name", "wan", "wan by name", "unknown"]
@@ -133,11 +132,4 @@ def metadata_of(path: Path) -> Mapping[str, str]:
     """
     if path.suffix.lower() not in (".safetensors", ".sft"):
         return {}
-    with path.open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        try:
-            if size > 100_000_000:
-                raise ValueError(f"a header of {size} bytes")
-            return json.loads(file.read(size)).get("__metadata__", {})
-        except ValueError as error:
-            raise LumosXError(f"{path} is damaged: its header cannot be read ({error}). Get the file again.") from error
+    return read_header(path).metadata
