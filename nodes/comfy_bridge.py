@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import comfy.conds
 import comfy.ldm.wan.model
@@ -208,10 +209,10 @@ def _replaced_block(block, relations: Relations, outer, args: dict, extra: dict)
     return original_block(args) if outer is None else outer(args, {**extra, "original_block": original_block})
 
 
-def _patches(transformer_options: dict) -> dict[str, Callable]:
+def _patches(transformer_options: dict) -> dict[str, Any]:
     """Patches that other nodes have put between the steps of a block, consulted as by the host's own Wan blocks."""
     patches = transformer_options.get("patches", {}) if ATTENTION_PATCHES else {}
-    found: dict[str, Callable] = {}
+    found: dict[str, Any] = {}
     if "attn1_patch" in patches:
 
         def change_attention(x, q, k):
