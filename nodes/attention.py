@@ -11,7 +11,7 @@ from ..lumosx_core.attention_map.heat_maps import draw_attention_map, shown_fram
 from ..lumosx_core.attention_map.number_choice import NumberChoice
 from ..lumosx_core.attention_map.report import describe_binding
 from ..lumosx_core.errors import LumosXError
-from .attention_bridge import latent_preview, record_attention
+from .bridges.attention_bridge import latent_preview, record_attention
 from .inputs.host_schema import FOLDED, found_by
 
 AttentionType = io.Custom("LUMOSX_ATTENTION")

@@ -19,7 +19,7 @@ from ..lumosx_core.models.lumosx.weights.load import open_network
 from ..lumosx_core.models.wan.names import native_names, open_checkpoint
 from ..lumosx_core.own_command import own_command
 from .bridges.clip_bridge import load_umt5
-from .comfy_bridge import patch_model
+from .bridges.comfy_bridge import patch_model
 from .inputs.host_schema import FOLDED, found_by
 from .inputs.weight_files import validated, weight_files, weight_path
 from .page.notices import HIDDEN

@@ -8,7 +8,7 @@ from tqdm.auto import tqdm
 
 from ..lumosx_core.sampling.schedule import flow_sigmas, timesteps_at
 from ..lumosx_core.sampling.solver import sample_dpmpp_2m
-from .comfy_bridge import TIMESTEP_KEY
+from .bridges.comfy_bridge import TIMESTEP_KEY
 
 
 class LumosXSampler(io.ComfyNode):

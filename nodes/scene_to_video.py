@@ -17,7 +17,7 @@ from ..lumosx_core.prompt.phrase_mask import check_prompt_length, clean_prompt
 from ..lumosx_core.prompt.scene_warnings import EMPTY_PROMPT, scene_warnings
 from ..lumosx_core.scene.strength import NEGATIVE_REFERENCES
 from .bridges.clip_bridge import PromptTokenizer
-from .comfy_bridge import attach_scene
+from .bridges.comfy_bridge import attach_scene
 from .inputs.host_schema import FOLDED, found_by
 from .page.notices import HIDDEN, named, notice
 from .page.scene_titles import titled

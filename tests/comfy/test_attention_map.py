@@ -251,9 +251,9 @@ import comfy.model_management, comfy.sd, nodes
 from pack.lumosx_core import ReferenceLayout
 from pack.lumosx_core.scene.encoded import EncodedScene
 from pack.lumosx_core.attention_map.number_choice import NumberChoice
-from pack.nodes.attention_bridge import record_attention
+from pack.nodes.bridges.attention_bridge import record_attention
 from pack.lumosx_core import RelationalOptions
-from pack.nodes.comfy_bridge import attach_scene, patch_model
+from pack.nodes.bridges.comfy_bridge import attach_scene, patch_model
 
 model = patch_model(comfy.sd.load_diffusion_model(arguments["model"]), RelationalOptions())
 model, records = record_attention(model, NumberChoice.read("", "steps", 1), NumberChoice.read("", "layers", 0))
@@ -270,7 +270,7 @@ try:
 except comfy.model_management.InterruptProcessingException:
     interrupted = True
 after_interrupt = len(records._runs)
-sys.modules["pack.nodes.attention_bridge"].MOST_RUNS = 4
+sys.modules["pack.nodes.bridges.attention_bridge"].MOST_RUNS = 4
 kept, first = [], None
 for seed in range(6):
     samples = nodes.common_ksampler(model, seed, 2, 1.0, "euler", "simple", text, text, latent)[0]["samples"]

@@ -189,7 +189,7 @@ from comfy.cli_args import args
 from pack.lumosx_core import ReferenceLayout
 from pack.lumosx_core.scene.encoded import EncodedScene
 from pack.lumosx_core import RelationalOptions
-from pack.nodes.comfy_bridge import attach_scene, patch_model
+from pack.nodes.bridges.comfy_bridge import attach_scene, patch_model
 
 args.preview_method = latent_preview.LatentPreviewMethod.Latent2RGB
 sizes = []

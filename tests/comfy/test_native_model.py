@@ -9,7 +9,7 @@ from pack.lumosx_core import LumosXConfig, LumosXModel, ReferenceLayout
 from pack.lumosx_core.scene.encoded import EncodedScene
 from pack.lumosx_core import RelationalOptions
 from pack.lumosx_core.models.lumosx.relations import RelationTables
-from pack.nodes.comfy_bridge import KEY, SampledScene, patch_model
+from pack.nodes.bridges.comfy_bridge import KEY, SampledScene, patch_model
 
 def level(fraction):
     return 1 - fraction
@@ -101,7 +101,7 @@ import comfy.sd, comfy.samplers, nodes
 from pack.lumosx_core import LumosXModel, ReferenceLayout
 from pack.lumosx_core.scene.encoded import EncodedScene
 from pack.lumosx_core import RelationalOptions
-from pack.nodes.comfy_bridge import attach_scene, patch_model
+from pack.nodes.bridges.comfy_bridge import attach_scene, patch_model
 
 generator = torch.Generator().manual_seed(0)
 model = comfy.sd.load_diffusion_model(arguments["model"])
@@ -202,7 +202,7 @@ from pack.lumosx_core.errors import LumosXError
 from pack.lumosx_core.scene.encoded import EncodedScene
 from pack.lumosx_core import RelationalOptions
 from pack.lumosx_core.models.lumosx.relations import RelationTables
-from pack.nodes.comfy_bridge import KEY, SampledScene, patch_model
+from pack.nodes.bridges.comfy_bridge import KEY, SampledScene, patch_model
 
 def level(fraction):
     return 1 - fraction
@@ -255,7 +255,7 @@ from pack.lumosx_core import LumosXConfig, LumosXModel, ReferenceLayout
 from pack.lumosx_core.scene.encoded import EncodedScene
 from pack.lumosx_core import RelationalOptions
 from pack.lumosx_core.models.lumosx.relations import RelationTables
-from pack.nodes.comfy_bridge import KEY, SampledScene, patch_model
+from pack.nodes.bridges.comfy_bridge import KEY, SampledScene, patch_model
 
 def level(fraction):
     return 1 - fraction

@@ -52,7 +52,7 @@ def test_with_a_model_patch_between(server):
 
 
 OTHER_MODEL = """
-import comfy.conds, comfy.sampler_helpers, comfy.samplers, pack.nodes.comfy_bridge as bridge
+import comfy.conds, comfy.sampler_helpers, comfy.samplers, pack.nodes.bridges.comfy_bridge as bridge
 from types import SimpleNamespace as Any
 
 class Network:  # what ComfyUI's sampler asks of any model, such as Stable Diffusion's

@@ -58,7 +58,7 @@ import comfy.model_management, comfy.sd, comfy.utils
 from safetensors.torch import load_file, save_file
 from pack.lumosx_core import ReferenceLayout
 from pack.lumosx_core import RelationalOptions
-from pack.nodes.comfy_bridge import attach_scene, patch_model
+from pack.nodes.bridges.comfy_bridge import attach_scene, patch_model
 
 said = []
 handler = logging.Handler()

@@ -16,10 +16,10 @@ import comfy.latent_formats
 import torch
 from comfy.patcher_extension import WrappersMP
 
-from ..lumosx_core.attention_map.number_choice import NumberChoice
-from ..lumosx_core.attention_map.record import AttentionPass, AttentionRecord, AttentionRecording, picture_content
-from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.models.lumosx.relations import Relations
+from ...lumosx_core.attention_map.number_choice import NumberChoice
+from ...lumosx_core.attention_map.record import AttentionPass, AttentionRecord, AttentionRecording, picture_content
+from ...lumosx_core.errors import LumosXError
+from ...lumosx_core.models.lumosx.relations import Relations
 
 KEY = "lumosx_attention"
 MOST_RUNS = 64  # a list of seeds runs all its samplers before the first map is drawn; a run takes some 100 kB

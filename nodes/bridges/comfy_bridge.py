@@ -21,15 +21,15 @@ import torch.nn.functional as F
 from comfy.ldm.modules.attention import optimized_attention
 from comfy.patcher_extension import WrappersMP
 
-from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.models.lumosx.block import relational_block
-from ..lumosx_core.models.lumosx.config import RelationalOptions
-from ..lumosx_core.models.lumosx.csam import scaled_dot_product_attention
-from ..lumosx_core.models.lumosx.relations import Relations, RelationTables
-from ..lumosx_core.models.lumosx.spec import SPEC
-from ..lumosx_core.scene.encoded import EncodedScene
+from ...lumosx_core.errors import LumosXError
+from ...lumosx_core.models.lumosx.block import relational_block
+from ...lumosx_core.models.lumosx.config import RelationalOptions
+from ...lumosx_core.models.lumosx.csam import scaled_dot_product_attention
+from ...lumosx_core.models.lumosx.relations import Relations, RelationTables
+from ...lumosx_core.models.lumosx.spec import SPEC
+from ...lumosx_core.scene.encoded import EncodedScene
+from ..inputs.host_schema import ATTENTION_PATCHES
 from .attention_bridge import Watch, watch_pass
-from .inputs.host_schema import ATTENTION_PATCHES
 
 KEY = "lumosx"
 REFERENCES = "time_dim_concat"  # native Wan's name for frames that follow the video
@@ -119,9 +119,8 @@ def _read_scenes(executor, model, noise_shape, conds, *args, **kwargs):
     level = model.get_model_object("model_sampling").percent_to_sigma
     tables = RelationTables()
     pictures = 0
-    scenes: dict[
-        int, SampledScene
-    ] = {}  # what was one scene stays one: only then do positive and negative run together
+    # What was one scene stays one: only then do positive and negative run together.
+    scenes: dict[int, SampledScene] = {}
     read: dict[str, list[dict]] = {}
     for name, group in conds.items():
         read[name] = []
