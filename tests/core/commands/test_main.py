@@ -242,3 +242,16 @@ def test_a_room_that_is_there_but_broken_says_so(announce, address, source, expe
 def test_download_needs_a_place(capsys, tmp_path):
     assert run("download", "--cache", str(tmp_path)) == 2
     assert "where the files should go" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_generate_imports_no_package_that_only_other_parts_of_diffusers_and_transformers_use(tmp_path):
+    pytest.importorskip("diffusers")
+    program = (
+        "import sys; from lumosx_core.commands.main import UNUSED_PACKAGES, main; "
+        f"sys.argv[1:] = ['generate', {str(ROOT / 'examples' / 'glyph_people')!r}, '--out', "
+        f"{str(tmp_path / 'a.mp4')!r}, '--steps', '1']; code = main(); "
+        "print(code, [name for name in UNUSED_PACKAGES if sys.modules.get(name) is not None])"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert run.stdout.splitlines()[-1] == "0 []", run.stderr
