@@ -326,7 +326,7 @@ def _progress_bar():
         from tqdm import tqdm
     except ImportError as error:
         raise MissingPackageError("tqdm", "The progress bar", error) from error
-    lines = {"text": "Reading the prompt", "pictures": "Encoding the images", "decoding": "Decoding the video"}
+    lines = {"text": "Reading the prompt", "images": "Encoding the images", "decoding": "Decoding the video"}
     bar = None
 
     def progress(stage: str, done: int, total: int) -> None:

@@ -35,12 +35,12 @@ def atomic_path(destination: Path) -> Iterator[Path]:
             raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            mend = "Free some space, or choose another folder."
+            advice = "Free some space, or choose another folder."
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            mend = "Choose a folder you may write to."
+            advice = "Choose a folder you may write to."
         else:
             raise
-        raise LumosXError(f"{destination} could not be written: {error.strerror}. {mend}") from error
+        raise LumosXError(f"{destination} could not be written: {error.strerror}. {advice}") from error
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from .family import ModelFamily, VideoAutoencoder
 from .sample_scene import sample_scene
 
 Progress = Callable[[str, int, int], None]
-"""Called as (stage, done, total): "text", "pictures", "sampling" (total: steps) and "decoding" (total: videos)."""
+"""Called as (stage, done, total): "text", "images", "sampling" (total: steps) and "decoding" (total: videos)."""
 
 
 @dataclass(frozen=True)
@@ -173,9 +173,9 @@ class VideoPipeline:
         progress("text", 1, 1)
 
         images = len(scene.references)
-        progress("pictures", 0, images)
+        progress("images", 0, images)
         encoded = prepared.encode(vae.encode_images, (settings.height, settings.width))
-        progress("pictures", images, images)
+        progress("images", images, images)
         return Conditions(text[None], negative_text[None], encoded)
 
     @torch.no_grad()

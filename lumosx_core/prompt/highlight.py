@@ -51,7 +51,7 @@ def mark_prompt(typed: str, scene: Scene, *, dynamic: bool = False) -> MarkedPro
     Unlike `match_phrases_in_text` it keeps every letter, so that the spans can lie under the text on the page.
 
     Args:
-        scene: its pictures do not matter.
+        scene: its images do not matter.
         dynamic: the page draws one of {a|b} and drops comments. A phrase is marked if one of the draws has it, and
             reported if one of them lacks it.
 
@@ -81,7 +81,7 @@ def mark_prompt(typed: str, scene: Scene, *, dynamic: bool = False) -> MarkedPro
 
 
 def phrases_only(scene: Scene) -> Scene:
-    """The same scene with one white pixel for each picture."""
+    """The same scene with one white pixel for each image."""
     pixel = torch.ones(1, 1, 3)
 
     def bare(reference: Reference) -> Reference:

@@ -66,7 +66,7 @@ def _missing(words: str, number: int | None, label: str, prompt: str, *, cut: bo
     inside = re.search(rf"\w*{re.escape(words)}\w*", prompt)
     if find_phrase(words, prompt):
         if cut:
-            message += " It stands so late in the prompt that it is cut off: shorten the prompt."
+            message += " It occurs so late in the prompt that it is cut off: shorten the prompt."
         else:
             message += " It is there, but the text encoder has no tokens for it: write it in other words."
     elif meant := near_miss(words, prompt):

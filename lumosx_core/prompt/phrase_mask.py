@@ -1,6 +1,6 @@
-"""Which tokens of the prompt each reference picture is bound to.
+"""Which tokens of the prompt each reference image is bound to.
 
-The network learns who is meant from a phrase mask: for each picture, the positions of its phrase in the prompt.
+The network learns who is meant from a phrase mask: for each image, the positions of its phrase in the prompt.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def check_prompt_length(prompt_ids: Sequence[int], text_len: int, *, negative: b
 
 
 def phrase_mask_of_ids(prompt_ids: Sequence[int], phrase_ids: Sequence[int], text_len: int) -> Tensor:
-    """The prompt positions at which a phrase stands, every occurrence, as the released model finds them.
+    """The prompt positions of a phrase, every occurrence, as the released model finds them.
 
     Args:
         prompt_ids: token ids of the prompt; those beyond `text_len` are ignored, missing ones are padding. Negative
@@ -181,7 +181,7 @@ class PromptSpan:
 
 
 def prompt_spans(tokens: Sequence[tuple[int, str]], scene: Scene, mask: Tensor) -> list[PromptSpan]:
-    """The prompt as the tokenizer sees it, divided where the groups of pictures it is bound to change.
+    """The prompt as the tokenizer sees it, divided where the groups of images it is bound to change.
 
     Args:
         tokens: id and piece of each prompt token; pieces as sentencepiece writes them: with U+2581 for a

@@ -20,5 +20,5 @@ def noisy_latents(clean: Tensor, noise: Tensor, timestep: Tensor) -> tuple[Tenso
 
 
 def velocity_loss(velocity: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error of each video over its own frames: (B,) float32. Pictures carry no loss."""
+    """Mean squared error of each video over its own frames: (B,) float32. Images carry no loss."""
     return (velocity.float() - target.float()).square().flatten(1).mean(dim=1)

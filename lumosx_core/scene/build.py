@@ -1,4 +1,4 @@
-"""Parts of a scene as they come from a graph: pictures with masks become references, references a person or a scene."""
+"""Parts of a scene as they come from a graph: images with masks become references, references a person or a scene."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def subject_scene(inputs: Mapping[str, Any], further: Iterable[Scene] = (), *, t
     """The scene of one person, from the inputs of a LumosX Subject.
 
     Args:
-        inputs: `face` and `attribute_1` ... are pictures (N, H, W, 3 or 4), with _phrase, _mask and _strength; and
+        inputs: `face` and `attribute_1` ... are images (N, H, W, 3 or 4), with _phrase, _mask and _strength; and
             `strength`, `start_percent`, `end_percent`. Any of them may be absent.
         further: scenes of nothing but attributes, which belong to this person, too.
         title: what messages call the person, see `Subject`.
@@ -68,7 +68,7 @@ def whole_scene(inputs: Mapping[str, Any], parts: Sequence[Scene] = (), *, say: 
     """Several scenes with objects and a background, from the inputs of a LumosX Scene.
 
     Args:
-        inputs: `background` and `object_1` ... are pictures (1, H, W, 3 or 4), with _phrase, _mask and _strength. Any
+        inputs: `background` and `object_1` ... are images (1, H, W, 3 or 4), with _phrase, _mask and _strength. Any
             of them may be absent.
         say: as in `subject_scene`.
 
@@ -99,7 +99,7 @@ def _references(label: str, name: str, inputs: Mapping[str, Any], say: Say, **ki
 
 def references_of(
     label: str,
-    pictures: Tensor,
+    images: Tensor,
     phrase: str,
     masks: Tensor | None = None,
     strength: float = 1.0,
@@ -107,37 +107,37 @@ def references_of(
     several: bool = False,
     surroundings: bool = False,
 ) -> tuple[Reference, ...]:
-    """The references that one slot of a graph holds: one, or several pictures of the same thing.
+    """The references that one slot of a graph holds: one, or several images of the same thing.
 
     Args:
         label: what a message calls the slot: "The face", "Attribute 2".
-        pictures: (N, H, W, 3 or 4) float, 0..1; the fourth channel is opacity and counts where there is no mask.
+        images: (N, H, W, 3 or 4) float, 0..1; the fourth channel is opacity and counts where there is no mask.
         masks: (N, H, W) or (H, W), 1 where the thing is; the rest becomes white.
         several: whether N may be more than 1.
         surroundings: whether it is a background, of which a mask may keep the border and cut out people.
 
     Raises:
-        LumosXError: too many pictures, masks that do not belong to them or look inverted.
+        LumosXError: too many images, masks that do not belong to them or look inverted.
     """
     label = f'{label} ("{phrase}")' if phrase.strip() else label
-    if len(pictures) != 1 and not several:
-        raise LumosXError(f"{label} has {len(pictures)} pictures, expected one. Choose one with Image From Batch.")
+    if len(images) != 1 and not several:
+        raise LumosXError(f"{label} has {len(images)} images, expected one. Choose one with Image From Batch.")
     if masks is not None:
         if not masks.any():
             raise LumosXError(
-                f"{label} has an empty mask, as Load Image gives for a picture without transparency. Disconnect it, "
+                f"{label} has an empty mask, as Load Image gives for an image without transparency. Disconnect it, "
                 f"or paint one. {MASK_HELP}"
             )
         masks = masks.reshape(-1, *masks.shape[-2:])
-        if len(masks) != len(pictures):
+        if len(masks) != len(images):
             raise LumosXError(
-                f"{label} has {len(masks)} masks, expected {len(pictures)}, one for each picture. Choose them with "
+                f"{label} has {len(masks)} masks, expected {len(images)}, one for each image. Choose them with "
                 f"Image From Batch, or make a subject of each."
             )
-    elif pictures.shape[-1] == 4:
-        masks = pictures[..., 3]
+    elif images.shape[-1] == 4:
+        masks = images[..., 3]
     references = []
-    for i, picture in enumerate(pictures[..., :3]):
+    for i, picture in enumerate(images[..., :3]):
         try:
             image = picture if masks is None else cut_out(picture, masks[i])
         except LumosXError as error:
@@ -161,7 +161,7 @@ def person(
     """A scene of one person.
 
     Args:
-        faces: pictures of the face; those after the first stand among the attributes: pictures of a subject share
+        faces: images of the face; those after the first are among the attributes: images of a subject share
             their words anyway.
         further: scenes of nothing but attributes, which belong to this person, too.
 
@@ -179,7 +179,7 @@ def person(
             if (subject.start, subject.end) != (0, 1):
                 raise LumosXError(
                     f"The attributes connected to more_attributes are seen from {subject.start:g} to {subject.end:g} "
-                    f"of the sampling, but a person's pictures come and go together. Set start_percent and "
+                    f"of the sampling, but a person's images come and go together. Set start_percent and "
                     f"end_percent on the person's own LumosX Subject."
                 )
             attributes += [

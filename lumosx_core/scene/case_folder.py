@@ -5,9 +5,9 @@
     objects/PHRASE.png
     subjects/N/face_PHRASE.png       the face of person N
     subjects/N/PHRASE.png            what person N wears or carries
-    order.txt                        optional, ours: paths in the order of the pictures, where that is not by name
+    order.txt                        optional, ours: paths in the order of the images, where that is not by name
 
-The released code takes files in the order in which the disk lists them, so that a face can stand anywhere in its
+The released code takes files in the order in which the disk lists them, so that a face can be anywhere in its
 group. Here the face always comes first and the rest follows by name, or as order.txt says: the same folder gives the
 same video on every machine.
 """
@@ -50,15 +50,15 @@ def read_case(directory: str | Path) -> Case:
     """Read a case folder.
 
     Subjects come in numerical order if all their folders are numbered, else by name. Of several backgrounds the first
-    counts. "fullfullbody" pictures, hidden files and files that are not pictures are left out.
+    counts. "fullfullbody" images, hidden files and files that are not images are left out.
 
     Raises:
-        LumosXError: no folder or caption, a caption that is empty or not UTF-8, an unreadable picture, a subject
-            without a picture or with two faces, one phrase for two pictures of a folder, no picture at all.
+        LumosXError: no folder or caption, a caption that is empty or not UTF-8, an unreadable image, a subject
+            without an image or with two faces, one phrase for two images of a folder, no image at all.
     """
     directory = Path(directory)
     if not directory.is_dir():
-        raise LumosXError(f"There is no case folder {directory}. Give a folder that holds caption.txt and pictures.")
+        raise LumosXError(f"There is no case folder {directory}. Give a folder that holds caption.txt and images.")
     name, prompt = _parse_caption(_read_text(directory / "caption.txt", "as name;prompt, or the prompt alone"))
     if not prompt:
         raise LumosXError(
@@ -68,7 +68,7 @@ def read_case(directory: str | Path) -> Case:
 
     backgrounds = _pictures(directory / "background", order)
     if len(backgrounds) > 1:
-        log.warning("%s has %d pictures: taking %r", directory / "background", len(backgrounds), backgrounds[0].name)
+        log.warning("%s has %d images: taking %r", directory / "background", len(backgrounds), backgrounds[0].name)
     objects = _pictures(directory / "objects", order)
     _check_phrases([(path, _object_phrase(path.name)) for path in objects])
     scene = Scene(
@@ -78,14 +78,14 @@ def read_case(directory: str | Path) -> Case:
     )
     if not scene.references:
         raise LumosXError(
-            f"The case folder {directory} has no pictures, so its scene is empty. Put some into subjects/1, objects "
+            f"The case folder {directory} has no images, so its scene is empty. Put some into subjects/1, objects "
             f"or background, named after their words in the prompt."
         )
     return Case(name, prompt, scene)
 
 
 def write_case(directory: str | Path, case: Case) -> None:
-    """Write a case folder that `read_case` reads back: same words, same order, pictures with 8 bits a channel.
+    """Write a case folder that `read_case` reads back: same words, same order, images with 8 bits a channel.
 
     Everything is checked first, written beside `directory`, and moved into place at the end.
 
@@ -132,7 +132,7 @@ def check_names(
     objects: Sequence[str] = (),
     background: str | None = None,
 ) -> None:
-    """Raise LumosXError where `write_case` would refuse words, before there are pictures.
+    """Raise LumosXError where `write_case` would refuse words, before there are images.
 
     Args:
         name, prompt: of the case.
@@ -188,7 +188,7 @@ def _read_order(directory: Path) -> dict[str, int]:
     path = directory / "order.txt"
     if not path.exists():
         return {}
-    lines = _read_text(path, "one picture's path a line").split("\n")
+    lines = _read_text(path, "one image's path a line").split("\n")
     return {str(directory / line.strip()): place for place, line in enumerate(lines)}
 
 
@@ -202,12 +202,12 @@ def _pictures(folder: Path, order: dict[str, int]) -> list[Path]:
         if path.suffix.lower() in SUFFIXES:
             found.append(path)
         elif path.name not in ("Thumbs.db", "desktop.ini"):
-            log.warning("%s is left out: not a picture", path)
+            log.warning("%s is left out: not an image", path)
     return sorted(found, key=lambda path: (order.get(str(path), len(order)), path.name))
 
 
 def _check_phrases(phrases: list[tuple[Path, str]]) -> None:
-    """Raise LumosXError if two pictures of a folder have one phrase (the released code drops one silently)."""
+    """Raise LumosXError if two images of a folder have one phrase (the released code drops one silently)."""
     taken: dict[str, Path] = {}
     for path, phrase in phrases:
         if phrase in taken:
@@ -234,7 +234,7 @@ def _subject_folders(folder: Path) -> list[Path]:
 def _read_subject(folder: Path, order: dict[str, int]) -> Subject:
     paths = _pictures(folder, order)
     if not paths:
-        raise LumosXError(f"The subject folder {folder} has no picture. Put one there, or remove the folder.")
+        raise LumosXError(f"The subject folder {folder} has no image. Put one there, or remove the folder.")
     parsed = [(path, *_subject_phrase(path.name)) for path in paths]
     _check_phrases([(path, phrase) for path, _, phrase in parsed])
     faces = [path for path, is_face, _ in parsed if is_face]
@@ -262,7 +262,7 @@ def _caption(case: Case) -> str:
 
 
 def _files(scene: Scene) -> dict[str, Reference]:
-    """The path of each picture within the case folder, in the order of the scene."""
+    """The path of each image within the case folder, in the order of the scene."""
     files: dict[str, Reference] = {}
 
     def add(folder: str, name: str, reference: Reference, parsed: object, expected: object) -> None:
@@ -275,7 +275,7 @@ def _files(scene: Scene) -> dict[str, Reference]:
             )
         if path in files:
             raise LumosXError(
-                f'Two pictures of {folder} have the phrase "{reference.phrase}", but a case folder has one file for '
+                f'Two images of {folder} have the phrase "{reference.phrase}", but a case folder has one file for '
                 f"each phrase. Give one of them another phrase."
             )
         files[path] = reference
@@ -293,7 +293,7 @@ def _files(scene: Scene) -> dict[str, Reference]:
             name = f"{'face_' * is_face}{reference.phrase}.png"
             if phrases.count(reference.phrase) > 1:
                 raise LumosXError(
-                    f'Two pictures of subject {number} have the phrase "{reference.phrase}", but a case folder has one '
+                    f'Two images of subject {number} have the phrase "{reference.phrase}", but a case folder has one '
                     f"file for each phrase. Give one of them another phrase."
                 )
             add(f"subjects/{number}", name, reference, _subject_phrase(name), (is_face, reference.phrase))
@@ -311,7 +311,7 @@ def _is_file_name(name: str) -> bool:
 
 
 def _by_place_and_name(path: str) -> tuple[bool, bool, int, bool, str]:
-    """The order in which `read_case` takes pictures without an order.txt."""
+    """The order in which `read_case` takes images without an order.txt."""
     folder, _, name = path.rpartition("/")
     number = int(folder.rpartition("/")[2]) if folder.startswith("subjects/") else 0
     return folder != "background", folder != "objects", number, not (number and name.startswith("face_")), name

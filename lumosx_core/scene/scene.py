@@ -1,4 +1,4 @@
-"""Who wears what: reference pictures, the subjects they belong to, and the scene that holds them."""
+"""Who wears what: reference images, the subjects they belong to, and the scene that holds them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .strength import Strengths, check_span, check_strength
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """One reference picture.
+    """One reference image.
 
     Args:
-        phrase: the words of the prompt that name what the picture shows, e.g. "denim jacket". Every occurrence in
+        phrase: the words of the prompt that name what the image shows, e.g. "denim jacket". Every occurrence in
             the prompt is meant; "man#2" means the second one only. Empty: bound to no words.
         image: (H, W, 3) float, 0..1, of any size.
         strength: how strongly the video looks at it, 0 to 10; 1 is the released model, 0 as if it were not there.
@@ -28,16 +28,16 @@ class Reference:
     strength: float = 1.0
 
     def __post_init__(self):
-        check_strength(self.strength, f"the picture of {self.phrase!r}")
+        check_strength(self.strength, f"the image of {self.phrase!r}")
         if not self.image.is_floating_point():
             raise LumosXError(
-                f"The picture of {self.phrase!r} has dtype {self.image.dtype}, expected float in 0..1. Divide a "
-                f"picture of bytes by 255."
+                f"The image of {self.phrase!r} has dtype {self.image.dtype}, expected float in 0..1. Divide an "
+                f"image of bytes by 255."
             )
         if self.image.ndim != 3 or self.image.shape[-1] != 3 or 0 in self.image.shape:
             raise LumosXError(
-                f"The picture of {self.phrase!r} has shape {tuple(self.image.shape)}, expected (height, width, 3). "
-                f"Give one RGB picture."
+                f"The image of {self.phrase!r} has shape {tuple(self.image.shape)}, expected (height, width, 3). "
+                f"Give one RGB image."
             )
 
 
@@ -46,9 +46,9 @@ class Subject:
     """One person (or other main figure): a face and what belongs to it.
 
     Args:
-        attributes: what the person wears or carries. Further pictures of the face, or of a garment, stand here, too,
+        attributes: what the person wears or carries. Further images of the face, or of a garment, belong here, too,
             with the same phrase.
-        strength: multiplies the strength of each of its pictures.
+        strength: multiplies the strength of each of its images.
         start, end: the stretch of the schedule in which the subject is seen, as shares of it, 0 to 1.
         title: what messages call the subject, such as the title of its node; empty: by its number.
     """
@@ -67,17 +67,17 @@ class Subject:
 
     @property
     def references(self) -> tuple[Reference, ...]:
-        """The subject's pictures in the network's order: face first."""
+        """The subject's images in the network's order: face first."""
         return ((self.face,) if self.face is not None else ()) + self.attributes
 
     def strength_of(self, reference: Reference) -> float:
-        """How strongly the video looks at one of the subject's pictures."""
+        """How strongly the video looks at one of the subject's images."""
         return self.strength * reference.strength
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Everything an artist describes with pictures: subjects, objects and a background."""
+    """Everything an artist describes with images: subjects, objects and a background."""
 
     subjects: tuple[Subject, ...] = ()
     objects: tuple[Reference, ...] = ()
@@ -89,12 +89,12 @@ class Scene:
 
     @property
     def standalone(self) -> tuple[Reference, ...]:
-        """Background, then objects: pictures that belong to nobody."""
+        """Background, then objects: images that belong to nobody."""
         return ((self.background,) if self.background is not None else ()) + self.objects
 
     @property
     def references(self) -> tuple[Reference, ...]:
-        """All pictures in the network's order: background, objects, then subject by subject, face first."""
+        """All images in the network's order: background, objects, then subject by subject, face first."""
         return self.standalone + tuple(reference for subject in self.subjects for reference in subject.references)
 
     @property
@@ -115,7 +115,7 @@ class Scene:
         return Strengths(tuple(strength for strength, _ in both), tuple(span for _, span in both))
 
     def labelled(self) -> Iterator[tuple[str, Reference]]:
-        """Each picture in the network's order with the name a message calls it by, e.g. "attribute 2 of subject 1"."""
+        """Each image in the network's order with the name a message calls it by, e.g. "attribute 2 of subject 1"."""
         if self.background is not None:
             yield "background", self.background
         for i, reference in enumerate(self.objects, 1):
@@ -137,12 +137,12 @@ class Scene:
         return title if title and titles.count(title) == 1 else f"subject {number}"
 
     def check(self) -> None:
-        """Raise LumosXError for a scene, or a subject in it, without any picture."""
+        """Raise LumosXError for a scene, or a subject in it, without any image."""
         if not self.subjects and not self.standalone:
             raise LumosXError(
-                "The scene is empty: it has no subject, no object and no background. Add at least one picture."
+                "The scene is empty: it has no subject, no object and no background. Add at least one image."
             )
         for s, subject in enumerate(self.subjects, 1):
             if not subject.references:
                 name = subject.title or f"Subject {s}"
-                raise LumosXError(f"{name} has no picture. Give it a face or an attribute, or remove the subject.")
+                raise LumosXError(f"{name} has no image. Give it a face or an attribute, or remove the subject.")

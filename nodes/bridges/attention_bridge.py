@@ -85,7 +85,7 @@ def watch_pass(transformer_options: dict, scene, pictures: Sequence[int], refere
 
     Args:
         scene: the SceneConditioning of the pass.
-        pictures: indices in the scene of the reference images that the network receives, R of them.
+        images: indices in the scene of the reference images that the network receives, R of them.
         references: (1 or B, 16, R, H, W), their latents, padded to whole patches; None if R is 0.
     """
     runs = transformer_options.get(KEY, ())

@@ -115,7 +115,7 @@ def patch_model(model, options: RelationalOptions):
 
 
 def _read_scenes(executor, model, noise_shape, conds, *args, **kwargs):
-    """Unwrap the scenes, and let ComfyUI reserve memory for the pictures, too: it counts the noise only."""
+    """Unwrap the scenes, and let ComfyUI reserve memory for the images, too: it counts the noise only."""
     level = model.get_model_object("model_sampling").percent_to_sigma
     tables = RelationTables()
     pictures = 0
@@ -153,7 +153,7 @@ def _run_with_scene(
 ):
     sampled: SampledScene | None = kwargs.pop(KEY, None)
     # The released model was trained on and is run with integer timesteps; with LumosX Sampler also where guidance
-    # leaves the pictures out.
+    # leaves the images out.
     released = (transformer_options or {}).get(TIMESTEP_KEY)
     if released is not None:
         timestep = torch.full_like(timestep, released)

@@ -34,7 +34,7 @@ def augment(
     """Augment one image and place it on a white canvas.
 
     Args:
-        picture: the image, RGB.
+        image: the image, RGB.
         height, width: of the video, in pixels.
         chance: where the randomness comes from.
         background: it shows the background, not a subject or an object.

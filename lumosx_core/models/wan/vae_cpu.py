@@ -2,7 +2,7 @@
 
 A causal convolution over time and space is done as one over space alone, of which the frames it looks at are further
 channels: CPU libraries are best at that, with the channels of a pixel side by side in memory. Where all earlier frames
-are missing, as for a single picture, their zeros are not multiplied at all.
+are missing, as for a single image, their zeros are not multiplied at all.
 
 Shapes: B videos of T frames, H x W pixels, C channels in, O out; k frames are looked at.
 """

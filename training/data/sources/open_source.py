@@ -79,8 +79,8 @@ class FolderSource:
         folders = _samples(self.root)
         if folders == [self.root] and not _is_sample(self.root):
             shards = next(self.root.glob("*.tar"), None)
-            mend = f"Did you mean its shards, {str(self.root / '*.tar')!r}?" if shards else f"Give {_KINDS}."
-            raise LumosXError(f"The folder {printable(str(self.root))!r} has no sample folder in it. {mend}")
+            advice = f"Did you mean its shards, {str(self.root / '*.tar')!r}?" if shards else f"Give {_KINDS}."
+            raise LumosXError(f"The folder {printable(str(self.root))!r} has no sample folder in it. {advice}")
         self._folders = {_key(folder, self.root): folder for folder in folders}
 
     def keys(self) -> list[str]:

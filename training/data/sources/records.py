@@ -111,7 +111,7 @@ def describe_record(case: Case, video: str, picture: Callable[[str, Reference], 
 
     Args:
         video: the name of its video file.
-        picture: receives each image with its label (see `Scene.labelled`), returns the name of its file.
+        image: receives each image with its label (see `Scene.labelled`), returns the name of its file.
     """
     named = {
         id(reference): {"image": picture(label, reference), "phrase": reference.phrase}
@@ -195,8 +195,8 @@ def _check_names(value: dict, names: tuple[str, ...], what: str) -> None:
     for name in value:
         if name not in names:
             near = difflib.get_close_matches(name, names, 1)
-            mend = f"Did you mean {near[0]!r}?" if near else f"It may have {', '.join(names)}."
-            raise LumosXError(f"{what} has an unknown {name!r}. {mend}")
+            advice = f"Did you mean {near[0]!r}?" if near else f"It may have {', '.join(names)}."
+            raise LumosXError(f"{what} has an unknown {name!r}. {advice}")
 
 
 def _kind(value: object) -> str:

@@ -95,7 +95,7 @@ def conversion_bar() -> Iterator[Callable[[int, int], None]]:
 
     def progress(done: int, total: int) -> None:
         nonlocal bar
-        if bar is None:  # not before: where the conversion is refused, no bar stands above the reason
+        if bar is None:  # not before: where the conversion is refused, no bar is shown above the reason
             bar = tqdm(total=total, desc="Converting", unit="B", unit_scale=True)
         bar.update(done - bar.n)
 

@@ -133,7 +133,7 @@ def _starts(*parts: str) -> Callable[[str], bool]:
     return lambda name: name.startswith(parts)
 
 
-# The first line that fits wins, so the special stands before the general.
+# The first line that fits wins, so the special comes before the general.
 _OTHER_MODELS: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
     (
         "a LoRA",

@@ -183,7 +183,7 @@ def test_progress_is_told_for_every_stage(pipeline):
     pipeline.generate(scene(), PROMPT, Settings(**SMALL), progress=lambda *stage: received.append(stage))
     assert received == [
         *(("text", 0, 1), ("text", 1, 1)),
-        *(("pictures", 0, 5), ("pictures", 5, 5)),
+        *(("images", 0, 5), ("images", 5, 5)),
         *(("sampling", 0, 2), ("sampling", 1, 2), ("sampling", 2, 2)),
         *(("decoding", 0, 1), ("decoding", 1, 1)),
     ]
