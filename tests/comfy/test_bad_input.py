@@ -138,7 +138,7 @@ TWO_MASKS = {
 @pytest.mark.parametrize(
     ("graph", "parts"),
     [
-        (changed("man", add=EMPTY_SCENE), ["The scene is empty", "Add at least one picture"]),
+        (changed("man", add=EMPTY_SCENE), ["The scene is empty", "Add at least one image"]),
         (
             changed("scene", object_1=["three", 0], add=THREE_FACES),
             ['Object 1 ("white lamp") has 3 pictures', "Image From Batch"],
@@ -290,7 +290,7 @@ def test_a_folder_without_prompt_or_picture_and_one_that_is_not_there(refused, f
     Image.new("RGB", (8, 8)).save(folder("mute", caption="name;") / "face_man.png")
     refused(from_folder("mute"), "caption.txt has no prompt", "Write what happens")
     folder("bare").rmdir()
-    refused(from_folder("bare"), "has no pictures", "Put some into subjects/1")
+    refused(from_folder("bare"), "has no images", "Put some into subjects/1")
     for name in ("nowhere", "../output", CASE + "/subjects"):
         refused(from_folder(name), f"no case folder '{name}'", "Copy it there", "press R")
 

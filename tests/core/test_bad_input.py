@@ -82,10 +82,10 @@ def test_words_that_do_not_fit(refused, tiny_models, case, tmp_path, caption, op
 def test_an_empty_scene_and_an_empty_subject(refused, tiny_models, case, tmp_path):
     arguments = (case, "--out", tmp_path / "v.mp4", "--model", tiny_models, *SMALL)
     (case / "subjects" / "3").mkdir()
-    refused("generate", *arguments, parts=[f"{case / 'subjects' / '3'} has no picture", "Put one there"])
+    refused("generate", *arguments, parts=[f"{case / 'subjects' / '3'} has no image", "Put one there"])
     for folder in ("subjects", "objects", "background"):
         shutil.rmtree(case / folder)
-    refused("generate", *arguments, parts=["has no pictures, so its scene is empty", "Put some into subjects/1"])
+    refused("generate", *arguments, parts=["has no images, so its scene is empty", "Put some into subjects/1"])
 
 
 @pytest.mark.parametrize(

@@ -111,20 +111,20 @@ def test_what_is_not_a_picture_of_the_case_is_left_out(tmp_path, caplog):
     (folder / "objects/more.png").mkdir()
     with caplog.at_level(logging.WARNING, logger="lumosx_core"):
         assert [phrase for _, phrase in phrases(read_case(folder).scene)] == ["lamp", "man"]
-    assert [record.getMessage().split("/")[-1] for record in caplog.records] == ["notes.txt is left out: not a picture"]
+    assert [record.getMessage().split("/")[-1] for record in caplog.records] == ["notes.txt is left out: not an image"]
 
 
 def test_of_two_backgrounds_the_first_is_taken_and_said(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, logger="lumosx_core"):
         scene = read_case(make(tmp_path, ["background/room.png", "background/beach.png"])).scene
     assert scene.background.phrase == "beach"
-    assert "2 pictures" in caplog.text and "beach.png" in caplog.text
+    assert "2 images" in caplog.text and "beach.png" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("files", "caption", "message"),
     [
-        ([], "a prompt", "has no pictures"),
+        ([], "a prompt", "has no images"),
         (["objects/lamp.png"], None, "caption.txt: No such file .* Write the prompt there"),
         (["objects/lamp.png"], " \n", "caption.txt has no prompt"),
         (["objects/lamp.png"], "name; ", "caption.txt has no prompt"),
@@ -132,7 +132,7 @@ def test_of_two_backgrounds_the_first_is_taken_and_said(tmp_path, caplog):
         (["objects/st. a.png", "objects/st. b.png"], "x", 'phrase "st".* ends at the first dot'),
         (["subjects/1/face_man.png", "subjects/1/man.png"], "x", 'both mean the phrase "man"'),
         (["subjects/1/face_man.png", "subjects/1/face_woman.png"], "x", "has 2 faces: face_man.png, face_woman.png"),
-        (["subjects/1/fullfullbody_man.png"], "x", "subjects/1 has no picture"),
+        (["subjects/1/fullfullbody_man.png"], "x", "subjects/1 has no image"),
         (["subjects/face_man.png"], "x", "face_man.png belongs to nobody. Move it"),
     ],
 )

@@ -67,13 +67,13 @@ def test_a_scene_of_objects_alone_is_a_scene():
 def test_an_empty_scene_is_refused():
     assert Scene().references == ()
     assert Scene().layout == ReferenceLayout(0)
-    with pytest.raises(LumosXError, match="The scene is empty.*Add at least one picture"):
+    with pytest.raises(LumosXError, match="The scene is empty.*Add at least one image"):
         Scene().check()
 
 
 def test_a_subject_without_pictures_is_refused_by_its_number():
     scene = Scene([Subject(MAN), Subject(None)])
-    with pytest.raises(LumosXError, match="Subject 2 has no picture.*remove the subject"):
+    with pytest.raises(LumosXError, match="Subject 2 has no image.*remove the subject"):
         scene.check()
 
 

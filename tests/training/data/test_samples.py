@@ -140,7 +140,7 @@ MISTAKES = {
     caption_of_other_bytes: r"caption.txt is not UTF-8",
     no_face: r"Subject 1 has no face. Add its image \(in a folder: face_PHRASE.png\)",
     two_faces: r"subjects/1 has 2 faces: face_man.png, face_woman.png",
-    nobody: r"subjects/1 has no picture",
+    nobody: r"subjects/1 has no image",
     empty_picture: r"Cannot read the image .*red cup.png: the file is empty",
     truncated_picture: r"Cannot read the image .*bright kitchen.png",
     no_video: r"There is no video .*video.mp4",
