@@ -55,7 +55,8 @@ class LumosXModel(nn.Module):
         self.time_projection = nn.Sequential(nn.SiLU(), FullPrecisionLinear(dim, 6 * dim, **factory))
         self.blocks = nn.ModuleList(Block(config, **factory) for _ in range(config.num_layers))
         self.head = Head(config, **factory)
-        self.reset_parameters()
+        if not self.head.modulation.is_meta:  # on meta it would draw nothing, and import torch._dynamo for a second
+            self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Start values for training from nothing: Xavier, small embeddings, an output of zero."""
