@@ -141,7 +141,7 @@ TWO_MASKS = {
         (changed("man", add=EMPTY_SCENE), ["The scene is empty", "Add at least one image"]),
         (
             changed("scene", object_1=["three", 0], add=THREE_FACES),
-            ['Object 1 ("white lamp") has 3 pictures', "Image From Batch"],
+            ['Object 1 ("white lamp") has 3 images', "Image From Batch"],
         ),
         (changed("video", scene=["outer", 0], add=OUTER_SCENE), ["2 backgrounds", "expected one", "Disconnect"]),
         (
