@@ -196,7 +196,11 @@ def compare_swapped(
 
 
 def compare_generated(
-    model: LumosXModel, vae: WanVae, questions: Sequence[Question], sampling: Sampling
+    model: LumosXModel,
+    vae: WanVae,
+    questions: Sequence[Question],
+    sampling: Sampling,
+    options: RelationalOptions = JOINED,
 ) -> dict[str, list[Seen]]:
     """Generated clips, by the steps and layers that were recorded."""
     quarter = sampling.steps / len(QUARTERS)
@@ -212,7 +216,7 @@ def compare_generated(
     for number, question in enumerate(questions):
         batch = collate([question.item])
         with recording(model, batch, wanted) as records:
-            latents = generate(model, batch, sampling, [number])
+            latents = generate(model, batch, sampling, [number], options=options)
         people = answer(question, vae.decode_frames(latents)).people
         frames = len(question.sample.clip.frames)
         boxes = [[_body(person.x, person.y) for person in people]] * frames
@@ -270,9 +274,9 @@ def print_generated(
     models = [(path.parent.name if path.stem == "model" else path.stem, path, {}) for path in files]
     models += [(name, files[0], switches) for name, switches in WEAKER.items()]
     for label, path, switches in models:
-        model = _load(path, **switches)
+        model, switched = _load(path), replace(JOINED, **switches)
         for people, asked in questions.items():
-            found = compare_generated(model, vae, asked, sampling)
+            found = compare_generated(model, vae, asked, sampling, switched)
             show(label, "everything", people, found["everything"])
             for name, clips in found.items():
                 pooled.setdefault((name, people), []).extend(clips)
@@ -280,10 +284,8 @@ def print_generated(
         show("all of them", name, people, clips)
 
 
-def _load(path: Path, **switches) -> LumosXModel:
-    model = load_model(path).eval().requires_grad_(False)
-    model.config = replace(model.config, **switches)
-    return model
+def _load(path: Path) -> LumosXModel:
+    return load_model(path).eval().requires_grad_(False)
 
 
 def _divided(clips: Sequence[Seen], scores: str = "scores") -> tuple[list[float], list[float]]:
