@@ -31,7 +31,7 @@ DTYPES = {
 """The format's name of a type -> the type; a file may have others, which torch has no need of here."""
 
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
-_LONGEST_HEADER = 100_000_000  # safetensors itself allows no longer one
+LONGEST_HEADER = 100_000_000  # safetensors itself allows no longer one
 _AGAIN = "Copy or download it again."
 
 
@@ -49,8 +49,11 @@ class Header:
     start: int
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, longest: int = LONGEST_HEADER) -> Header:
     """Read a file's header, checked so far that the library's own terse errors cannot be met in common damage.
+
+    Args:
+        longest: bytes that a header may have.
 
     Raises:
         LumosXError: the file is damaged or cut short.
@@ -58,7 +61,7 @@ def read_header(path: Path) -> Header:
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if length > min(size - 8, _LONGEST_HEADER):
+        if length > min(size - 8, longest):
             raise LumosXError(
                 f"{path} is a damaged or truncated safetensors file: its header should be {length} bytes long, but "
                 f"the file has {size}. {_AGAIN}"

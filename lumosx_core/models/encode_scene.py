@@ -14,9 +14,6 @@ from ..scene.encoded import EncodedScene
 from ..scene.scene import Scene
 from .family import Tokenizer
 
-Fit = Callable[[Tensor, int, int], Tensor]
-"""(image (H, W, 3) 0..1, height, width) -> (height, width, 3) 0..1."""
-
 
 @dataclass(frozen=True, eq=False)
 class PreparedScene:
@@ -33,9 +30,9 @@ class PreparedScene:
     prompt_ids: list[int]
     phrase_mask: Tensor
 
-    def canvases(self, size: tuple[int, int], fit: Fit = fit_on_canvas) -> Tensor:
+    def canvases(self, size: tuple[int, int]) -> Tensor:
         """The images on canvases of (height, width) pixels: (R, height, width, 3) float32, 0..1."""
-        images = [fit(reference.image, *size) for reference in self.scene.references]
+        images = [fit_on_canvas(reference.image, *size) for reference in self.scene.references]
         return torch.stack(images) if images else torch.zeros(0, *size, 3)
 
     def encode(self, encode_images: Callable[[Tensor], Tensor], size: tuple[int, int]) -> EncodedScene:

@@ -139,7 +139,7 @@ class VideoPipeline:
         vae = self.family.load_vae(self.files.vae, device=self.device)
         conditions = self.prepare(scene, prompt, settings, vae, progress=progress)
         latents = self.sample(conditions, settings, progress=progress)
-        _free_memory()
+        free_memory()
         videos: list[Tensor] = []
         for video in latents.split(1):
             progress("decoding", len(videos), settings.batch)
@@ -169,7 +169,7 @@ class VideoPipeline:
         check_prompt_length(encoder.tokenize_prompt(negative_prompt), text_len, negative=True)
         (_, text), (_, negative_text) = encoder.encode_all([prepared.prompt, negative_prompt])
         del encoder
-        _free_memory()
+        free_memory()
         progress("text", 1, 1)
 
         images = len(scene.references)
@@ -243,7 +243,8 @@ def choose_dtype(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "cpu" else torch.float16
 
 
-def _free_memory() -> None:
+def free_memory() -> None:
+    """Give back the memory of networks that nothing refers to any more."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -24,7 +24,7 @@ def sample_guided(
     Args:
         velocity: (latents, sigma, timestep (B,), negative) -> what the network predicts; `negative` asks for the
             prediction for the negative prompt.
-        noise: (B, 16, T, h, w), on the device that shall compute.
+        noise: (B, 16, T, h, w), on the device that computes.
         steps, shift: of the schedule.
         cfg: guidance, how far to move from the negative prediction to the other; 1 does without the negative one.
         callback: as in `sample_dpmpp_2m`.

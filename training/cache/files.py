@@ -7,7 +7,6 @@ a crash could leave inconsistent: opening the folder reads the headers of its pa
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import time
 import zlib
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.files.atomic_file import atomic_file
+from lumosx_core.files.safetensors_file import as_bytes, read_header
 
 _DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "U8": torch.uint8}
 _HEAD_LIMIT = 2**28
@@ -58,7 +58,7 @@ def write_pack(folder: Path, tensors: Mapping[str, Tensor], records: list[dict])
     """
     from safetensors.torch import save
 
-    crcs = {name: zlib.crc32(_bytes(tensor)) for name, tensor in tensors.items()}
+    crcs = {name: zlib.crc32(as_bytes(tensor)) for name, tensor in tensors.items()}
     data = save(dict(tensors), metadata={"records": json.dumps(records), "crc32": json.dumps(crcs)})
     path = folder / f"{time.time_ns():020d}-{secrets.token_hex(4)}.safetensors"
     with atomic_file(path) as file:
@@ -73,22 +73,17 @@ def read_pack(path: Path) -> Pack:
         LumosXError: the file is not a pack, or is truncated.
     """
     try:
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            if not 0 < size <= _HEAD_LIMIT:
-                raise ValueError("no head")
-            head = json.loads(file.read(size))
-            actual = os.fstat(file.fileno()).st_size
-        metadata = head.pop("__metadata__")
-        records, crcs = json.loads(metadata["records"]), json.loads(metadata["crc32"])
+        header = read_header(path, _HEAD_LIMIT)
+        records, crcs = json.loads(header.metadata["records"]), json.loads(header.metadata["crc32"])
         shapes: dict[tuple, tuple] = {}  # most are alike: a large cache keeps each once
         spans = {}
-        for name, stored in head.items():
+        for name, stored in header.entries.items():
             begin, end = stored["data_offsets"]
             shape = tuple(stored["shape"])
             shape = shapes.setdefault(shape, shape)
-            spans[name] = StoredSpan(8 + size + begin, end - begin, crcs[name], shape, _DTYPES[stored["dtype"]])
-        expected = max((span.start + span.size for span in spans.values()), default=8 + size)
+            spans[name] = StoredSpan(header.start + begin, end - begin, crcs[name], shape, _DTYPES[stored["dtype"]])
+        expected = max((span.start + span.size for span in spans.values()), default=header.start)
+        actual = path.stat().st_size
         if actual != expected:
             raise ValueError(f"it has {actual} bytes, expected {expected}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -143,8 +138,3 @@ def _read_into(file, data: bytearray) -> int:
     while done < len(data) and (count := file.readinto(view[done:])):
         done += count
     return done
-
-
-def _bytes(tensor: Tensor) -> memoryview:
-    flat = tensor.contiguous().view(-1)
-    return flat.view(torch.uint8).numpy().data if flat.numel() else memoryview(b"")

@@ -42,7 +42,7 @@ class LatentCache:
         self.verify = verify
         self.head = read_head(self.directory)
         self.spec = family.spec
-        if (made_for := self.head.get("family", LUMOSX.spec.name)) != self.spec.name:
+        if (made_for := self.head["family"]) != self.spec.name:
             raise LumosXError(
                 f"The cache {self.directory} was made for {made_for}, not for {self.spec.name}. Give a cache made for "
                 f"{self.spec.name}."

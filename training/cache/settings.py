@@ -106,7 +106,7 @@ def prepare_head(directory: Path, files: ModelFiles, settings: CacheSettings) ->
             file.write(json.dumps(wanted, indent=1).encode())
     header = read_head(directory)
     differences = [
-        *(["model family"] if header.get("family", LUMOSX.spec.name) != wanted["family"] else []),
+        *(["model family"] if header["family"] != wanted["family"] else []),
         *(f"{name.replace('_', ' ')} file" for name in ("vae", "text_encoder") if header.get(name) != wanted[name]),
         *(
             f"{name} ({header['settings'].get(name)} there, {value} now)"
@@ -122,7 +122,7 @@ def prepare_head(directory: Path, files: ModelFiles, settings: CacheSettings) ->
 
 
 def read_head(directory: Path) -> dict:
-    """The header of a cache: format, sha256 of "vae" and "text_encoder", settings.
+    """The header of a cache: format, family, sha256 of "vae" and "text_encoder", settings.
 
     Raises:
         LumosXError: there is no cache, or one of another version.
@@ -141,4 +141,5 @@ def read_head(directory: Path) -> dict:
         raise LumosXError(f"The header of the cache, {path}, is damaged ({error}). Build the cache again.") from error
     if version != FORMAT:
         raise LumosXError(f"The cache {directory} has format {version}; this version reads {FORMAT}. Build it again.")
+    head.setdefault("family", LUMOSX.spec.name)  # caches of earlier versions know no other
     return head

@@ -12,7 +12,7 @@ MARKS = {2: (0.3, 0.7), 3: (0.15, 0.5, 0.85)}
 """Where so many people, or things, stand, as shares of the width.
 
 In clips 80 pixels wide one or two people are whole patches of the transformer (16 pixels) away from the middle, where
-their reference images show them: it shall learn to bind, not to shift images by parts of a patch.
+their reference images show them: it is meant to learn binding, not shifts by fractions of a patch.
 """
 MARKS_ALONE = (0.3, 0.5, 0.7)
 JITTER, DRIFT = 0.02, 0.08  # of the place at the start, and of its change in a second for one person

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from lumosx_core.models.lumosx.lumosx_family import LUMOSX
 from lumosx_core.models.lumosx.pipeline import NEGATIVE_PROMPT, Settings
 from lumosx_core.models.lumosx.spec import SPEC
 from lumosx_core.models.sample_scene import sample_scene
-from lumosx_core.models.video_pipeline import start_noise
+from lumosx_core.models.video_pipeline import free_memory, start_noise
 from lumosx_core.models.wan.umt5 import TextEncoder
 from lumosx_core.models.wan.vae import WanVae
 from lumosx_core.prompt.phrase_mask import check_prompt_length, clean_prompt
@@ -72,7 +71,7 @@ class Preview:
 
         Args:
             options: the network's switches.
-            network: as it shall be shown. It is left in training mode.
+            network: with the weights to show. It is left in training mode.
             decode: False for a process that only takes part in computing with shared weights.
         """
         network.eval()
@@ -89,7 +88,7 @@ class Preview:
             path = directory / f"step-{step:08d}-{shot.name}.mp4"
             paths.append(write_video(path, vae.decode_frames(each), SPEC.frames_per_second))
         del vae
-        _free()
+        free_memory()
         return paths
 
     def _encoded_cases(self) -> list[Shot]:
@@ -115,7 +114,7 @@ class Preview:
                 batch = ungrouped(batch, samples.seed)
             shots.append(Shot(name, batch.to("cpu"), texts[-1].cpu()))
         del vae
-        _free()
+        free_memory()
         return shots
 
     @torch.no_grad()
@@ -138,9 +137,3 @@ class Preview:
             cfg=settings.cfg,
             schedule_shift=SPEC.shift,
         )
-
-
-def _free() -> None:
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -17,12 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from lumosx_core import LumosXError, LumosXModel, MissingPackageError
+from lumosx_core.models.lumosx.lumosx_family import ATTENTION, LUMOSX
 from lumosx_core.own_command import own_command
 
 from .files import LoraFile, LoraLayer, read_lora
 
-ATTENTION = tuple(f"{attention}.{layer}" for attention in ("self_attn", "cross_attn") for layer in "qkvo")
-FEED_FORWARD = ("ffn.0", "ffn.2")
 _ADAPTER = "default"
 
 
@@ -42,7 +41,7 @@ class LoraSettings:
 
     rank: int = 16
     alpha: float = 16.0
-    targets: Sequence[str] = ATTENTION + FEED_FORWARD
+    targets: Sequence[str] = LUMOSX.lora_targets
     dropout: float = 0.0
 
     def __post_init__(self):

@@ -19,17 +19,16 @@ from .spec import SPEC
 from .weights.detect import detect_config
 from .weights.load import build_model, open_network
 
+ATTENTION = tuple(f"{attention}.{layer}" for attention in ("self_attn", "cross_attn") for layer in "qkvo")
+FEED_FORWARD = ("ffn.0", "ffn.2")
+
 
 class LumosXFamily:
     """The LumosX entry of the families; see `ModelFamily`."""
 
     spec = SPEC
     options = RelationalOptions()
-    lora_targets = (
-        *(f"{attention}.{layer}" for attention in ("self_attn", "cross_attn") for layer in "qkvo"),
-        "ffn.0",
-        "ffn.2",
-    )
+    lora_targets = (*ATTENTION, *FEED_FORWARD)
 
     def detect(self, tensors: Mapping[str, Any]) -> LumosXConfig:
         return detect_config(tensors)

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ...files.model_files import ModelFiles, find_model_files
 from ...scene.scene import Scene
-from ..family import ModelFamily
 from ..video_pipeline import Progress, VideoPipeline, VideoSettings
 from .config import RelationalOptions
 from .lumosx_family import LUMOSX
@@ -46,12 +45,11 @@ class LumosXPipeline(VideoPipeline):
     def __init__(
         self,
         files: ModelFiles,
-        family: ModelFamily = LUMOSX,
         *,
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
     ):
-        super().__init__(files, family, device=device, dtype=dtype)
+        super().__init__(files, LUMOSX, device=device, dtype=dtype)
 
     @classmethod
     def load(

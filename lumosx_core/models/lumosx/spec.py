@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from ..family import ModelSpec
+from ..wan.umt5 import MOST_TOKENS
+from ..wan.vae import LATENT_CHANNELS
 
 SPEC = ModelSpec(
     name="LumosX",
-    channels=16,
+    channels=LATENT_CHANNELS,
     spatial_stride=8,
     temporal_stride=4,
     size_multiple=16,  # the stride of the VAE times a patch of 2
     frames_per_second=16,
-    text_len=512,
+    text_len=MOST_TOKENS,
     width=832,
     height=480,
     frames=81,

@@ -39,7 +39,7 @@ def export(
 
     Args:
         network: what was trained.
-        weights: name -> the value of each trained parameter that the file shall contain.
+        weights: name -> the value of each trained parameter in the file.
         base_sha256: of the file that a LoRA is for.
         write: False for a process that only takes part in gathering sharded tensors.
 
