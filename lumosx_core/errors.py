@@ -1,13 +1,50 @@
-"""The one error type a user's mistake raises."""
+"""The one error type a user's mistake raises, and how its messages quote what the user gave."""
+
+import re
 
 from .own_command import pip_command
+
+_LONGEST = 4000  # of a whole message; the end stays, because it says what to do
+# Control characters and marks that a terminal obeys or nobody sees, and half surrogate pairs (bytes of a file name
+# that are not UTF-8). Joiners stay: words of several scripts are written with them.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
+_LINE_ENDS = {"\n": "\\n", "\t": "\\t"}
+
+
+def shown(text: object, limit: int = 200) -> str:
+    """What a user gave, as a message quotes it: on one line, control characters escaped, cut behind `limit` letters.
+
+    Args:
+        text: anything; of what is not a text its `str`.
+    """
+    whole = text if isinstance(text, str) else str(text)
+    cut = whole if len(whole) <= limit else whole[:limit].rstrip() + " ..."
+    return _escaped("".join(_LINE_ENDS.get(letter, letter) for letter in cut))
+
+
+def _escaped(text: str) -> str:
+    def escape(match: re.Match[str]) -> str:
+        code = ord(match[0])
+        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+    return _UNPRINTABLE.sub(escape, text)
+
+
+def _message(text: str) -> str:
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST * 3 // 4].rstrip()} ... {text[-_LONGEST // 4 :].lstrip()}"
+    return _escaped(text)
 
 
 class LumosXError(ValueError):
     """A mistake in what the user gave: the message names the value, what was expected, and the fix.
 
-    The command line prints it as one line; ComfyUI shows it on the node.
+    The command line prints it as one line; ComfyUI shows it on the node. Whatever is quoted in it, the message has at
+    most some thousand letters and no control character; quote with `shown` what may be long.
     """
+
+    def __init__(self, *parts: object):
+        super().__init__(*(_message(part) if isinstance(part, str) else part for part in parts))
 
 
 class MissingPackageError(LumosXError):

@@ -39,8 +39,10 @@ class BadSample(LumosXError):
     """
 
     def __init__(self, path: str | Path, *reasons: str):
-        self.path, self.reasons = printable(str(path)), tuple(printable(reason) for reason in reasons)
-        super().__init__(self.path, *self.reasons)  # what pickle hands to the constructor between processes
+        # What pickle hands to the constructor between processes.
+        super().__init__(printable(str(path)), *(printable(reason) for reason in reasons))
+        self.path: str = self.args[0]
+        self.reasons: tuple[str, ...] = self.args[1:]  # escaped and cut as messages are
 
     def __str__(self) -> str:
         return f"{self.path}: {' '.join(self.reasons)}"
