@@ -13,15 +13,16 @@ import io
 import math
 import pickle
 from functools import partial
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import LumosXError
+from .safe_names import is_safe_name
 from .stored_tensor import StoredTensor
-from .torch_file import load_weights_only
+from .torch_file import check_pickle, check_plain, load_weights_only
 
 METADATA = ".metadata"
 
@@ -145,8 +146,9 @@ def read_dcp(directory: str | Path) -> dict[str, StoredTensor]:
     if not path.is_file():
         raise LumosXError(f"{directory} has no file {METADATA!r}, so it is no torch distributed checkpoint (DCP).")
     try:
-        with path.open("rb") as file:
-            metadata = _RestrictedUnpickler(file, path).load()
+        data = path.read_bytes()
+        check_pickle(data, path)
+        metadata = _RestrictedUnpickler(io.BytesIO(data), path).load()
         return _tensors(directory, metadata)
     except LumosXError:
         raise
@@ -169,6 +171,11 @@ def _tensors(directory: Path, metadata: Any) -> dict[str, StoredTensor]:
                 f"not supported. Save it again without an extension."
             )
         key = (_field(index, "fqn", str), _size(index, "offset"))
+        if key in storage:
+            raise LumosXError(
+                f"{directory / METADATA} is refused: it lists the part of {key[0][:200]!r} at {tuple(key[1])} twice, "
+                f"so that it is unknown which is right. Save the checkpoint again, or get it from its author."
+            )
         shard = _shard(directory, _field(info, "relative_path", str))
         storage[key] = (shard, _field(info, "offset", int), _field(info, "length", int))
 
@@ -190,11 +197,10 @@ def _tensors(directory: Path, metadata: Any) -> dict[str, StoredTensor]:
 
 def _shard(directory: Path, relative: str) -> Path:
     """The shard's path; a path that leaves the directory, on whichever system, is refused."""
-    posix, windows = PurePosixPath(relative), PureWindowsPath(relative)
-    if not relative or posix.is_absolute() or windows.drive or windows.root or ".." in windows.parts:
+    if not is_safe_name(relative):
         raise LumosXError(
-            f"{directory / METADATA} is refused: it names the shard {relative!r}, which lies outside the checkpoint's "
-            f"directory. Get the checkpoint from its author again."
+            f"{directory / METADATA} is refused: it names the shard {relative[:200]!r}, which is not a plain name of a "
+            f"file or lies outside the checkpoint's directory. Get the checkpoint from its author again."
         )
     path = directory / relative
     if not path.is_file():
@@ -217,6 +223,24 @@ def _check_chunks(directory: Path, name: str, shape: torch.Size, dtype: torch.dt
             )
     if sum(math.prod(sizes) for _, sizes, *_ in chunks) != math.prod(shape):
         raise KeyError(f"chunks that do not fill {name!r}")
+    if _overlap([(offsets, sizes) for offsets, sizes, *_ in chunks]):
+        raise LumosXError(
+            f"{directory / METADATA} is refused: it lists parts of {name[:200]!r} that overlap, so that others are "
+            f"missing. Save the checkpoint again, or get it from its author."
+        )
+
+
+def _overlap(chunks: list[tuple[torch.Size, torch.Size]]) -> bool:
+    """Whether two of the boxes share an element."""
+    if len(chunks) < 2 or not chunks[0][0]:
+        return len(chunks) > 1
+    starts = torch.tensor([list(offsets) for offsets, _ in chunks])
+    ends = starts + torch.tensor([list(sizes) for _, sizes in chunks])
+    for i in range(len(chunks) - 1):  # one row at a time: a checkpoint may come from thousands of processes
+        shared = torch.minimum(ends[i], ends[i + 1 :]) - torch.maximum(starts[i], starts[i + 1 :])
+        if (shared > 0).all(dim=1).any():
+            return True
+    return False
 
 
 def _load(name: str, shape: torch.Size, dtype: torch.dtype, chunks: list) -> Tensor:
@@ -242,6 +266,8 @@ def _load_chunk(name: str, sizes: torch.Size, dtype: torch.dtype, shard: Path, s
             f"{shard} is refused: at byte {start}, where {name!r} should lie, there is no plain tensor "
             f"({type(error).__name__}: {str(error).splitlines()[0]}). Copy or download the checkpoint again."
         ) from error
+    if isinstance(tensor, Tensor):
+        check_plain(tensor, f"{shard}: {name[:200]!r}", length)
     if not isinstance(tensor, Tensor) or tensor.shape != sizes or tensor.dtype != dtype:
         found = f"{tensor.dtype} {tuple(tensor.shape)}" if isinstance(tensor, Tensor) else type(tensor).__name__
         raise LumosXError(

@@ -10,8 +10,7 @@ from __future__ import annotations
 import codecs
 import math
 import os
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -20,13 +19,14 @@ from torch import Tensor
 
 from ..errors import LumosXError
 from .dcp import METADATA, read_dcp
-from .safetensors_file import DTYPES, read_header
+from .quantised import FLOATS_WANTED, dequantised
+from .safetensors_file import DTYPES, all_finite, read_header
+from .shards import INDEX, SHARD, open_all_shards, open_shards
 from .stored_tensor import StoredTensor
-from .torch_file import load_weights_only
+from .torch_file import open_torch
 
-FP8 = (torch.float8_e4m3fn, torch.float8_e5m2)
-QUANTISATION = (".scale_weight", ".weight_scale", ".scale_input", ".input_scale", ".comfy_quant", "scaled_fp8")
-"""Endings of what ComfyUI stores beside quantised weights."""
+LARGEST_CHECKED = 2**28
+"""Values of a tensor that is checked for NaN as it loads."""
 
 _EXPECTED = "Expected: a .safetensors file, a .pt file of torch 1.6 or newer, or a DCP directory."
 _AGAIN = "Copy or download it again."
@@ -36,19 +36,59 @@ Renaming = Callable[[Iterable[str]], Mapping[str, str]]
 
 
 def open_weights(path: str | os.PathLike, renaming: Renaming) -> dict[str, StoredTensor]:
-    """Name -> tensor, still in the file; scaled fp8 weights load as float32.
+    """Name -> tensor, still in the file; quantised weights load as float32, and each is checked for NaN as it loads.
 
     Raises:
         LumosXError: the file is missing, damaged, of another format, holds code, or holds no tensor.
     """
-    path = Path(path)
-    if not path.exists():
-        raise LumosXError(f"{path} does not exist. Check the path. {_EXPECTED}")
-    tensors = _open_directory(path) if path.is_dir() else _open_file(path)
-    tensors = _dequantised({native: tensors[name] for native, name in renaming(tensors).items()})
+    tensors = open_tensors(path)
+    tensors = dequantised(Path(path), {native: tensors[name] for native, name in renaming(tensors).items()})
     if not tensors:
         raise LumosXError(f"{path} holds no tensor at all. Give the released LumosX checkpoint or a converted one.")
-    return tensors
+    return {name: _checked(Path(path), name, tensor) for name, tensor in tensors.items()}
+
+
+def open_tensors(path: str | os.PathLike, *, numbers: bool = False) -> dict[str, StoredTensor]:
+    """Name -> tensor of any type, as the file has it.
+
+    Args:
+        numbers: of a `.pt` file also plain numbers, as tensors without dimensions.
+
+    Raises:
+        LumosXError: see `open_weights`.
+    """
+    path = Path(path)
+    try:
+        if not path.exists():
+            raise LumosXError(f"{path} does not exist. Check the path. {_EXPECTED}")
+        if path.is_dir():
+            return _open_directory(path)
+        if not path.is_file():
+            raise LumosXError(f"{path} is not a file but a pipe or a device. {_EXPECTED}")
+        return _open_file(path, numbers)
+    except OSError as error:
+        raise LumosXError(f"{str(path)[:300]} cannot be read: {error.strerror or error}. Check the path.") from error
+
+
+def _checked(path: Path, name: str, tensor: StoredTensor) -> StoredTensor:
+    """The tensor, which is refused where it has values that are no numbers.
+
+    A table of hundreds of millions of values, of which a prompt needs a few rows, would be read whole by that: whoever
+    takes rows of it checks them.
+    """
+    if math.prod(tensor.shape) > LARGEST_CHECKED:
+        return tensor
+
+    def load() -> Tensor:
+        values = tensor.load()
+        if not all_finite(values):
+            raise LumosXError(
+                f"{path} is unusable: {name!r} has values that are not finite (NaN or infinity). Get the file again, "
+                f"or take an earlier checkpoint of the training that wrote it."
+            )
+        return values
+
+    return StoredTensor(tensor.shape, tensor.dtype, load)
 
 
 def _open_directory(path: Path) -> dict[str, StoredTensor]:
@@ -56,19 +96,36 @@ def _open_directory(path: Path) -> dict[str, StoredTensor]:
         if (directory / METADATA).is_file():
             return read_dcp(directory)
     names = sorted(entry.name for entry in path.iterdir())
+    if index := next((name for name in names if name.endswith(INDEX)), None):
+        return open_shards(path / index, _open_content)
+    files = [name for name in names if name.endswith(".safetensors") and not name.startswith(".")]
+    if len(files) == 1:
+        return _open_file(path / files[0], False)
+    if "model_index.json" in names:
+        raise LumosXError(
+            f"{path} is a whole pipeline of diffusers. Give one network in it, such as the folder transformer or vae."
+        )
     raise LumosXError(
         f"{path} is a directory without a checkpoint: neither it nor all, ema or model in it has a file {METADATA!r} "
         f"(found: {', '.join(names[:5]) or 'nothing'}). Give a DCP directory, or the checkpoint file itself."
     )
 
 
-def _open_file(path: Path) -> dict[str, StoredTensor]:
+def _open_file(path: Path, numbers: bool) -> dict[str, StoredTensor]:
+    if path.name.endswith(INDEX):
+        return open_shards(path, _open_content)
+    if shard := SHARD.fullmatch(path.name):
+        return open_all_shards(path, shard, _open_content)
+    return _open_content(path, numbers)
+
+
+def _open_content(path: Path, numbers: bool) -> dict[str, StoredTensor]:
     with path.open("rb") as file:
         head = file.read(512)
     if not head:
         raise LumosXError(f"{path} is empty. {_AGAIN}")
     if head.startswith(b"PK\x03\x04"):
-        return _open_torch(path)
+        return open_torch(path, numbers=numbers)
     if head[8:9] == b"{" and not head.startswith(b"GGUF"):
         return _open_safetensors(path)
     raise LumosXError(f"{path} is {_what_else(head)} {_EXPECTED}")
@@ -77,7 +134,9 @@ def _open_file(path: Path) -> dict[str, StoredTensor]:
 def _what_else(head: bytes) -> str:
     """The likely kind of a file that begins with these bytes, and the fix."""
     if head.startswith(b"GGUF"):
-        return "a GGUF file. In ComfyUI, load it with a GGUF loader and put LumosX Apply behind it."
+        return (
+            "a GGUF file, which only ComfyUI's GGUF loaders read: load a network there and put LumosX Apply behind it."
+        )
     if head[:1] == b"\x80" and 2 <= head[1] <= 5:
         return (
             "a bare pickle (a .pt of torch before 1.6, or not a checkpoint), which is not opened as it could run code. "
@@ -116,80 +175,19 @@ def _open_safetensors(path: Path) -> dict[str, StoredTensor]:
         names = list(file.keys())
     except (SafetensorError, OSError) as error:
         raise LumosXError(f"{path} is a damaged safetensors file ({error}). {_AGAIN}") from error
+
+    def load(name: str) -> Tensor:
+        try:
+            return file.get_tensor(name)
+        except Exception as error:  # the library raises errors of its own and of torch
+            raise LumosXError(f"{path} is damaged: {name!r} cannot be read ({error}). {_AGAIN}") from error
+
     tensors = {}
     for name in names:
-        dtype = DTYPES.get(header[name]["dtype"])
-        if dtype is None or not dtype.is_floating_point:
-            # Quantisation notes and position tables are whole numbers; weights of another kind are missed later.
-            continue
-        tensors[name] = StoredTensor(torch.Size(header[name]["shape"]), dtype, partial(file.get_tensor, name))
+        kind = header[name]["dtype"]
+        dtype = DTYPES.get(kind)
+        if dtype is not None:
+            tensors[name] = StoredTensor(torch.Size(header[name]["shape"]), dtype, partial(load, name))
+        elif name.endswith((".weight", ".bias")):
+            raise LumosXError(f"{path} stores {name!r} as {kind}, which is not read. {FLOATS_WANTED}")
     return tensors
-
-
-def _open_torch(path: Path) -> dict[str, StoredTensor]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except zipfile.BadZipFile as error:
-        raise LumosXError(f"{path} is a truncated or damaged .pt or zip file. {_AGAIN}") from error
-    members = {name.rpartition("/")[2] for name in names}
-    if "data.pkl" not in members:
-        raise LumosXError(f"{path} is a zip archive without a torch checkpoint (found: {names[:3]}). {_EXPECTED}")
-    if "constants.pkl" in members:
-        raise LumosXError(f"{path} is a TorchScript program, which is code and not opened. Give the plain weights.")
-    try:
-        content = load_weights_only(path, path=path, mmap=True)
-    except LumosXError:
-        raise
-    except Exception as error:  # a damaged file raises almost anything
-        unsafe = _unsafe_globals(path)
-        if unsafe:
-            raise LumosXError(
-                f"{path} is refused: it asks for {', '.join(unsafe[:5])}, which plain weights never need and which "
-                f"could run code on this machine. Ask its author for a safetensors file."
-            ) from error
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise LumosXError(f"{path} is a damaged .pt file ({reason[0]}). {_AGAIN}") from error
-    return {name: StoredTensor.of(tensor) for name, tensor in _flattened(content)}
-
-
-def _unsafe_globals(path: Path) -> list[str]:
-    """Names in the file's pickle that are not allowed in plain weights; the pickle is read, not run."""
-    try:
-        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-    except Exception:  # too damaged to be read; the caller says so
-        return []
-
-
-def _flattened(content: object, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
-    """Tensors of nested dicts under dotted names, at most four deep (a pickle may contain itself)."""
-    if not isinstance(content, Mapping) or depth > 4:
-        return
-    for name, value in content.items():
-        if isinstance(name, str) and isinstance(value, Tensor):
-            yield prefix + name, value.detach()
-        elif isinstance(name, str):
-            yield from _flattened(value, f"{prefix}{name}.", depth + 1)
-
-
-def _dequantised(tensors: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
-    """Scaled fp8 weights as their true values, without the tensors that only describe the quantisation."""
-    plain = {}
-    for name, tensor in tensors.items():
-        if name.endswith(QUANTISATION):
-            continue
-        layer = name.removesuffix(".weight")
-        scale = tensors.get(f"{layer}.scale_weight") or tensors.get(f"{layer}.weight_scale")
-        if scale is not None and name.endswith(".weight"):
-            if tensor.dtype not in FP8 or math.prod(scale.shape) != 1:
-                raise LumosXError(
-                    f"{name!r} is quantised in a way that is not read ({tensor.dtype} with scales of shape "
-                    f"{tuple(scale.shape)}). Give a bf16, fp16, or scaled fp8 file."
-                )
-            tensor = StoredTensor(tensor.shape, tensor.dtype, partial(_scaled, tensor, scale))
-        plain[name] = tensor
-    return plain
-
-
-def _scaled(weight: StoredTensor, scale: StoredTensor) -> Tensor:
-    return weight.load().float() * scale.load().float().reshape(())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,9 @@ DTYPES = {
 """The format's name of a type -> the type; a file may have others, which torch has no need of here."""
 
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
-LONGEST_HEADER = 100_000_000  # safetensors itself allows no longer one
+LONGEST_HEADER = 2**24
+"""Bytes of a header that is read; the largest networks have some hundred thousand. Each costs up to thirty as Python
+objects."""
 _AGAIN = "Copy or download it again."
 
 
@@ -66,16 +69,55 @@ def read_header(path: Path, longest: int = LONGEST_HEADER) -> Header:
                 f"{path} is a damaged or truncated safetensors file: its header should be {length} bytes long, but "
                 f"the file has {size}. {_AGAIN}"
             )
-        try:
-            entries = json.loads(file.read(length))
-            metadata = entries.pop("__metadata__", {})
-            ends = [int(entry["data_offsets"][1]) for entry in entries.values()]
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-            raise LumosXError(f"{path} is a damaged safetensors file: its header is not readable. {_AGAIN}") from error
-    end = 8 + length + max(ends, default=0)
+        text = file.read(length)
+    try:
+        entries = json.loads(text.decode(), object_pairs_hook=_without_repetition)
+        metadata = entries.pop("__metadata__", {})
+        if not all(isinstance(value, str) for value in metadata.values()):
+            raise ValueError("its metadata are not text")
+        end = 8 + length + _check_entries(entries)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError) as error:
+        if str(error).startswith(_REPEATED):
+            raise LumosXError(f"{path} is a damaged safetensors file: {error}. {_AGAIN}") from error
+        raise LumosXError(f"{path} is a damaged safetensors file: its header is not readable. {_AGAIN}") from error
     if end > size:
         raise LumosXError(f"{path} is truncated: its tensors end at byte {end}, but the file has {size}. {_AGAIN}")
     return Header(entries, metadata, 8 + length)
+
+
+_REPEATED = "it lists "
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, in which no name may be twice: of two values readers choose differently."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in made if names.count(name) > 1)
+        raise ValueError(f"{_REPEATED}{twice[:100]!r} twice")
+    return made
+
+
+def _check_entries(entries: Mapping[str, Any]) -> int:
+    """The end of the data; ValueError unless the tensors lie one behind the other and have the size of their shape."""
+    spans = []
+    for name, entry in entries.items():
+        shape, (begin, end) = entry["shape"], entry["data_offsets"]
+        numbers = [*shape, begin, end]
+        if not isinstance(entry["dtype"], str) or not isinstance(shape, list) or len(shape) > 64:
+            raise ValueError(f"{name!r} has no dtype or shape")
+        if not all(type(number) is int and 0 <= number < 2**62 for number in numbers) or begin > end:
+            raise ValueError(f"{name!r} has sizes that are no sizes")
+        dtype = DTYPES.get(entry["dtype"])
+        if dtype is not None and math.prod(shape) * dtype.itemsize != end - begin:
+            raise ValueError(f"{name!r} has another size than its shape")
+        spans.append((begin, end))
+    reached = 0
+    for begin, end in sorted(spans):
+        if begin != reached:
+            raise ValueError("tensors overlap, or there are gaps between them")
+        reached = end
+    return reached
 
 
 def header_bytes(entries: Mapping[str, Mapping[str, Any]], metadata: Mapping[str, str]) -> bytes:

@@ -11,17 +11,17 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from lumosx_core.errors import LumosXError
+from lumosx_core.files.atomic_file import remove_all_partials
 from lumosx_core.files.model_files import ModelFiles
 from lumosx_core.files.safetensors_file import all_finite
 from lumosx_core.models.video_pipeline import choose_device
@@ -219,10 +219,7 @@ def _write(jobs: Sequence[Job]) -> tuple[int, list[tuple[str, BadSample]]]:
 
 def _tidy(folder: Path, verify: bool) -> None:
     """Remove what killed runs left half-written, and rename damaged packs."""
-    for partial in folder.glob(".*.partial.safetensors"):
-        with suppress(OSError):
-            if time.time() - partial.stat().st_mtime > 3600:  # a younger one may be being written elsewhere
-                partial.unlink()
+    remove_all_partials(folder)
     for path in packs_of(folder):
         try:
             pack = read_pack(path)

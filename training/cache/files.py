@@ -22,7 +22,6 @@ from lumosx_core.files.atomic_file import atomic_file
 from lumosx_core.files.safetensors_file import as_bytes, read_header
 
 _DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "U8": torch.uint8}
-_HEAD_LIMIT = 2**28
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def read_pack(path: Path) -> Pack:
         LumosXError: the file is not a pack, or is truncated.
     """
     try:
-        header = read_header(path, _HEAD_LIMIT)
+        header = read_header(path)
         records, crcs = json.loads(header.metadata["records"]), json.loads(header.metadata["crc32"])
         shapes: dict[tuple, tuple] = {}  # most are alike: a large cache keeps each once
         spans = {}

@@ -10,8 +10,15 @@ from torch import Tensor
 from ...files.read_weights import open_weights
 from ...files.stored_tensor import StoredTensor
 
-# Outermost first: what saving, training, compiling and ComfyUI put in front of a network's own names.
-_WRAPPERS = ("ema.", "model.diffusion_model.", "diffusion_model.", "state_dict.", "model.", "module.", "_orig_mod.")
+# Outermost first: what saving, training, compiling, other programs and ComfyUI put in front of a network's own names.
+_WRAPPERS = (
+    *("ema.", "generator_ema.", "model.diffusion_model.", "diffusion_model.", "state_dict.", "model.", "module."),
+    *("generator.", "pipe.dit.", "dit.", "net.", "transformer.", "first_stage_model.", "vae."),
+    *("text_encoders.umt5xxl.transformer.", "umt5xxl.transformer.", "text_encoders.umt5xxl.", "umt5xxl."),
+)
+# What torch puts in between, in front of each part that it wraps.
+_INSIDE = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+_TABLE, _OTHER_TABLE = "shared.weight", "encoder.embed_tokens.weight"  # of a text encoder: two names for one tensor
 
 
 def native_names(names: Iterable[str]) -> dict[str, str]:
@@ -20,7 +27,7 @@ def native_names(names: Iterable[str]) -> dict[str, str]:
     Wrappers such as `ema.`, `model.` and ComfyUI's `model.diffusion_model.` are taken off; where a file holds several
     sets, the averaged one (`ema.`) wins. Rotary tables (`freqs`), which the network computes itself, are left out.
     """
-    found = {name: name for name in names if "freqs" not in name}
+    found = {_unwrapped(name): name for name in names if "freqs" not in name}
     while not any(name.startswith(("blocks.", "patch_embedding.")) for name in found):
         for wrapper in _WRAPPERS:
             inner = {name.removeprefix(wrapper): file for name, file in found.items() if name.startswith(wrapper)}
@@ -29,7 +36,15 @@ def native_names(names: Iterable[str]) -> dict[str, str]:
                 break
         else:
             break
+    if _TABLE not in found and _OTHER_TABLE in found:
+        found[_TABLE] = found.pop(_OTHER_TABLE)
     return found
+
+
+def _unwrapped(name: str) -> str:
+    for wrapper in _INSIDE:
+        name = name.replace(wrapper, "")
+    return name
 
 
 def open_checkpoint(path: str | os.PathLike) -> dict[str, StoredTensor]:

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import LumosXError, MissingPackageError
+from ...files.safetensors_file import all_finite
 from ...prompt.phrase_mask import check_prompt_length
 from ...prompt.tokens import PAD_ID
 from .names import open_checkpoint
+from .wrong_file import not_a_text_encoder
 
 MOST_TOKENS = 512  # of a prompt, as Wan2.1 was trained
 _POSITIONS = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
@@ -78,6 +80,8 @@ class TextEncoder:
         real = torch.arange(padded.shape[1]) < torch.tensor([len(each) for each in ids])[:, None]
         # Only the rows of these tokens are read: the table itself stays in the file.
         embeddings = self._tensors["shared.weight"].load()[padded].float().to(self.device)
+        if not all_finite(embeddings):
+            raise LumosXError(f"{str(self.path)!r} has token embeddings that are not finite. {_WHERE_TO_GET}")
         states = self._network(inputs_embeds=embeddings, attention_mask=real.to(self.device)).last_hidden_state
         return [(each, row[: len(each)]) for each, row in zip(ids, states, strict=True)]
 
@@ -139,8 +143,7 @@ class TextEncoder:
 
     def _check(self) -> None:
         if not all(name in self._tensors for name in ("shared.weight", _POSITIONS, _QUERY, _GATE)):
-            found = ", ".join(sorted(self._tensors)[:3])
-            raise LumosXError(f"{str(self.path)!r} is not a UMT5 text encoder (found {found}). {_WHERE_TO_GET}")
+            raise LumosXError(f"{str(self.path)!r} {not_a_text_encoder(self._tensors)} {_WHERE_TO_GET}")
 
 
 def _release(part: nn.Module, *_) -> None:
@@ -152,6 +155,8 @@ def _tokenizer_model(path: str | os.PathLike) -> bytes | None:
 
     try:
         with safe_open(path, framework="pt") as file:
-            return file.get_tensor("spiece_model").numpy().tobytes()
-    except SafetensorError:  # no such tensor, or a .pt file
+            names = file.keys()
+            name = next((name for name in names if name.endswith("spiece_model")), "spiece_model")
+            return file.get_tensor(name).numpy().tobytes()
+    except (SafetensorError, OSError):  # no such tensor, a .pt file, or a folder
         return None

@@ -10,6 +10,7 @@ from torch import Tensor
 from ...errors import LumosXError, MissingPackageError
 from .names import read_state_dict
 from .vae_cpu import arrange_for_cpu
+from .wrong_file import not_a_vae
 
 LATENT_CHANNELS = 16
 
@@ -179,8 +180,5 @@ def _width(path, state_dict: dict[str, Tensor]) -> int:
     width = state_dict.get("decoder.head.0.gamma")
     latent = state_dict.get("conv2.weight")
     if width is None or latent is None or latent.shape[0] != LATENT_CHANNELS:
-        found = ", ".join(sorted(state_dict)[:3]) or "no tensors"
-        raise LumosXError(
-            f"{str(path)!r} is not a Wan 2.1 VAE (found {found}). Give a file like wan_2.1_vae.safetensors."
-        )
+        raise LumosXError(f"{str(path)!r} {not_a_vae(state_dict)} Give a file like wan_2.1_vae.safetensors.")
     return width.shape[0]

@@ -10,7 +10,6 @@ import errno
 import json
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from lumosx_core.errors import LumosXError
+from lumosx_core.files.atomic_file import partial_path
 from lumosx_core.files.safetensors_file import data_size, in_file_order, write_safetensors
 from lumosx_core.files.stored_tensor import StoredTensor
 
@@ -70,7 +70,7 @@ class Checkpoints:
             for tensors in parts.values():
                 take_part(tensors)
             return final
-        partial = self.directory / f".{final.name}.{secrets.token_hex(4)}.partial"
+        partial = partial_path(final)
         needed = sum(data_size(tensors) for tensors in parts.values())
         try:
             partial.mkdir(parents=True)
@@ -100,7 +100,7 @@ class Checkpoints:
     def _remove_old(self) -> None:
         for path in self._all()[: -self.keep]:
             # Renamed first, so that a kill in between leaves no folder that only looks like a checkpoint.
-            doomed = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+            doomed = partial_path(path)
             path.rename(doomed)
             shutil.rmtree(doomed, ignore_errors=True)
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 
 from ....errors import LumosXError
-from ....files.read_weights import QUANTISATION
+from ....files.quantised import QUANTISATION
 from ...wan.names import native_names
 from ..config import LumosXConfig
 from ..model import LumosXModel
@@ -52,7 +52,13 @@ def _refuse_other_models(shapes: Mapping[str, tuple[int, ...]]) -> None:
     for what, hint, belongs in _OTHER_MODELS:
         if any(map(belongs, shapes)):
             raise LumosXError(_found(what, hint, [*filter(belongs, shapes), *shapes], len(shapes)))
-    if not {"patch_embedding.weight", "head.head.weight", "blocks.0.self_attn.q.weight"} <= shapes.keys():
+    needed = {"patch_embedding.weight", "head.head.weight", "blocks.0.self_attn.q.weight"}
+    if any(_OWN.match(name) for name in shapes) and not needed <= shapes.keys():
+        raise LumosXError(
+            f"It is a part of a Wan network: {sorted(needed - shapes.keys())} is missing among its {len(shapes)} "
+            f"tensors. Give all of its files: the folder they are in, or one that is named NAME-00001-of-0000N."
+        )
+    if not needed <= shapes.keys():
         raise LumosXError(_found("no LumosX or Wan2.1 text-to-video network", _GIVE, list(shapes), len(shapes)))
 
 
@@ -117,6 +123,9 @@ def _check_complete(shapes: Mapping[str, tuple[int, ...]], config: LumosXConfig)
         )
 
 
+# A name that no other network has.
+_OWN = re.compile(r"blocks\.\d+\.(self_attn|cross_attn)\.[qkvo]\.weight$")
+
 _GIVE = "Give the released LumosX checkpoint, or a plain Wan2.1 text-to-video one."
 
 _OTHER_WIDTHS = (
@@ -133,6 +142,8 @@ def _starts(*parts: str) -> Callable[[str], bool]:
     return lambda name: name.startswith(parts)
 
 
+_DIFFUSERS = re.compile(r"blocks\.\d+\.attn[12]\.to_")
+
 # The first line that fits wins, so the special comes before the general.
 _OTHER_MODELS: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
     (
@@ -145,7 +156,7 @@ _OTHER_MODELS: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
     (
         "a Wan transformer under diffusers' names",
         "Give the same model in Wan's native form (the original or the ComfyUI file).",
-        _starts("condition_embedder.", "blocks.0.attn1.to_q."),
+        lambda name: name.startswith("condition_embedder.") or bool(_DIFFUSERS.match(name)),
     ),
     ("a Wan VAE", "Put it in ComfyUI's models/vae, and give the LumosX network here.", _has("decoder.upsamples.")),
     ("a VAE", _GIVE, _starts("first_stage_model.", "decoder.up", "decoder.mid", "decoder.conv_in")),
