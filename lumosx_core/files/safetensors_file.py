@@ -52,11 +52,8 @@ class Header:
     start: int
 
 
-def read_header(path: Path, longest: int = LONGEST_HEADER) -> Header:
+def read_header(path: Path) -> Header:
     """Read a file's header, checked so far that the library's own terse errors cannot be met in common damage.
-
-    Args:
-        longest: bytes that a header may have.
 
     Raises:
         LumosXError: the file is damaged or cut short.
@@ -64,7 +61,7 @@ def read_header(path: Path, longest: int = LONGEST_HEADER) -> Header:
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if length > min(size - 8, longest):
+        if length > min(size - 8, LONGEST_HEADER):
             raise LumosXError(
                 f"{path} is a damaged or truncated safetensors file: its header should be {length} bytes long, but "
                 f"the file has {size}. {_AGAIN}"
