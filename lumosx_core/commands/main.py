@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from ..auto_scene.networks.known import DEFAULTS, PHOTO_MODELS
-from ..errors import LumosXError, MissingPackageError
+from ..errors import LumosXError, MissingPackageError, OutOfMemory, ran_out_of_memory, shown
 from ..media.video_size import parse_size
 from ..models.lumosx.spec import SPEC
 from ..own_command import FOLDER
 from ..version import __version__
+from .console import console
+from .failures import failure_message
+from .option_types import whole
 from .scene import add_scene
 
 RELEASED: dict[str, Any] = {
@@ -43,18 +46,48 @@ _COMMANDS = "lumosx.commands"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 2 for a user's mistake, 130 after Ctrl-C."""
+    own_process = arguments is None
+    with console(own_process=own_process) as output:
+        try:
+            code = _run(arguments, own_process=own_process)
+        except SystemExit as ended:  # --help, mistakes in options, and commands with an exit code of their own
+            output.flush()
+            if ended.code or output.failure is None:
+                raise
+            code = 0
+        output.flush()
+        if output.failure is not None:
+            print(f"lumosx: What was printed could not be written: {output.failure.strerror}.", file=sys.stderr)
+            code = code or MISTAKE
+    return code
+
+
+def _run(arguments: Sequence[str] | None, *, own_process: bool) -> int:
     options = _parser().parse_args(arguments)
-    if arguments is None and options.run is _generate:  # a process of its own
+    if own_process and options.run is _generate:
         _hide_unused_packages()
+    command = options.run.__name__.strip("_").replace("_", "-")
     try:
         options.run(options)
-    except LumosXError as error:
-        print(f"lumosx: {error}", file=sys.stderr)
-        return MISTAKE
     except KeyboardInterrupt:
         print("\nlumosx: stopped; no unfinished file was left.", file=sys.stderr)
         return INTERRUPTED
+    except Exception as error:
+        message = failure_message(error, command)
+        if message is None and isinstance(error, LumosXError):
+            message = str(error)
+        if message is None:
+            raise
+        print(f"lumosx: {message}", file=sys.stderr)
+        return MISTAKE
     return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with an option at a length that can be read, however long the option is."""
+
+    def error(self, message: str):
+        super().error(shown(message, 600))
 
 
 def _hide_unused_packages() -> None:
@@ -64,9 +97,7 @@ def _hide_unused_packages() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="lumosx", description="Photos of people and what they wear, and a prompt, become a video."
-    )
+    parser = _Parser(prog="lumosx", description="Photos of people and what they wear, and a prompt, become a video.")
     parser.add_argument("--version", action="version", version=f"lumosx {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_scene(commands)
@@ -117,19 +148,19 @@ def _add_generate(commands) -> None:
     parser.add_argument("--vae", metavar="FILE", help="Wan 2.1 VAE (not needed with a directory or tiny)")
     parser.add_argument("--text-encoder", metavar="FILE", help="UMT5-XXL (not needed with a directory or tiny)")
     parser.add_argument("--negative", metavar="TEXT", help="negative prompt (default: the one of Wan 2.1)")
-    parser.add_argument("--seed", type=int, help="0 to 2**64 - 1 (default 0)")
+    parser.add_argument("--seed", type=whole(), help="0 to 2**64 - 1 (default 0)")
     parser.add_argument(
         "--size", type=_size, metavar="WIDTHxHEIGHT", help=f"default {SPEC.width}x{SPEC.height}, tiny 80x64"
     )
     parser.add_argument(
         "--frames",
-        type=int,
+        type=whole(),
         help=f"{SPEC.temporal_stride}n + 1, at {SPEC.frames_per_second} a second (default {SPEC.frames}, tiny 9)",
     )
-    parser.add_argument("--steps", type=int, help=f"default {SPEC.steps}, tiny 16")
+    parser.add_argument("--steps", type=whole(), help=f"default {SPEC.steps}, tiny 16")
     parser.add_argument("--shift", type=float, help=f"of the noise schedule (default {SPEC.shift:g}, tiny 3)")
     parser.add_argument("--cfg", type=float, help=f"guidance; 1 does without (default {SPEC.cfg:g}, tiny 1)")
-    parser.add_argument("--batch", type=int, help="number of videos (default 1)")
+    parser.add_argument("--batch", type=whole(), help="number of videos (default 1)")
     parser.add_argument("--device", help="cpu, cuda or mps (default: the best there is)")
     parser.add_argument(
         "--dtype",
@@ -208,10 +239,13 @@ def _generate(options: argparse.Namespace) -> None:
     try:
         with _progress_bar() as progress:
             videos = pipeline.generate(scene, prompt, settings, progress=progress)
-    except torch.OutOfMemoryError as error:
-        raise LumosXError(
-            f"The memory of {pipeline.device} is too small for {settings.width}x{settings.height} and "
-            f"{settings.frames} frames. Use a smaller --size, fewer --frames, a smaller --batch or --dtype bfloat16."
+    except Exception as error:
+        if not ran_out_of_memory(error):
+            raise
+        raise OutOfMemory(
+            f"The memory of {pipeline.device} is too small for {settings.width}x{settings.height}, "
+            f"{settings.frames} frames and {settings.batch} videos at once. Use a smaller --size, fewer --frames, a "
+            f"smaller --batch or --dtype bfloat16."
         ) from error
     paths = [path] if len(videos) == 1 else [path.with_stem(f"{path.stem}_{i}") for i in range(len(videos))]
     for video, each in zip(videos, paths, strict=True):

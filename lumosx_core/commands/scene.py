@@ -102,6 +102,7 @@ def _scene(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace) -> None:
     """Raise LumosXError for what can be known to be wrong before the long work begins."""
     from ..auto_scene.cutouts.mask_cleaning import check_feather
+    from ..files.new_file import check_new_file
     from ..scene.case_folder import check_unused
 
     for name in ("face_threshold", "box_threshold"):
@@ -112,6 +113,8 @@ def _check(options: argparse.Namespace) -> None:
     if options.preview and Path(options.preview).suffix.lower() not in PREVIEWS:
         ending = Path(options.preview).suffix
         raise LumosXError(f"--preview {options.preview} has the ending {ending!r}, expected {' or '.join(PREVIEWS)}.")
+    if options.preview and Path(options.preview).parent.is_dir():  # otherwise it is created
+        check_new_file(options.preview)
 
 
 def _plan(options: argparse.Namespace, prompt: str, photos: list, warnings: list[str]):

@@ -9,27 +9,25 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..errors import LumosXError, MissingPackageError
+from ..errors import LumosXError, MissingPackageError, shown
 from ..files.atomic_file import atomic_path
+from ..files.new_file import check_new_file
 
 
 def check_video_path(path: str | os.PathLike) -> Path:
     """The path, if a video can be written there; before hours of work, not after.
 
     Raises:
-        LumosXError: another ending than .mp4, a missing folder, a folder of that name, or no right to write.
+        LumosXError: another ending than .mp4, a missing folder, or see `check_new_file`.
     """
     path = Path(path)
     if path.suffix.lower() != ".mp4":
         raise LumosXError(
-            f"The video would be {str(path)!r}, but only mp4 is written. Name it {path.stem or 'video'}.mp4."
+            f"The video would be {shown(path)!r}, but only mp4 is written. Name it {shown(path.stem) or 'video'}.mp4."
         )
     if not path.parent.is_dir():
-        raise LumosXError(f"The folder {str(path.parent)!r} for the video does not exist. Make it first: mkdir -p.")
-    if path.is_dir():
-        raise LumosXError(f"{str(path)!r} is a folder. Give the video another name.")
-    if not os.access(path.parent, os.W_OK):
-        raise LumosXError(f"The folder {str(path.parent)!r} may not be written to. Choose another one.")
+        raise LumosXError(f"The folder {shown(path.parent)!r} for the video does not exist. Make it first: mkdir -p.")
+    check_new_file(path)
     return path
 
 

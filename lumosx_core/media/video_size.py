@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import LumosXError
+from ..errors import LumosXError, shown
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -12,6 +12,6 @@ def parse_size(text: str) -> tuple[int, int]:
         LumosXError: the text is something else.
     """
     width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal()):
-        raise LumosXError(f"{text!r} is not a size. Write WIDTHxHEIGHT, such as 640x480.")
+    if not all(side.isdecimal() and len(side) <= 6 for side in (width, height)):
+        raise LumosXError(f"{shown(text, 40)!r} is not a size. Write WIDTHxHEIGHT, such as 640x480.")
     return int(width), int(height)

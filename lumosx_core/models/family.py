@@ -19,6 +19,9 @@ from ..errors import LumosXError
 from ..files.stored_tensor import StoredTensor
 from ..scene.encoded import EncodedScene
 
+MOST_PIXELS_A_SIDE, MOST_FRAMES, MOST_STEPS, LARGEST_SHIFT = 8192, 8193, 10_000, 1000.0
+"""Limits of one video: those of the nodes' own inputs, far above what a model was trained on."""
+
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -60,7 +63,9 @@ class ModelSpec:
         return batch, self.channels, self.latent_frames(frames), height // stride, width // stride
 
     def check_size(self, width: int, height: int, frames: int) -> None:
-        """Raise LumosXError unless a video of this size has a latent; the message names the nearest that has."""
+        """Raise LumosXError unless a video of this size has a latent; the message names the nearest that has, or the
+        limit.
+        """
         multiple, stride = self.size_multiple, self.temporal_stride
         for name, value in (("width", width), ("height", height)):
             if value < multiple or value % multiple:
@@ -69,6 +74,10 @@ class ModelSpec:
                     f"{name} {value} does not fit: it must be a multiple of {multiple}. Use {below} or "
                     f"{below + multiple}."
                 )
+            if value > MOST_PIXELS_A_SIDE:
+                raise LumosXError(f"{name} {value} is too large: at most {MOST_PIXELS_A_SIDE} pixels are possible.")
+        if frames > MOST_FRAMES:
+            raise LumosXError(f"A length of {frames} frames is too long: at most {MOST_FRAMES} are possible.")
         if frames < 1 or (frames - 1) % stride:
             below = max(1, (frames - 1) // stride * stride + 1)
             raise LumosXError(
@@ -79,8 +88,14 @@ class ModelSpec:
         """Raise LumosXError for a number of steps or a shift without a schedule."""
         if steps < 1:
             raise LumosXError(f"steps is {steps}, expected 1 or more. The released model uses {self.steps}.")
+        if steps > MOST_STEPS:
+            raise LumosXError(f"steps is {steps}, expected at most {MOST_STEPS}. The released model uses {self.steps}.")
         if not 0 < shift < math.inf:
             raise LumosXError(f"shift is {shift}, expected more than 0. The released model uses {self.shift:g}.")
+        if shift > LARGEST_SHIFT:
+            raise LumosXError(
+                f"shift is {shift:g}, expected at most {LARGEST_SHIFT:g}. The released model uses {self.shift:g}."
+            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,6 +28,10 @@ from .sample_scene import sample_scene
 Progress = Callable[[str, int, int], None]
 """Called as (stage, done, total): "text", "images", "sampling" (total: steps) and "decoding" (total: videos)."""
 
+MOST_PIXELS = 2**33
+"""Of all frames of all videos of a run, which are in memory at the end, with 3 bytes each: 265 released videos."""
+LARGEST_CFG = 1000.0
+
 
 @dataclass(frozen=True)
 class VideoSettings:
@@ -67,11 +71,21 @@ class VideoSettings:
         spec.check_schedule(self.steps, self.shift)
         if self.batch < 1:
             raise LumosXError(f"batch is {self.batch}, expected the number of videos, 1 or more. Use 1.")
+        pixels = self.width * self.height * self.frames * self.batch
+        if pixels > MOST_PIXELS:
+            raise LumosXError(
+                f"{self.batch} x {self.frames} frames of {self.width}x{self.height} are {pixels / 1e9:.1f} billion "
+                f"pixels, but one run makes at most {MOST_PIXELS / 1e9:.1f} billion. Make fewer videos at a time, or "
+                f"shorter or smaller ones."
+            )
         if not 0 <= self.seed < 2**64:
             nearest = 0 if self.seed < 0 else 2**64 - 1
             raise LumosXError(f"seed is {self.seed}, expected a whole number from 0 to 2**64 - 1. Use {nearest}.")
-        if not math.isfinite(self.cfg):
-            raise LumosXError(f"cfg is {self.cfg}, expected a finite number. The released model uses {spec.cfg:g}.")
+        if not math.isfinite(self.cfg) or abs(self.cfg) > LARGEST_CFG:
+            raise LumosXError(
+                f"cfg is {self.cfg:g}, expected a finite number of at most {LARGEST_CFG:g}. The released model uses "
+                f"{spec.cfg:g}."
+            )
         if self.negative_references not in NEGATIVE_REFERENCES:
             raise LumosXError(
                 f"negative_references is {self.negative_references!r}, expected one of "

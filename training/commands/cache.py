@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from lumosx_core.commands.option_types import MOST_FRAMES, MOST_WORKERS, whole
+
 from .shared import add_source, counter
 
 
@@ -26,15 +28,18 @@ def add_cache(commands) -> None:
         "(default 832x480 480x832; with --models tiny: own)",
     )
     parser.add_argument(
-        "--frames", type=int, nargs="+", help="lengths a clip may have (default 81; with --models tiny: 9 17)"
+        "--frames",
+        type=whole(1, MOST_FRAMES),
+        nargs="+",
+        help="lengths a clip may have (default 81; with --models tiny: 9 17)",
     )
     parser.add_argument("--augment", choices=["paper", "code", "none"], default="paper", help="default paper")
-    parser.add_argument("--variants", type=int, default=1, metavar="K", help="augmented copies (default 1)")
-    parser.add_argument("--seed", type=int, default=0, help="of the augmentation (default 0)")
+    parser.add_argument("--variants", type=whole(1, 1000), default=1, metavar="K", help="augmented copies (default 1)")
+    parser.add_argument("--seed", type=whole(0, 2**63 - 1), default=0, help="of the augmentation (default 0)")
     parser.add_argument(
         "--dtype", choices=["float16", "bfloat16", "float32"], default="float16", help="on the disk (default float16)"
     )
-    parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
+    parser.add_argument("--workers", type=whole(1, MOST_WORKERS), default=1, help="processes (default 1)")
     parser.add_argument("--shard", metavar="I/N", default="1/1", help="machine I of N that fill this cache together")
     parser.add_argument("--device", help="cpu or cuda (default: the best there is)")
     parser.add_argument("--verify", action="store_true", help="first read what exists and encode damaged clips again")

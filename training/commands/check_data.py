@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from lumosx_core.commands.option_types import MOST_FRAMES, MOST_WORKERS, whole
+
 from .shared import add_source, counter, open_to_check
 
 
@@ -15,9 +17,13 @@ def add_check_data(commands) -> None:
     )
     add_source(parser)
     parser.add_argument("--text-encoder", metavar="FILE", help="look for phrases by its tokens, not by whole words")
-    parser.add_argument("--frames", type=int, default=1, help="the fewest frames a video must give at 16 a second")
+    parser.add_argument(
+        "--frames", type=whole(1, MOST_FRAMES), default=1, help="the fewest frames a video must give at 16 a second"
+    )
     parser.add_argument("--json", metavar="REPORT", help="write the whole report there")
-    parser.add_argument("--workers", type=int, help="samples read at once (default: the cores, up to 8)")
+    parser.add_argument(
+        "--workers", type=whole(1, MOST_WORKERS), help="samples read at once (default: the cores, up to 8)"
+    )
     parser.set_defaults(run=_check_data)
 
 
@@ -25,11 +31,14 @@ def _check_data(options) -> None:
     from pathlib import Path
 
     from lumosx_core.errors import LumosXError
+    from lumosx_core.files.new_file import check_new_file
 
     from ..data.check_data import DataReport, check_data, write_report
 
-    if options.json and not Path(options.json).absolute().parent.is_dir():
-        raise LumosXError(f"The folder for the report {options.json!r} does not exist. Create it first: mkdir -p.")
+    if options.json:
+        if not Path(options.json).absolute().parent.is_dir():
+            raise LumosXError(f"The folder for the report {options.json!r} does not exist. Create it first: mkdir -p.")
+        check_new_file(Path(options.json).absolute())
     text_encoder = None
     if options.text_encoder:
         from lumosx_core.models.wan.umt5 import TextEncoder

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from lumosx_core.commands.option_types import whole
+
 
 def add_glyphs(commands) -> None:
     """Add `lumosx glyphs` to the command line."""
@@ -11,9 +13,9 @@ def add_glyphs(commands) -> None:
         description="Write clips of the glyph world as sample folders: the world that lumosx-tiny was trained on.",
     )
     parser.add_argument("directory", metavar="DIR", help="a new folder")
-    parser.add_argument("--count", type=int, default=10, help="number of clips (default 10)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--people", type=int, choices=(1, 2, 3, 4), help="people in each clip (default: 1 to 3)")
+    parser.add_argument("--count", type=whole(1, 1_000_000), default=10, help="number of clips (default 10)")
+    parser.add_argument("--seed", type=whole(), default=0)
+    parser.add_argument("--people", type=whole(), choices=(1, 2, 3, 4), help="people in each clip (default: 1 to 3)")
     parser.add_argument("--new", action="store_true", help="colours and patterns that lumosx-tiny never saw")
     parser.add_argument("--sashes", action="store_true", help="everyone wears a white sash: something to teach a LoRA")
     parser.set_defaults(run=_glyphs)

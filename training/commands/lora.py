@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from lumosx_core.commands.option_types import whole
+
 
 def add_lora(commands) -> None:
     """Add `lumosx lora` to the command line."""
@@ -21,7 +23,7 @@ def add_lora(commands) -> None:
     extract.add_argument("base", metavar="BASE", help="the model before training")
     extract.add_argument("tuned", metavar="TUNED", help="the model after training")
     extract.add_argument("out", metavar="OUT", help="a new .safetensors file")
-    extract.add_argument("--rank", type=int, required=True, help="of its matrices, such as 32")
+    extract.add_argument("--rank", type=whole(), required=True, help="of its matrices, such as 32")
     extract.set_defaults(run=_extract_lora)
 
     export = tasks.add_parser("export", help="write a LoRA for ComfyUI, or for peft")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from lumosx_core.commands.option_types import whole
+
 from .shared import add_source, counter, open_to_check
 
 
@@ -15,8 +17,12 @@ def add_pack(commands) -> None:
     )
     add_source(parser)
     parser.add_argument("directory", metavar="DIR", help="a folder without shards")
-    parser.add_argument("--samples", type=int, default=1000, help="most samples of a shard (default 1000)")
-    parser.add_argument("--megabytes", type=int, default=1000, help="a shard ends when it has as many (default 1000)")
+    parser.add_argument(
+        "--samples", type=whole(1, 1_000_000), default=1000, help="most samples of a shard (default 1000)"
+    )
+    parser.add_argument(
+        "--megabytes", type=whole(1, 1_000_000), default=1000, help="a shard ends when it has as many (default 1000)"
+    )
     parser.set_defaults(run=_pack)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from lumosx_core.errors import LumosXError
+from lumosx_core.errors import LumosXError, shown
 from lumosx_core.scene.case_folder import Case
 from lumosx_core.scene.scene import Reference, Scene, Subject
 
@@ -17,6 +17,8 @@ from .clip import FRAMES_A_SECOND, GlyphClip, face_picture, film, place_picture,
 
 WORLD_VERSION = 3
 """Counts up with every change that makes clips, images or captions differ, so that caches encode theirs again."""
+
+MOST_CLIPS = 10_000_000  # their names are in memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,10 +110,14 @@ def open_glyphs(address: str) -> GlyphSource:
     readable = all(number.isdecimal() and number.isascii() for number in numbers)
     if len(numbers) not in (2, 5) or len(parts) > 3 or not readable:
         raise LumosXError(
-            f"{address!r} is not a glyph world. Write glyphs:SEED:COUNT in whole numbers, and if need be "
+            f"{shown(address, 60)!r} is not a glyph world. Write glyphs:SEED:COUNT in whole numbers, and if need be "
             f":FRAMESxHEIGHTxWIDTH and one of {', '.join(CASTINGS)}, such as glyphs:0:4000:9x64x80:plain."
         )
+    if any(len(number) > 20 for number in numbers):
+        raise LumosXError(f"{shown(address, 60)!r} has a number of more than 20 digits. Use smaller ones.")
     seed, count, *size = map(int, numbers)
+    if count > MOST_CLIPS:
+        raise LumosXError(f"{address!r} has {count} clips. Use at most {MOST_CLIPS}.")
     frames, height, width = size or (GlyphSource.frames, GlyphSource.height, GlyphSource.width)
     return GlyphSource(seed, count, frames, height, width, casting=CASTINGS[casting])
 

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.files.atomic_file import atomic_file
+from lumosx_core.files.new_file import check_new_file
 
 PREFIX = "diffusion_model."
 BASE_SHA256 = "lumosx_base_sha256"  # in the metadata: the hash of the model file that a LoRA was trained on
@@ -163,8 +164,7 @@ def check_destination(path: str | Path, *, overwrite: bool) -> Path:
         raise LumosXError(f"{path} must end in .safetensors: ComfyUI decides by the name how to read a file.")
     if not path.parent.is_dir():
         raise LumosXError(f"The folder {path.parent} does not exist. Create it, or choose another one.")
-    if path.is_dir():
-        raise LumosXError(f"{path} is a folder. Choose another name.")
+    check_new_file(path)
     if path.exists() and not overwrite:
         raise LumosXError(f"{path} exists already. Choose another name, or overwrite it with --overwrite.")
     return path

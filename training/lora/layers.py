@@ -23,6 +23,7 @@ from lumosx_core.own_command import own_command
 from .files import LoraFile, LoraLayer, read_lora
 
 _ADAPTER = "default"
+LARGEST_RANK = 16_384  # more than any layer has inputs
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class LoraSettings:
         object.__setattr__(self, "targets", tuple(self.targets))
         if isinstance(self.rank, bool) or not isinstance(self.rank, int) or self.rank < 1:
             raise LumosXError(f"rank {self.rank!r} is not possible. Use a whole number of 1 or more, such as 16.")
+        if self.rank > LARGEST_RANK:
+            raise LumosXError(f"rank {self.rank} is not possible. Use at most {LARGEST_RANK}; 16 to 128 is usual.")
         if not (math.isfinite(self.alpha) and self.alpha > 0):
             raise LumosXError(f"alpha {self.alpha!r} is not possible. Use a number above 0; alpha = rank is usual.")
         if not self.targets:

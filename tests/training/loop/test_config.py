@@ -135,7 +135,7 @@ def test_sizes_that_no_reader_could_tell_from_the_file_are_refused(tmp_path, siz
 def test_an_invalid_file_is_named_with_its_line(config, tmp_path):
     with pytest.raises(LumosXError, match="config.toml is not valid TOML.*line 2"):
         config("[model]\nfile = \n")
-    with pytest.raises(LumosXError, match="cannot be read"):
+    with pytest.raises(LumosXError, match="Cannot read"):
         read_config(str(tmp_path / "nothing.toml"))
 
 

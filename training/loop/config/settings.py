@@ -39,6 +39,10 @@ class SizeSettings:
         _require(self.dim > 0 and self.dim % 128 == 0, "model.sizes.dim", self.dim, "a multiple of 128, as in Wan2.1")
         heads = self.dim // 128
         _require(self.num_heads == heads, "model.sizes.num_heads", self.num_heads, f"{heads}: dim / 128")
+        limits = {"dim": 16_384, "ffn_dim": 131_072, "num_layers": 1000, "text_dim": 65_536, "freq_dim": 65_536}
+        for name, limit in limits.items():
+            value = getattr(self, name)
+            _require(1 <= value <= limit, f"model.sizes.{name}", value, f"1 to {limit}")
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,8 @@ class DataSettings:
             _fraction(f"data.{name}", getattr(self, name))
         for name in ("min_subjects", "num_workers", "prefetch_factor"):
             _require(getattr(self, name) >= 0, f"data.{name}", getattr(self, name), "0 or more")
+        for name in ("num_workers", "prefetch_factor"):
+            _require(getattr(self, name) <= 1024, f"data.{name}", getattr(self, name), "at most 1024")
         if self.max_subjects is not None:
             _require(
                 self.max_subjects >= self.min_subjects,
@@ -167,6 +173,7 @@ class LoopSettings:
     def __post_init__(self):
         for name in ("steps", "batch_size", "gradient_accumulation_steps", "save_every", "keep"):
             _require(getattr(self, name) >= 1, f"training.{name}", getattr(self, name), "1 or more")
+        _require(self.batch_size <= 100_000, "training.batch_size", self.batch_size, "at most 100000")
         recomputes = self.gradient_checkpointing or self.offload_blocks or not self.offload_activations
         _require(recomputes, "training.offload_activations", True, "training.gradient_checkpointing = true with it")
         _require(0 <= self.seed < 2**63, "training.seed", self.seed, "0 to 2**63 - 1")

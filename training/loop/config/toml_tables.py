@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import math
 import types
 from collections.abc import Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from lumosx_core.errors import LumosXError, MissingPackageError
+from lumosx_core.errors import LumosXError, MissingPackageError, shown
+from lumosx_core.files.text_file import read_text
+
+from .toml_text import parse_toml, parse_value
 
 Settings = TypeVar("Settings")
+_LARGEST = 2**63  # the largest whole number that TOML has
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -22,31 +27,19 @@ def read_tables(path: str | Path, changes: Sequence[str] = ()) -> dict:
         LumosXError: no such file, invalid TOML, or a malformed change.
     """
     toml = _toml()
-    try:
-        tables = toml.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise LumosXError(f"The config {path} cannot be read: {error.strerror}. Check the path.") from error
-    except (toml.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise LumosXError(f"{path} is not valid TOML: {error}. Fix that line.") from error
+    tables = parse_toml(toml, read_text(path, "Check the path of the config."), str(path))
     for change in changes:
         name, equals, text = change.partition("=")
         *above, last = name.strip().split(".")
         if not equals or not above:
-            raise LumosXError(f"--set {change!r} is not understood. Write it as --set training.steps=100.")
+            raise LumosXError(f"--set {shown(change)!r} is not understood. Write it as --set training.steps=100.")
         table = tables
         for step in above:
             table = table.setdefault(step, {})
             if not isinstance(table, dict):
-                raise LumosXError(f"--set {change!r} is not possible: {step} is not a table.")
-        table[last] = _value(toml, text.strip())
+                raise LumosXError(f"--set {shown(change)!r} is not possible: {shown(step)} is not a table.")
+        table[last] = parse_value(toml, text.strip(), f"--set {name.strip()}")
     return tables
-
-
-def _value(toml, text: str) -> object:
-    try:
-        return toml.loads(f"value = {text}")["value"]
-    except toml.TOMLDecodeError:
-        return text  # a shell takes the quotes off a path
 
 
 def _toml():
@@ -71,7 +64,7 @@ def tables_to_dataclass(kind: type[Settings], tables: dict, name: str = "") -> S
         if unknown not in known:
             near = difflib.get_close_matches(unknown, known, 1, 0.5)
             hint = f"Did you mean {_join(name, near[0])}?" if near else f"There are: {', '.join(known)}."
-            raise LumosXError(f"{_join(name, unknown)} does not exist. {hint}")
+            raise LumosXError(f"{shown(_join(name, unknown))} does not exist. {hint}")
     for entry in known.values():
         if entry.name not in tables and entry.default is MISSING and entry.default_factory is MISSING:
             what = f"the table [{_join(name, entry.name)}]" if not name else _join(name, entry.name)
@@ -85,21 +78,29 @@ def _converted(kind: Any, value: object, name: str) -> object:
         [kind] = [option for option in get_args(kind) if option is not type(None)]
     if is_dataclass(kind):
         if not isinstance(value, dict):
-            raise LumosXError(f"{name} is {value!r}, expected a table [{name}].")
+            raise LumosXError(f"{name} is {_quoted(value)}, expected a table [{name}].")
         return tables_to_dataclass(cast(type, kind), value, name)
     if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            raise LumosXError(f"{name} is {value!r}, expected one of {', '.join(map(repr, get_args(kind)))}.")
+        if not isinstance(value, str) or value not in get_args(kind):
+            raise LumosXError(f"{name} is {_quoted(value)}, expected one of {', '.join(map(repr, get_args(kind)))}.")
         return value
     if get_origin(kind) is tuple:
         if not isinstance(value, list):
-            raise LumosXError(f"{name} is {value!r}, expected a list.")
+            raise LumosXError(f"{name} is {_quoted(value)}, expected a list.")
         return tuple(_converted(get_args(kind)[0], entry, f"{name}[{place}]") for place, entry in enumerate(value))
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        value = float(value) if abs(value) < _LARGEST else value
     if type(value) is not kind:
-        raise LumosXError(f"{name} is {value!r}, expected {_KINDS[kind]}.")
+        raise LumosXError(f"{name} is {_quoted(value)}, expected {_KINDS[kind]}.")
+    if kind is int and abs(cast(int, value)) >= _LARGEST:
+        raise LumosXError(f"{name} is {_quoted(value)}, expected a number below 2**63.")
+    if kind is float and not math.isfinite(cast(float, value)):
+        raise LumosXError(f"{name} is {value!r}, expected a finite number.")
     return value
+
+
+def _quoted(value: object) -> str:
+    return shown(repr(value), 100)
 
 
 def _join(table: str, name: str) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ....errors import LumosXError, MissingPackageError
 from ....files.atomic_file import atomic_file
+from ....files.new_file import check_new_file
 from ....files.safetensors_file import all_finite, data_size, fp8_scale, write_safetensors
 from ....files.stored_tensor import StoredTensor
 from ...family import OpenNetwork
@@ -114,10 +115,9 @@ def _check_destination(source: Path, destination: Path, overwrite: bool) -> None
     if destination.exists():
         if source.exists() and destination.samefile(source):
             raise LumosXError(f"{destination} is the source itself. Choose another name for the converted file.")
-        if destination.is_dir():
-            raise LumosXError(f"{destination} is a folder. Choose another name for the converted file.")
-        if not overwrite:
+        if destination.is_file() and not overwrite:
             raise LumosXError(f"{destination} exists already. Choose another name, or overwrite it with --overwrite.")
+    check_new_file(destination)
 
 
 def _converted(network: OpenNetwork, dtype: Precision) -> list[tuple[str, StoredTensor]]:
