@@ -13,7 +13,7 @@ from comfy_api.latest import io
 from safetensors import safe_open
 
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.files.quantised import QUANTISATION
+from ..lumosx_core.files.formats.quantised import QUANTISATION
 from ..lumosx_core.models.lumosx.config import RelationalOptions
 from ..lumosx_core.models.lumosx.weights.load import open_network
 from ..lumosx_core.models.wan.names import native_names, open_checkpoint

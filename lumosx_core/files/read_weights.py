@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from ..errors import LumosXError
-from .dcp import METADATA, read_dcp
-from .quantised import FLOATS_WANTED, dequantised
+from .formats.dcp import METADATA, read_dcp
+from .formats.quantised import FLOATS_WANTED, dequantised
+from .formats.shards import INDEX, SHARD, open_all_shards, open_shards
+from .formats.torch_file import open_torch
 from .safetensors_file import DTYPES, all_finite, read_header
-from .shards import INDEX, SHARD, open_all_shards, open_shards
 from .stored_tensor import StoredTensor
-from .torch_file import open_torch
 
 LARGEST_CHECKED = 2**28
 """Values of a tensor that is checked for NaN as it loads."""

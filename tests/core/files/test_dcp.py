@@ -13,7 +13,7 @@ import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.metadata import ChunkStorageMetadata, MetadataIndex
 
 from lumosx_core import LumosXError
-from lumosx_core.files.dcp import read_dcp
+from lumosx_core.files.formats.dcp import read_dcp
 from lumosx_core.models.wan.names import read_state_dict
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is disabled")

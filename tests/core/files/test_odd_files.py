@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from lumosx_core import LumosXError
-from lumosx_core.files.dcp import METADATA, read_dcp
+from lumosx_core.files.formats.dcp import METADATA, read_dcp
 from lumosx_core.files.read_weights import open_tensors, open_weights
 from lumosx_core.files.safe_names import is_safe_name
 from lumosx_core.files.safetensors_file import read_header

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 
 from ....errors import LumosXError
-from ....files.quantised import QUANTISATION
+from ....files.formats.quantised import QUANTISATION
 from ...wan.names import native_names
 from ..config import LumosXConfig
 from ..model import LumosXModel

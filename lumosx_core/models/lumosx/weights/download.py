@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
 from ....errors import LumosXError
-from ....files.dcp import METADATA
+from ....files.formats.dcp import METADATA
 from ....files.hub import (
     RemoteFile,
     check_space,

@@ -9,7 +9,7 @@ from collections import Counter
 import torch
 
 from ....errors import LumosXError
-from ....files.quantised import FP8
+from ....files.formats.quantised import FP8
 from ...family import OpenNetwork
 from ...wan.names import open_checkpoint
 from ..model import LumosXModel

@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from ..errors import LumosXError
-from .stored_tensor import StoredTensor
+from ...errors import LumosXError
+from ..stored_tensor import StoredTensor
 
 _AGAIN = "Copy or download it again."
 _PLAIN = "Ask its author for a safetensors file."

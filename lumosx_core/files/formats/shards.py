@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import LumosXError
-from .safe_names import is_safe_name
-from .stored_tensor import StoredTensor
+from ...errors import LumosXError
+from ..safe_names import is_safe_name
+from ..stored_tensor import StoredTensor
 
 INDEX = ".safetensors.index.json"
 SHARD = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.safetensors")

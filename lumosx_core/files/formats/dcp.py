@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import LumosXError
-from .safe_names import is_safe_name
-from .stored_tensor import StoredTensor
+from ...errors import LumosXError
+from ..safe_names import is_safe_name
+from ..stored_tensor import StoredTensor
 from .torch_file import check_pickle, check_plain, load_weights_only
 
 METADATA = ".metadata"

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..errors import LumosXError
-from .stored_tensor import StoredTensor
+from ...errors import LumosXError
+from ..stored_tensor import StoredTensor
 
 FP8 = (torch.float8_e4m3fn, torch.float8_e5m2)
 QUANTISATION = (".scale_weight", ".weight_scale", ".scale_input", ".input_scale", ".comfy_quant", "scaled_fp8")

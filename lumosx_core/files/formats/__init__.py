@@ -1,0 +1,1 @@
+"""Formats of weight files other than safetensors, and weights in several files or few bits."""
