@@ -40,7 +40,6 @@ TINY: dict[str, Any] = {
     "cfg": 1.0,
 }  # size and length as it was trained
 MISTAKE, INTERRUPTED = 2, 130
-UNUSED_PACKAGES = ("accelerate", "pandas", "peft", "scipy", "sklearn", "torchvision")
 _COMMANDS = "lumosx.commands"
 
 
@@ -49,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     own_process = arguments is None
     with console(own_process=own_process) as output:
         try:
-            code = _run(arguments, own_process=own_process)
+            code = _run(arguments)
         except SystemExit as ended:  # --help, mistakes in options, and commands with an exit code of their own
             output.flush()
             if ended.code or output.failure is None:
@@ -62,10 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run(arguments: Sequence[str] | None, *, own_process: bool) -> int:
+def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
-    if own_process and options.run is _generate:
-        _hide_unused_packages()
     command = options.run.__name__.strip("_").replace("_", "-")
     try:
         options.run(options)
@@ -88,12 +85,6 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str):
         super().error(shown(message, 600))
-
-
-def _hide_unused_packages() -> None:
-    """Spare `generate` what diffusers and transformers import only because it is installed: a third of their time."""
-    for package in UNUSED_PACKAGES:
-        sys.modules.setdefault(package, None)  # type: ignore[arg-type]  # an import of it now fails
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -29,7 +29,6 @@ def script():
 
 @pytest.fixture(scope="module")
 def vae():
-    pytest.importorskip("diffusers")
     return WanVae.load(tiny_files().vae)
 
 

@@ -16,8 +16,6 @@ def files(tiny_models):
 @pytest.fixture(scope="session")
 def built(files, tmp_path_factory):
     """A cache of four clips, made by `PLAIN`. Do not change it."""
-    pytest.importorskip("diffusers")
-    pytest.importorskip("transformers")
     from toy_source import PLAIN, ToySource
 
     from lumosx_training.cache import build_cache

@@ -22,11 +22,11 @@ from torch import Tensor
 
 from lumosx_core.files.atomic_file import atomic_file
 from lumosx_core.media.images import fit_on_canvas
-from lumosx_core.models.wan.vae import WanVae
+from lumosx_core.models.wan.vae import LATENT_MEAN, LATENT_STD, WanVae
+from lumosx_core.models.wan.vae_network import WanVaeNetwork
 
 from ..glyph_world import Casting, GlyphSource
 from .steps import take_steps
-from .vae_shapes import vae_shapes
 
 WIDTH = 8  # channels of the outermost layers; the released VAE has 96
 NOISE = 0.15  # on the latents in the second part, in their own deviations
@@ -91,11 +91,9 @@ def chance_frames(chance: torch.Generator) -> int:
     return 9 if torch.rand((), generator=chance) < 0.25 else 5
 
 
-def new_network():
+def new_network() -> WanVaeNetwork:
     """A small Wan VAE that passes its input through before training."""
-    from diffusers import AutoencoderKLWan
-
-    network = AutoencoderKLWan(base_dim=WIDTH, z_dim=16)
+    network = WanVaeNetwork(WIDTH)
     pass_through(network)
     return network
 
@@ -123,9 +121,9 @@ def pass_through(network) -> None:
     for name, module in network.named_modules():
         if not isinstance(module, Conv2d | Conv3d) or "to_qkv" in name:
             continue
-        if name.endswith(("conv2", "proj")):  # the end of a residual branch
+        if name.endswith(("residual.6", "proj")):  # the end of a residual branch
             module.weight *= 0.1
-        elif not name.endswith(".conv1"):  # on the main path
+        elif not name.endswith("residual.2"):  # on the main path
             outputs, inputs = module.weight.shape[:2]
             mix = torch.cat([torch.eye(inputs)] * -(-outputs // inputs))[:outputs]
             if min(outputs, inputs) <= 3 or outputs < inputs:
@@ -144,37 +142,33 @@ def loss(network, batch: Tensor, noise: float) -> tuple[Tensor, float, float]:
     With `noise`, the encoder's own spread is not used: each latent, in its normalised form, gets noise of this
     deviation.
     """
-    posterior = network.encode(batch).latent_dist
+    encoded, log_variance = network.encode(batch)
     if noise:
-        mean, std = (torch.tensor(numbers).view(1, -1, 1, 1, 1) for numbers in constants(network))
-        latents = (posterior.mean - mean) / std
+        mean, std = (torch.tensor(numbers).view(1, -1, 1, 1, 1) for numbers in (LATENT_MEAN, LATENT_STD))
+        latents = (encoded - mean) / std
         held, weight = 0.5 * latents.square().mean(), 2e-3
         latents = (latents + noise * torch.randn_like(latents)) * std + mean
     else:
-        latents = posterior.sample()
-        held, weight = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean(), 2e-4
-    decoded = network.decode(latents).sample
+        log_variance = log_variance.clamp(-30, 20)
+        latents = encoded + torch.exp(0.5 * log_variance) * torch.randn_like(encoded)
+        held, weight = 0.5 * (encoded.square() + log_variance.exp() - 1 - log_variance).mean(), 2e-4
+    decoded = network.decode(latents)
     # Both errors: the absolute one keeps edges, the square one forbids wrong colours.
     error = F.l1_loss(decoded, batch)
     return error + F.mse_loss(decoded, batch) + weight * held, error.item(), held.item()
 
 
-def constants(network) -> tuple[list[float], list[float]]:
-    """Wan's published means and deviations of the latent channels."""
-    return network.config.latents_mean, network.config.latents_std
-
-
 @torch.no_grad()
 def rescale(network, clips: Tensor, pictures: Tensor) -> None:
     """Give the latents Wan's published mean and deviation, by two 1x1x1 convolutions."""
-    encoded = [network.encode(part.float() / 127.5 - 1).latent_dist.mode() for part in (clips, pictures)]
+    encoded = [network.encode(part.float() / 127.5 - 1)[0] for part in (clips, pictures)]
     # Half of the weight to the images: they are what the transformer reads, the clips what it writes.
     mean = sum(part.mean((0, 2, 3, 4)) for part in encoded) / 2
     square = sum((part - mean.view(1, -1, 1, 1, 1)).square().mean((0, 2, 3, 4)) for part in encoded) / 2
-    wanted_mean, wanted_std = map(torch.tensor, constants(network))
+    wanted_mean, wanted_std = map(torch.tensor, (LATENT_MEAN, LATENT_STD))
     scale = wanted_std / square.sqrt()
     shift = wanted_mean - mean * scale
-    encoder, decoder = network.quant_conv, network.post_quant_conv
+    encoder, decoder = network.conv1, network.conv2
     channels = len(scale)
     encoder.weight[:channels] *= scale.view(-1, 1, 1, 1, 1)
     encoder.bias[:channels] = encoder.bias[:channels] * scale + shift
@@ -185,31 +179,22 @@ def rescale(network, clips: Tensor, pictures: Tensor) -> None:
 @torch.no_grad()
 def report(network, clips: Tensor, pictures: Tensor) -> None:
     """Print how well unseen clips and images are rebuilt, from exact and from noisy latents."""
-    _, std = constants(network)
     for noise in (0.0, NOISE):
         errors = []
         for part in (clips, pictures):
             batch = part.float() / 127.5 - 1
-            latents = network.encode(batch).latent_dist.mode()
-            latents = latents + noise * torch.tensor(std).view(1, -1, 1, 1, 1) * torch.randn_like(latents)
-            decoded = network.decode(latents).sample.clamp(-1, 1)
+            latents = network.encode(batch)[0]
+            latents = latents + noise * torch.tensor(LATENT_STD).view(1, -1, 1, 1, 1) * torch.randn_like(latents)
+            decoded = network.decode(latents)
             errors.append(10 * math.log10(4 / F.mse_loss(decoded, batch).item()))
         print(f"noise {noise}: PSNR {errors[0]:.1f} dB on clips, {errors[1]:.1f} dB on images", flush=True)
 
 
-def save(network, path: Path) -> None:
-    """Write the network in Wan's native names, bfloat16."""
-    from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
+def save(network: WanVaeNetwork, path: Path) -> None:
+    """Write the network in bfloat16."""
     from safetensors.torch import save
 
-    native = {name: torch.empty(shape) for name, shape in vae_shapes(WIDTH)}
-    names = {tensor.data_ptr(): name for name, tensor in native.items()}
-    renamed = convert_wan_vae_to_diffusers(dict(native))
-    state = network.state_dict()
-    weights = {
-        names[tensor.data_ptr()]: state[name].reshape(tensor.shape).to(torch.bfloat16).contiguous()
-        for name, tensor in renamed.items()
-    }
+    weights = {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in network.state_dict().items()}
     with atomic_file(path) as file:
         file.write(save(weights, metadata={"format": "pt"}))
 

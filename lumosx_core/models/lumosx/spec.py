@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..family import ModelSpec
 from ..wan.umt5 import MOST_TOKENS
-from ..wan.vae import LATENT_CHANNELS
+from ..wan.vae_network import LATENT_CHANNELS
 
 SPEC = ModelSpec(
     name="LumosX",

@@ -17,6 +17,7 @@ from ...files.safetensors_file import all_finite
 from ...prompt.phrase_mask import check_prompt_length
 from ...prompt.tokens import PAD_ID
 from .names import open_checkpoint
+from .umt5_network import Umt5Network, Umt5Sizes
 from .wrong_file import not_a_text_encoder
 
 MOST_TOKENS = 512  # of a prompt, as Wan2.1 was trained
@@ -37,7 +38,7 @@ class TextEncoder:
 
     Raises:
         LumosXError: the file is damaged, or no UMT5 encoder with its tokeniser.
-        MissingPackageError: transformers or sentencepiece is not installed.
+        MissingPackageError: sentencepiece is not installed.
     """
 
     def __init__(self, path: str | os.PathLike, *, device: str | torch.device = "cpu"):
@@ -82,7 +83,7 @@ class TextEncoder:
         embeddings = self._tensors["shared.weight"].load()[padded].float().to(self.device)
         if not all_finite(embeddings):
             raise LumosXError(f"{str(self.path)!r} has token embeddings that are not finite. {_WHERE_TO_GET}")
-        states = self._network(inputs_embeds=embeddings, attention_mask=real.to(self.device)).last_hidden_state
+        states = self._network(embeddings, real.to(self.device))
         return [(each, row[: len(each)]) for each, row in zip(ids, states, strict=True)]
 
     def _build_tokenizer(self):
@@ -98,29 +99,17 @@ class TextEncoder:
 
     def _build_network(self) -> nn.Module:
         """The encoder without weights, whose parts fetch them when they are called."""
-        try:
-            from transformers import UMT5Config, UMT5EncoderModel
-        except ImportError as error:
-            raise MissingPackageError("transformers", "Encoding the prompt", error) from error
-        vocabulary, width = self._tensors["shared.weight"].shape
+        width = self._tensors["shared.weight"].shape[1]
         buckets, heads = self._tensors[_POSITIONS].shape
-        layers = 0
-        while f"encoder.block.{layers}.layer.0.SelfAttention.q.weight" in self._tensors:
-            layers += 1
-        config = UMT5Config(
-            vocab_size=vocabulary,
-            d_model=width,
-            d_kv=self._tensors[_QUERY].shape[0] // heads,
-            num_heads=heads,
-            d_ff=self._tensors[_GATE].shape[0],
-            num_layers=layers,
-            relative_attention_num_buckets=buckets,
-            feed_forward_proj="gated-gelu",
-        )
+        blocks = 0
+        while f"encoder.block.{blocks}.layer.0.SelfAttention.q.weight" in self._tensors:
+            blocks += 1
+        inner, feed_forward = self._tensors[_QUERY].shape[0], self._tensors[_GATE].shape[0]
         with torch.device("meta"):
-            network = UMT5EncoderModel(config).eval().requires_grad_(False)
-        parts = {f"encoder.block.{i}.": block for i, block in enumerate(network.encoder.block)}
-        parts["encoder.final_layer_norm."] = network.encoder.final_layer_norm
+            network = Umt5Network(Umt5Sizes(width, inner, heads, feed_forward, blocks, buckets))
+        network.eval().requires_grad_(False)
+        parts = {f"encoder.block.{i}.": block for i, block in enumerate(network.block)}
+        parts["encoder.final_layer_norm."] = network.final_layer_norm
         for prefix, part in parts.items():
             needed = part.state_dict()
             for name, tensor in needed.items():

@@ -7,12 +7,24 @@ import os
 import torch
 from torch import Tensor
 
-from ...errors import LumosXError, MissingPackageError
+from ...errors import LumosXError
 from .names import read_state_dict
+from .tiles import in_tiles
 from .vae_cpu import arrange_for_cpu
+from .vae_network import LATENT_CHANNELS, WanVaeNetwork
 from .wrong_file import not_a_vae
 
-LATENT_CHANNELS = 16
+# Of each latent channel, as published with Wan2.1.
+LATENT_MEAN = (
+    *(-0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508),
+    *(0.4134, -0.0715, 0.5517, -0.3632, -0.1922, -0.9497, 0.2503, -0.2921),
+)
+LATENT_STD = (
+    *(2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743),
+    *(3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160),
+)
+_PIXELS = 8  # of a side for each pixel of latents
+_TILE, _OVERLAP = 256, 64  # pixels
 
 
 class WanVae:
@@ -22,14 +34,13 @@ class WanVae:
     Shapes: images and videos have H x W pixels (multiples of 8), latents h x w = H/8 x W/8.
     """
 
-    def __init__(self, network):
+    def __init__(self, network: WanVaeNetwork):
         self.network = network.eval().requires_grad_(False)
-        config = network.config
         parameter = next(network.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
-        self._mean = torch.tensor(config.latents_mean, device=self.device).view(1, -1, 1, 1, 1)
-        self._std = torch.tensor(config.latents_std, device=self.device).view(1, -1, 1, 1, 1)
-        self._layout = torch.contiguous_format
+        self._mean = torch.tensor(LATENT_MEAN, device=self.device).view(1, -1, 1, 1, 1)
+        self._std = torch.tensor(LATENT_STD, device=self.device).view(1, -1, 1, 1, 1)
+        self._layout: torch.memory_format = torch.contiguous_format
         if self.device.type == "cpu" and self.dtype == torch.float32:
             arrange_for_cpu(self.network)
             self._layout = torch.channels_last_3d
@@ -40,30 +51,19 @@ class WanVae:
 
         Raises:
             LumosXError: the file is not a Wan 2.1 VAE, or tensors are missing.
-            MissingPackageError: diffusers is not installed.
         """
-        try:
-            from diffusers import AutoencoderKLWan
-            from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
-        except ImportError as error:
-            raise MissingPackageError("diffusers", "Encoding images and decoding videos", error) from error
-
         state_dict = read_state_dict(path)
-        width = _width(path, state_dict)
         with torch.device("meta"):
-            network = AutoencoderKLWan(base_dim=width, z_dim=LATENT_CHANNELS)
-        converted = {
-            name: tensor.to(dtype=dtype, device=device, copy=True)
-            for name, tensor in convert_wan_vae_to_diffusers(state_dict).items()
-        }
+            network = WanVaeNetwork(_width(path, state_dict))
         expected = network.state_dict()
-        faulty = [name for name in expected if name not in converted or converted[name].shape != expected[name].shape]
+        faulty = [name for name in expected if name not in state_dict or state_dict[name].shape != expected[name].shape]
         if faulty:
             raise LumosXError(
                 f"The VAE file {str(path)!r} is incomplete: {len(faulty)} of {len(expected)} tensors are missing or "
                 f"have another shape, first {faulty[0]!r}. Download it again."
             )
-        network.load_state_dict({name: converted[name] for name in expected}, assign=True)
+        weights = {name: state_dict[name].to(dtype=dtype, device=device, copy=True) for name in expected}
+        network.load_state_dict(weights, assign=True)
         return cls(network)
 
     @torch.no_grad()
@@ -76,8 +76,7 @@ class WanVae:
         Returns:
             (1, 16, R, H/8, W/8) normalised mean latents, float32.
         """
-        latents = [self._in_tiles_if_needed(self._encode, image[None, None]) for image in images]
-        return torch.cat(latents, dim=2)
+        return torch.cat([self._encode(image[None, None]) for image in images], dim=2)
 
     def encode_video(self, frames: Tensor) -> Tensor:
         """Encode one video.
@@ -117,7 +116,7 @@ class WanVae:
                 f"The VAE encodes videos whose sides are multiples of 8, but this one has {videos.shape[2]} x "
                 f"{videos.shape[3]} pixels. Scale or cut it."
             )
-        return self._in_tiles_if_needed(self._encode, videos)
+        return self._encode(videos)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
@@ -134,7 +133,7 @@ class WanVae:
                 f"The VAE decodes one video at a time, latents of shape (1, 16, frames, height, width), but got "
                 f"{tuple(latents.shape)}. Give one video of the batch."
             )
-        return self._in_tiles_if_needed(self._decode, latents)[0].movedim(1, 0)
+        return self._decode(latents)[0].movedim(1, 0)
 
     def decode_frames(self, latents: Tensor) -> Tensor:
         """Decode one video, as `decode` does, to frames as they are shown: (4 * T - 3, H, W, 3) in 0..1."""
@@ -144,30 +143,28 @@ class WanVae:
         """(B, F, H, W, 3) in 0..1 -> (B, 16, T, h, w)."""
         video = (video.movedim(-1, 1) - 0.5) / 0.5  # (B, 3, F, H, W) in -1..1, which the network reads
         video = video.to(self.device, self.dtype, memory_format=self._layout)
-        mean = self.network.encode(video).latent_dist.mode()
+        mean = _whole_or_in_tiles(lambda part: self.network.encode(part)[0], video, _TILE, _OVERLAP, 1 / _PIXELS)
         return (mean.float() - self._mean) / self._std
 
     def _decode(self, latents: Tensor) -> Tensor:
         raw = latents.to(self.device).float() * self._std + self._mean
         raw = raw.to(self.dtype, memory_format=self._layout)
-        return self.network.decode(raw).sample.float()
+        tile, overlap = _TILE // _PIXELS, _OVERLAP // _PIXELS
+        return _whole_or_in_tiles(self.network.decode, raw, tile, overlap, _PIXELS).float()
 
-    def _in_tiles_if_needed(self, work, tensor: Tensor) -> Tensor:
-        """Do the work on the whole image; where the device's memory is too small, in overlapping tiles."""
-        try:
-            return work(tensor)
-        except RuntimeError as error:
-            # MPS has no type of its own for it.
-            out_of_memory = isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
-            if not out_of_memory or self.network.use_tiling:
-                raise
-        # Outside the except clause: the exception holds the frames, and with them the memory, of the failed try.
-        torch.cuda.empty_cache()
-        self.network.enable_tiling()
-        try:
-            return work(tensor)
-        finally:
-            self.network.disable_tiling()
+
+def _whole_or_in_tiles(work, x: Tensor, size: int, overlap: int, ratio: float) -> Tensor:
+    """Do the work on the whole image; where the device's memory is too small, in overlapping tiles."""
+    try:
+        return work(x)
+    except RuntimeError as error:
+        # MPS has no type of its own for it.
+        out_of_memory = isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
+        if not out_of_memory or max(x.shape[-2:]) <= size:
+            raise
+    # Outside the except clause: the exception holds the frames, and with them the memory, of the failed try.
+    torch.cuda.empty_cache()
+    return in_tiles(work, x, size=size, overlap=overlap, ratio=ratio)
 
 
 def _width(path, state_dict: dict[str, Tensor]) -> int:

@@ -16,37 +16,38 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .vae_network import CausalConv3d, RMSNorm
+
 LARGEST = 2**26  # values gathered for one convolution (256 MB); larger ones are efficient as they are
 
 
 def arrange_for_cpu(network: nn.Module) -> None:
-    """Give the causal convolutions and norms of diffusers' AutoencoderKLWan, with loaded weights, another `forward`."""
-    from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d, WanRMS_norm
-
+    """Give the causal convolutions and norms over time and space, with loaded weights, another `forward`."""
     for module in network.modules():
-        if isinstance(module, WanCausalConv3d):
+        layer: Any = module  # gets attributes of its own
+        if isinstance(module, CausalConv3d):
             taps = module.weight.transpose(1, 2).flatten(1, 2)  # (O, k * C, height, width)
-            module.flat_weights = [  # with fewer and fewer frames before the last
+            layer.flat_weights = [  # with fewer and fewer frames before the last
                 taps[:, skipped * module.in_channels :].contiguous(memory_format=torch.channels_last)
                 for skipped in range(module.kernel_size[0])
             ]
-            module.forward = MethodType(_convolve, module)
-        elif isinstance(module, WanRMS_norm) and module.channel_first and not isinstance(module.bias, Tensor):
-            module.flat_gamma = (module.gamma * module.scale).flatten()
-            module.ones = torch.ones_like(module.flat_gamma)
-            module.forward = MethodType(_normalise, module)
+            layer.forward = MethodType(_convolve, layer)
+        elif isinstance(module, RMSNorm):
+            layer.flat_gamma = (module.gamma * module.scale).flatten()
+            layer.ones = torch.ones_like(layer.flat_gamma)
+            layer.forward = MethodType(_normalise, layer)
 
 
-def _convolve(self: Any, x: Tensor, cache_x: Tensor | None = None) -> Tensor:
-    """(B, C, T, H, W), after the cached frames if there are any, to (B, O, t, h, w)."""
-    width, _, height, _, missing, _ = self._padding  # pixels on each side, and frames before the first
+def _convolve(self: Any, x: Tensor, before: Tensor | None = None) -> Tensor:
+    """(B, C, T, H, W), after the frames `before` it if there are any, to (B, O, t, h, w)."""
+    missing = self.earlier
     taps, stride = self.kernel_size[0], self.stride[0]
     if x.numel() * taps > LARGEST:
-        return type(self).forward(self, x, cache_x)
+        return type(self).forward(self, x, before)
     x = x.movedim(1, -1)
-    if cache_x is not None and missing:
-        x = torch.cat([cache_x.movedim(1, -1), x], dim=1)
-        missing -= cache_x.shape[2]
+    if before is not None:
+        x = torch.cat([before.movedim(1, -1), x], dim=1)
+        missing -= before.shape[2]
     only_one = x.shape[1] + missing == taps
     skipped = missing if only_one else 0
     if missing and not only_one:
@@ -54,7 +55,7 @@ def _convolve(self: Any, x: Tensor, cache_x: Tensor | None = None) -> Tensor:
     count = (x.shape[1] - (taps - skipped)) // stride + 1
     seen = [x[:, first : first + stride * (count - 1) + 1 : stride] for first in range(taps - skipped)]
     x = torch.cat(seen, dim=-1).flatten(0, 1).permute(0, 3, 1, 2)
-    x = F.conv2d(x, self.flat_weights[skipped], self.bias, self.stride[1:], (height, width))
+    x = F.conv2d(x, self.flat_weights[skipped], self.bias, self.stride[1:], self.border)
     return x.permute(0, 2, 3, 1).unflatten(0, (-1, count)).movedim(-1, 1)
 
 

@@ -25,10 +25,6 @@ from lumosx_training.cache.files import packs_of, read_pack, read_tensors, write
 from lumosx_training.data.buckets import Bucket, BucketPlan
 from lumosx_training.data.items import collate
 
-pytest.importorskip("diffusers")
-pytest.importorskip("transformers")
-
-
 # What goes in comes out
 
 

@@ -14,10 +14,6 @@ from lumosx_training.cache import LatentCache, build_cache
 from lumosx_training.cache.files import packs_of, read_pack, write_pack
 from lumosx_training.data.samples import BadSample
 
-pytest.importorskip("diffusers")
-pytest.importorskip("transformers")
-
-
 # Bad samples
 
 

@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 from lumosx_core import LumosXError
 from lumosx_core.models.lumosx.tiny import tiny_files
 from lumosx_core.models.wan.umt5 import TextEncoder
+from lumosx_core.models.wan.umt5_network import Umt5Network, Umt5Sizes
 
-pytest.importorskip("transformers")
 pytest.importorskip("sentencepiece")
 
 PROMPT = "A man in a denim jacket talks to a woman in a light brown sweater."
@@ -100,7 +100,7 @@ def test_sizes_come_from_the_file(path, tmp_path):
             del weights[name]
 
     shorter = TextEncoder(changed(path, tmp_path / "one.safetensors", one_layer))
-    assert len(shorter._network.encoder.block) == 1
+    assert len(shorter._network.block) == 1
     assert shorter.encode(PROMPT)[1].isfinite().all()
 
 
@@ -125,3 +125,26 @@ def test_a_truncated_or_absent_file_is_refused(path, tmp_path):
         TextEncoder(truncated)
     with pytest.raises(LumosXError, match="does not exist"):
         TextEncoder(tmp_path / "absent.safetensors")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("batch", "length"), [(1, 1), (1, 17), (3, 40), (2, 300)])
+def test_the_network_is_the_one_in_transformers_bit_for_bit(batch, length):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.UMT5Config(
+        vocab_size=9, d_model=48, d_kv=8, num_heads=4, d_ff=80, num_layers=3, feed_forward_proj="gated-gelu"
+    )
+    torch.manual_seed(length)
+    theirs = transformers.UMT5EncoderModel(config).eval()
+    for parameter in theirs.parameters():
+        parameter.data.normal_(std=0.3)
+    buckets = config.relative_attention_num_buckets
+    ours = Umt5Network(Umt5Sizes(width=48, inner=32, heads=4, feed_forward=80, blocks=3, buckets=buckets))
+    weights = theirs.encoder.state_dict()
+    del weights["embed_tokens.weight"]
+    ours.load_state_dict(weights)
+    embeddings = torch.randn(batch, length, 48)
+    real = torch.arange(length) < torch.tensor([length, length // 2, 1][:batch])[:, None]
+    with torch.no_grad():
+        expected = theirs(inputs_embeds=embeddings, attention_mask=real).last_hidden_state
+        assert torch.equal(ours(embeddings, real)[real], expected[real])
