@@ -16,7 +16,7 @@ from weight_files import Code, write
 from lumosx_core.commands.main import main
 from lumosx_core.models.lumosx.tiny import tiny_files
 
-for package in ("av", "diffusers", "sentencepiece", "tqdm", "transformers"):
+for package in ("av", "sentencepiece", "tqdm"):
     pytest.importorskip(package)
 
 

@@ -16,7 +16,7 @@ from lumosx_core.models.lumosx.pipeline import Settings
 from lumosx_core.models.lumosx.spec import SPEC
 from lumosx_core.models.lumosx.tiny import tiny_files
 
-for package in ("av", "diffusers", "sentencepiece", "tqdm", "transformers"):
+for package in ("av", "sentencepiece", "tqdm"):
     pytest.importorskip(package)
 
 import av  # noqa: E402
@@ -159,13 +159,13 @@ def test_ctrl_c_while_sampling_leaves_no_file_and_no_traceback(cache, tmp_path):
     program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import sys; "
     program += "from lumosx_core.commands.main import main; sys.exit(main())"
     command = [sys.executable, "-c", program, "generate", CASE, "--out", tmp_path / "video.mp4"]
-    options = ["--size", "64x48", "--frames", "5", "--steps", "100000"]
+    options = ["--size", "64x48", "--frames", "5", "--steps", "10000"]
     process = subprocess.Popen(
         [*map(str, command), *options], cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
     seen = ""
     deadline = time.monotonic() + 120
-    while "/100000" not in seen and time.monotonic() < deadline:
+    while "/10000" not in seen and time.monotonic() < deadline:
         seen += process.stderr.read(1)
     process.send_signal(signal.SIGINT)
     rest = process.communicate(timeout=60)[1]
