@@ -9,6 +9,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..lumosx_core.errors import LumosXError
+from ..lumosx_core.prompt.literal_text import escaped
 from ..lumosx_core.scene.build import ATTRIBUTES, MASK_HELP, OBJECTS, subject_scene, whole_scene
 from ..lumosx_core.scene.case_folder import read_case
 from ..lumosx_core.scene.strength import STRONGEST
@@ -138,8 +139,12 @@ class LumosXSceneFromFolder(io.ComfyNode):
             ],
             outputs=[
                 SceneType.Output(display_name="scene", tooltip="For LumosX Scene To Video."),
-                io.String.Output(display_name="prompt", tooltip="The prompt of the folder's caption.txt."),
+                io.String.Output(
+                    display_name="prompt",
+                    tooltip="The prompt of the folder's caption.txt. It is literal text: its brackets are no weights.",
+                ),
             ],
+            hidden=HIDDEN,
         )
 
     @classmethod
@@ -166,8 +171,9 @@ class LumosXSceneFromFolder(io.ComfyNode):
     def execute(cls, folder) -> io.NodeOutput:
         if (known := cls._known(folder)) is not True:
             raise LumosXError(known)
-        case = read_case(Path(folder_paths.get_input_directory(), folder))
-        return io.NodeOutput(case.scene, case.prompt)
+        with named(cls):
+            case = read_case(Path(folder_paths.get_input_directory(), folder), say=partial(notice, cls))
+            return io.NodeOutput(case.scene, escaped(case.prompt, "The caption"))
 
 
 def _picture(name: str, tooltip: str, mask: bool = True) -> list[io.Input]:

@@ -220,6 +220,7 @@ def _generate(options: argparse.Namespace) -> None:
     import torch
 
     from ..models.lumosx.pipeline import LumosXPipeline
+    from ..prompt.scene_warnings import scene_warnings
 
     dtype = getattr(torch, options.dtype) if options.dtype else None
     pipeline = LumosXPipeline(files, device=options.device, dtype=dtype)
@@ -227,6 +228,8 @@ def _generate(options: argparse.Namespace) -> None:
         f"{settings.width}x{settings.height}, {settings.frames} frames, {settings.steps} steps, seed {settings.seed}, "
         f"{len(scene.references)} images, on {pipeline.device} in {str(pipeline.dtype).removeprefix('torch.')}"
     )
+    for warning in scene_warnings(scene, prompt):
+        print(f"Warning: {warning}", file=sys.stderr)
     try:
         with _progress_bar() as progress:
             videos = pipeline.generate(scene, prompt, settings, progress=progress)

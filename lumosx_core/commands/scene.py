@@ -67,8 +67,9 @@ def _scene(options: argparse.Namespace) -> None:
     from ..auto_scene.settings import AutoSettings
     from ..media.images import read_picture
     from ..prompt.phrase_mask import clean_prompt
-    from ..scene.case_folder import Case, check_names, write_case
+    from ..scene.case_folder import Case
     from ..scene.scene import Reference, Scene
+    from ..scene.write_case import check_names, write_case
 
     _check(options)
     prompt = clean_prompt(options.prompt)
@@ -103,7 +104,7 @@ def _check(options: argparse.Namespace) -> None:
     """Raise LumosXError for what can be known to be wrong before the long work begins."""
     from ..auto_scene.cutouts.mask_cleaning import check_feather
     from ..files.new_file import check_new_file
-    from ..scene.case_folder import check_unused
+    from ..scene.write_case import check_unused
 
     for name in ("face_threshold", "box_threshold"):
         if not 0 < (value := getattr(options, name)) < 1:

@@ -11,6 +11,8 @@ from ..errors import LumosXError
 from .layout import ReferenceLayout
 from .strength import Strengths, check_span, check_strength
 
+MOST_IMAGES = 200  # of a scene; each becomes as many tokens as a frame of the video
+
 
 @dataclass(frozen=True, eq=False)
 class Reference:
@@ -137,10 +139,15 @@ class Scene:
         return title if title and titles.count(title) == 1 else f"subject {number}"
 
     def check(self) -> None:
-        """Raise LumosXError for a scene, or a subject in it, without any image."""
+        """Raise LumosXError for a scene, or a subject in it, without any image, and for a scene with too many."""
         if not self.subjects and not self.standalone:
             raise LumosXError(
                 "The scene is empty: it has no subject, no object and no background. Add at least one image."
+            )
+        if len(self.references) > MOST_IMAGES:
+            raise LumosXError(
+                f"The scene has {len(self.references)} images, expected at most {MOST_IMAGES}. Remove some: the "
+                f"model was trained with up to 3 subjects of up to 4 images."
             )
         for s, subject in enumerate(self.subjects, 1):
             if not subject.references:

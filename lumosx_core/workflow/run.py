@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from ..models.lumosx.config import RelationalOptions
 from ..models.lumosx.pipeline import Settings
 from ..models.lumosx.spec import SPEC
 from ..own_command import own_command
-from ..prompt.messages import shortened
+from ..prompt.literal_text import unescaped
 from ..scene.case_folder import Case, read_case
 from ..scene.scene import Scene
 from .confined_path import path_inside
@@ -83,7 +82,7 @@ def read_video(
     weights = read_weights(graph, values, sampling.guided, video)
     options = _relational_options(values, weights.applied)
     settings = Settings(**{**_settings(values, sampling), "options": options, **(changes or {})})
-    prompt = _unweighted(values.text(video, "positive_prompt"), f"positive_prompt of {video}")
+    prompt = unescaped(values.text(video, "positive_prompt"), f"positive_prompt of {video}")
     link = video.link("scene")
     if link is None:
         raise LumosXError(f"No scene is connected to {video}. Connect LumosX Scene or LumosX Subject.")
@@ -99,20 +98,10 @@ def _settings(values: Values, sampling: Sampling) -> dict[str, Any]:
         "height": values.whole(video, "height", SPEC.height),
         "frames": values.whole(video, "length", SPEC.frames),
         "batch": values.whole(video, "batch_size", 1),
-        "negative_prompt": _unweighted(values.text(video, "negative_prompt"), f"negative_prompt of {video}"),
+        "negative_prompt": unescaped(values.text(video, "negative_prompt"), f"negative_prompt of {video}"),
         "negative_references": "dropped" if sampling.negative_text else kept,
         **sampling.settings,
     }
-
-
-def _unweighted(text: str, what: str) -> str:
-    """A prompt with the brackets that were meant; ComfyUI takes others as weights."""
-    if re.search(r"(?<!\\)[()]", text):
-        raise LumosXError(
-            f'{what} has weights in brackets, which only ComfyUI applies: "{shortened(text, 80)}". Take the brackets '
-            f"away, or write \\( and \\) for brackets that are meant."
-        )
-    return re.sub(r"\\([()])", r"\1", text)
 
 
 def _relational_options(values: Values, applied: Node | None) -> RelationalOptions:

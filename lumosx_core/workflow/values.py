@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import LumosXError
+from ..prompt.literal_text import escaped
 from ..prompt.phrase_mask import clean_prompt
 from ..scene.case_folder import Case
 from .saved.graph import Graph, Link, Node
@@ -44,7 +45,7 @@ class Values:
             texts = (self.text(source, "string_a"), self.text(source, "string_b"))
             return self.text(source, "delimiter").join(texts)
         if (source.type, value.slot) == ("LumosXSceneFromFolder", 1):
-            return self.case(self.text(source, "folder")).prompt
+            return escaped(self.case(self.text(source, "folder")).prompt, f"The caption that {source} reads")
         if (source.type, value.slot) == ("LumosXAutoScene", 1):
             return clean_prompt(self.text(source, "prompt"))
         raise LumosXError(

@@ -69,7 +69,7 @@ def snapshot(directory: Path) -> dict:
         ("one two three " * 200, [], ["The prompt has", "model reads 512", "Shorten it"]),
         (None, ["--negative", "dark " * 600], ["The negative prompt is too long", "reads 512", "Shorten it"]),
         ("name;", [], ["caption.txt has no prompt", "Write what happens"]),
-        (b"\xff\xfe", [], ["caption.txt is not UTF-8", "Save it again"]),
+        (b"K\xf6ln", [], ["caption.txt is not UTF-8", "Save it again"]),
     ],
     ids=["missing phrase", "long prompt", "long negative prompt", "no prompt", "foreign encoding"],
 )

@@ -22,8 +22,9 @@ from lumosx_core.files.atomic_file import atomic_path
 from lumosx_core.media.video import write_video
 from lumosx_core.models.lumosx.spec import SPEC
 from lumosx_core.prompt.phrase_mask import clean_prompt
-from lumosx_core.scene.case_folder import Case, read_case, write_case
+from lumosx_core.scene.case_folder import Case, read_case
 from lumosx_core.scene.scene import Scene
+from lumosx_core.scene.write_case import write_case
 
 from .clips import ClipSettings, VideoInfo, read_clip
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from lumosx_core.errors import LumosXError
 from lumosx_core.media.video import write_video
 from lumosx_core.models.lumosx.spec import SPEC
-from lumosx_core.scene.case_folder import write_case
+from lumosx_core.scene.write_case import write_case
 
 from .source import GlyphSource
 

@@ -145,7 +145,7 @@ def test_a_folder_in_use_and_a_picture_that_is_none_are_refused(scene, tmp_path)
 
 
 def test_cases_of_the_release_go_through_a_scene_and_back(shared_cases, tmp_path):
-    from lumosx_core.scene.case_folder import write_case
+    from lumosx_core.scene.write_case import write_case
 
     for folder in sorted(path for path in shared_cases.iterdir() if (path / "caption.txt").exists()):
         case = read_case(folder)

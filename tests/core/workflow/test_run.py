@@ -12,6 +12,8 @@ from workflow_graphs import node, two_people, write_picture
 from lumosx_core.commands.main import main
 from lumosx_core.errors import LumosXError
 from lumosx_core.models.lumosx.tiny import tiny_files
+from lumosx_core.prompt.phrase_mask import clean_prompt
+from lumosx_core.scene.case_folder import read_case
 from lumosx_core.workflow.loader_nodes import Weights
 from lumosx_core.workflow.run import input_folder, read_video
 from lumosx_core.workflow.saved.file import read_workflow
@@ -269,6 +271,16 @@ def test_weights_of_words_are_refused_and_brackets_that_are_meant_are_kept(folde
     graph = workflow()
     graph["10"]["inputs"]["positive_prompt"] += r" \(bright\)"
     assert read(graph, folder).prompt.endswith(" (bright)")
+
+
+@pytest.mark.parametrize("caption", ["a man, (soft light:1.4).", r"a man \(twice\)", "a man (", "a man（全：1.2）"])
+def test_a_caption_from_a_folder_is_literal_text(tmp_path, caption):
+    (tmp_path / "case/subjects/1").mkdir(parents=True)
+    write_picture(tmp_path / "case/subjects/1/face_man.png")
+    (tmp_path / "case/caption.txt").write_text(caption, encoding="utf-8")
+    graph = workflow(n30=node("LumosXSceneFromFolder", folder="case"))
+    graph["10"]["inputs"] |= {"scene": ["30", 0], "positive_prompt": ["30", 1]}
+    assert read(graph, tmp_path).prompt == clean_prompt(read_case(tmp_path / "case").prompt)
 
 
 def test_the_weights_lie_in_a_models_folder(tmp_path):

@@ -10,7 +10,8 @@ import torch
 from sample_files import CAPTION, make_picture, make_sample, make_video, noise, ramp, scene, truncate
 
 from lumosx_core.commands.main import main
-from lumosx_core.scene.case_folder import Case, read_case, write_case
+from lumosx_core.scene.case_folder import Case, read_case
+from lumosx_core.scene.write_case import write_case
 from lumosx_training.data.check_data import DataReport, check_data
 from lumosx_training.data.samples import RawSample
 

@@ -24,7 +24,8 @@ from sample_files import (
 )
 
 from lumosx_core.errors import LumosXError, MissingPackageError
-from lumosx_core.scene.case_folder import Case, read_case, write_case
+from lumosx_core.scene.case_folder import Case, read_case
+from lumosx_core.scene.write_case import write_case
 from lumosx_training.data.clips import ClipSettings
 from lumosx_training.data.samples import BadSample, RawSample, SampleSettings, read_sample, write_sample
 

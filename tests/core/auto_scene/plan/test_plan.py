@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from lumosx_core.auto_scene.plan.english_rules import read_prompt
 from lumosx_core.auto_scene.plan.plan import PersonPlan, ScenePlan, check_plan, detector_word, format_plan, parse_plan
 from lumosx_core.errors import LumosXError
-from lumosx_core.scene.case_folder import check_names
+from lumosx_core.scene.write_case import check_names
 
 TEXT = "man: denim jacket, white shirt | woman: light brown sweater || white lamp, bedside table || cozy room"
 PLAN = ScenePlan(
