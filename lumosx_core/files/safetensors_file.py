@@ -52,6 +52,13 @@ class Header:
     start: int
 
 
+def is_safetensors(path: Path) -> bool:
+    """Whether a file begins as this format does, whatever its name is."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    return head[8:9] == b"{" and not head.startswith(b"GGUF")
+
+
 def read_header(path: Path) -> Header:
     """Read a file's header, checked so far that the library's own terse errors cannot be met in common damage.
 

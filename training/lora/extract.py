@@ -15,7 +15,8 @@ from lumosx_core.errors import LumosXError
 from lumosx_core.models.lumosx.weights.load import open_network
 
 from ..file_hash import sha256_of
-from .files import BASE_SHA256, LoraFile, LoraLayer, check_destination
+from .files import BASE_SHA256, LoraFile, check_destination
+from .kinds import LoraLayer
 
 
 @dataclass(frozen=True)

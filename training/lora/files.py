@@ -1,20 +1,18 @@
-"""LoRA files: what the formats in use have in common, and the one that ComfyUI's stock loader reads whole.
+"""LoRA files as this program holds and writes them: the format that ComfyUI's stock loader reads whole.
 
-    <prefix><layer>.lora_A.weight (rank, inputs)    .lora_down.weight, .lora.down.weight, .lora_A.default.weight
-    <prefix><layer>.lora_B.weight (outputs, rank)   .lora_up.weight, .lora.up.weight, .lora_B.default.weight
-    <prefix><layer>.alpha         a number          none: alpha is the rank
-    <prefix><layer>.diff, .diff_b                   a plain difference of weight or bias
+    diffusion_model.<layer>.lora_A.weight (rank, inputs)
+    diffusion_model.<layer>.lora_B.weight (outputs, rank)
+    diffusion_model.<layer>.alpha         a number
+    diffusion_model.<layer>.diff, .diff_b a plain difference of weight or bias
 
-Prefixes: `diffusion_model.` (ComfyUI; written), none, `transformer.` (diffusers), `base_model.model.` (peft), and
-`lora_unet_` with underscores for dots (kohya). ComfyUI drops all others than the first and the last without an error,
-and it accepts a difference of a modulation table but does not apply it (observed with 0.8.0).
+Other formats are read by `read.py`. ComfyUI drops most other prefixes without an error, and it accepts a difference of
+a modulation table but does not apply it (observed with 0.8.0).
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,57 +23,15 @@ from torch import Tensor
 from lumosx_core.errors import LumosXError
 from lumosx_core.files.atomic_file import atomic_file
 from lumosx_core.files.new_file import check_new_file
+from lumosx_core.own_command import own_command
+
+from .kinds import Layer, LoraLayer, ProductLayer
 
 PREFIX = "diffusion_model."
 BASE_SHA256 = "lumosx_base_sha256"  # in the metadata: the hash of the model file that a LoRA was trained on
-_PREFIXES = ("base_model.model.", "diffusion_model.", "transformer.")
-_PARTS = {
-    "down": (".lora_A.weight", ".lora_A.default.weight", ".lora_down.weight", ".lora.down.weight"),
-    "up": (".lora_B.weight", ".lora_B.default.weight", ".lora_up.weight", ".lora.up.weight"),
-    "alpha": (".alpha",),
-    "weight": (".diff",),
-    "bias": (".diff_b",),
-}
-_KOHYA = re.compile(r"lora_unet_{1,2}(.+)")
-_KOHYA_LAYER = re.compile(r"blocks_(\d+)_(self_attn|cross_attn|ffn)_([qkvo02])")
-_KOHYA_OTHERS = {
-    name.replace(".", "_"): name
-    for name in (
-        *("head.head", "patch_embedding", "time_projection.1"),
-        *(f"{embedding}_embedding.{layer}" for embedding in ("text", "time") for layer in (0, 2)),
-    )
-}
-_DIFFUSERS = (
-    (re.compile(r"\.attn1\.to_"), ".self_attn."),
-    (re.compile(r"\.attn2\.to_"), ".cross_attn."),
-    (re.compile(r"(_attn)\.out\.0$"), r"\1.o"),
-    (re.compile(r"\.ffn\.net\.0\.proj$"), ".ffn.0"),
-    (re.compile(r"\.ffn\.net\.2$"), ".ffn.2"),
-)
 # Parameters that are no layer's weight or bias; their differences carry the whole name.
 _BARE = ("modulation",)
-
-
-@dataclass(frozen=True, eq=False)
-class LoraLayer:
-    """The change of one layer: alpha / rank * up @ down.
-
-    Args:
-        down: (rank, inputs), the A matrix; more dimensions for a convolution.
-        up: (outputs, rank), the B matrix.
-    """
-
-    down: Tensor
-    up: Tensor
-    alpha: float
-
-    @property
-    def rank(self) -> int:
-        return self.down.shape[0]
-
-    def change(self) -> Tensor:
-        """(outputs, inputs) float32."""
-        return (self.up.float().flatten(1) @ self.down.float().flatten(1)) * (self.alpha / self.rank)
+_MODELS = {1536: "1.3B", 5120: "14B", 3072: "Wan2.2 5B"}  # by width
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +40,7 @@ class LoraFile:
 
     Args:
         layers: name of a layer, such as "blocks.0.self_attn.q" -> its change.
+        products: the same for changes of LoKr and LoHa, which can be merged only.
         differences: name of a parameter, such as "blocks.0.norm3.weight" -> a tensor that is added to it.
         metadata: of the file.
         source: where it comes from, for messages.
@@ -93,22 +50,37 @@ class LoraFile:
     differences: Mapping[str, Tensor] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
     source: str = "The LoRA"
+    products: Mapping[str, ProductLayer] = field(default_factory=dict)
+
+    @property
+    def changes(self) -> dict[str, Layer]:
+        """The changes of layers, of whatever kind."""
+        return {**self.layers, **self.products}
+
+    def only_lora(self, what: str) -> None:
+        """Raise LumosXError where there is more than plain LoRA, which `what` cannot hold."""
+        if self.products:
+            kind = next(iter(self.products.values())).kind
+            raise LumosXError(
+                f"{self.source} is a {kind}, which {what} cannot hold. Merge it into the model: "
+                f"{own_command('lora', 'merge', 'BASE', self.source, 'OUT')}"
+            )
 
     def check(self, shapes: Mapping[str, torch.Size]) -> None:
         """Raise LumosXError unless every layer exists in a model with parameters of these names and shapes."""
-        for name, layer in self.layers.items():
+        for name, layer in self.changes.items():
             weight = shapes.get(f"{name}.weight")
-            size = (layer.up.shape[0], math.prod(layer.down.shape[1:]))
-            if weight is None or (weight[0], math.prod(weight[1:])) != size:
-                raise self._another_model(name, size, weight)
+            if weight is None or len(weight) < 2 or (weight[0], math.prod(weight[1:])) != layer.size:
+                raise self._another_model(name, layer.size, weight)
         for name, difference in self.differences.items():
             if shapes.get(name) != difference.shape:
                 raise self._another_model(name, tuple(difference.shape), shapes.get(name))
 
     def _another_model(self, name: str, size: tuple[int, ...], expected: torch.Size | None) -> LumosXError:
         model = "the model has no such layer" if expected is None else f"the model's is {tuple(expected)}"
+        trained_on = next((f" (a {_MODELS[side]} network)" for side in size if side in _MODELS), "")
         return LumosXError(
-            f"{self.source} is a LoRA for another model: it changes {name!r} of size {size}, but {model}. "
+            f"{self.source} is a LoRA for another model{trained_on}: it changes {name!r} of size {size}, but {model}. "
             f"Use it with the model it was trained on, such as the 1.3B model for a 1.3B LoRA."
         )
 
@@ -138,6 +110,7 @@ class LoraFile:
         from safetensors.torch import save
 
         path = check_destination(path, overwrite=True)
+        self.only_lora("a LoRA of ComfyUI's format that this program writes")
         tensors = {
             name: tensor if name.endswith(".alpha") else tensor.to(dtype).contiguous()
             for name, tensor in self.comfyui().items()
@@ -168,85 +141,3 @@ def check_destination(path: str | Path, *, overwrite: bool) -> Path:
     if path.exists() and not overwrite:
         raise LumosXError(f"{path} exists already. Choose another name, or overwrite it with --overwrite.")
     return path
-
-
-def read_lora(path: str | Path) -> LoraFile:
-    """Read a LoRA for a Wan2.1 or LumosX network, of any of the formats above.
-
-    Raises:
-        LumosXError: the file is missing or damaged, holds no LoRA, or one of another kind (LoKr, LoHa, DoRA).
-    """
-    tensors, metadata = _open(Path(path))
-    return parse_lora(tensors, metadata, str(path))
-
-
-def parse_lora(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], source: str) -> LoraFile:
-    """The LoRA that tensors under any format's names are."""
-    parts: dict[str, dict[str, Tensor]] = {}
-    strange = []
-    for key, tensor in tensors.items():
-        for part, endings in _PARTS.items():
-            ending = next((ending for ending in endings if key.endswith(ending)), None)
-            if ending:
-                parts.setdefault(native_layer(key.removesuffix(ending)), {})[part] = tensor
-                break
-        else:
-            strange.append(key)
-    if strange or not parts:
-        raise LumosXError(
-            f"{source} is not a LoRA that can be read: {len(strange)} of its {len(tensors)} tensors are of another "
-            f"kind, such as {strange[:3]}. LoKr, LoHa, DoRA and whole models are not read here."
-        )
-    layers, differences = {}, {}
-    for name, present in parts.items():
-        if ("down" in present) != ("up" in present) or present.keys() == {"alpha"}:
-            raise LumosXError(
-                f"{source} is incomplete: {name!r} has {sorted(present)} only. Copy or download it again."
-            )
-        if "down" in present:
-            layers[name] = _layer(source, name, present)
-        for parameter in ("weight", "bias"):
-            if parameter in present:
-                bare = parameter == "weight" and name.rpartition(".")[2] in _BARE
-                differences[name if bare else f"{name}.{parameter}"] = present[parameter]
-    return LoraFile(layers, differences, dict(metadata), source)
-
-
-def native_layer(name: str) -> str:
-    """A layer's native name, such as "blocks.0.self_attn.q", from its name in a file.
-
-    >>> native_layer("lora_unet_blocks_0_self_attn_q")
-    'blocks.0.self_attn.q'
-    """
-    if match := _KOHYA.fullmatch(name):
-        flat = match[1]
-        return _KOHYA_OTHERS.get(flat) or _KOHYA_LAYER.sub(r"blocks.\1.\2.\3", flat)
-    for prefix in _PREFIXES:
-        name = name.removeprefix(prefix)
-    for pattern, replacement in _DIFFUSERS:
-        name = pattern.sub(replacement, name)
-    return name
-
-
-def _layer(source: str, name: str, tensors: Mapping[str, Tensor]) -> LoraLayer:
-    down, up = tensors["down"], tensors["up"]
-    if down.ndim < 2 or up.ndim < 2 or not down.shape[0] or math.prod(up.shape[1:]) != down.shape[0]:
-        raise LumosXError(
-            f"{source} is damaged: the matrices of {name!r} have shapes {tuple(down.shape)} and {tuple(up.shape)}, "
-            f"which do not share a rank. Copy or download it again."
-        )
-    return LoraLayer(down, up, float(tensors["alpha"]) if "alpha" in tensors else float(down.shape[0]))
-
-
-def _open(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        raise LumosXError(f"{path} does not exist or is not a file. Give a LoRA as a .safetensors file.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise LumosXError(
-            f"{path} is damaged, or not a safetensors file ({error}). Copy or download it again."
-        ) from error

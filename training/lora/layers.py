@@ -20,7 +20,9 @@ from lumosx_core import LumosXError, LumosXModel, MissingPackageError
 from lumosx_core.models.lumosx.lumosx_family import ATTENTION, LUMOSX
 from lumosx_core.own_command import own_command
 
-from .files import LoraFile, LoraLayer, read_lora
+from .files import LoraFile
+from .kinds import LoraLayer
+from .read import read_any_lora
 
 _ADAPTER = "default"
 LARGEST_RANK = 16_384  # more than any layer has inputs
@@ -115,13 +117,14 @@ def load_lora(model: LumosXModel, path: str | Path) -> None:
     """Give the model the LoRA of a file, to continue its training or to use it.
 
     A model without LoRA gets one of the file's layers, ranks and alphas, and everything else is frozen; in a model with
-    a LoRA the values are replaced, and layers and ranks must be the same. Reads every format of `read_lora`.
+    a LoRA the values are replaced, and layers and ranks must be the same. Reads every format of `read_any_lora`.
 
     Raises:
         LumosXError: the file is not a LoRA, or one for another model, or of other layers or ranks.
         MissingPackageError: peft is not installed.
     """
-    file = read_lora(path)
+    file = read_any_lora(path)
+    file.only_lora("a LoRA in training")
     shapes = {name.replace(".base_layer.", "."): tensor.shape for name, tensor in model.state_dict().items()}
     file.check(shapes)
     if file.differences:

@@ -7,23 +7,37 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.files.atomic_file import atomic_file
-from lumosx_core.files.safetensors_file import Header, all_finite, as_bytes, fp8_scale, header_bytes, read_header
+from lumosx_core.files.formats.quantised import FP8
+from lumosx_core.files.safetensors_file import (
+    DTYPES,
+    Header,
+    all_finite,
+    as_bytes,
+    fp8_scale,
+    header_bytes,
+    is_safetensors,
+    read_header,
+)
 from lumosx_core.models.lumosx.weights.load import open_network
 from lumosx_core.models.lumosx.weights.origin import ORIGIN, noted_origin
 from lumosx_core.models.wan.names import native_names
 from lumosx_core.own_command import own_command
 
 from ..file_hash import sha256_of
-from .files import BASE_SHA256, LoraFile, check_destination, read_lora
+from .files import BASE_SHA256, LoraFile, check_destination
+from .read import read_any_lora
+from .rounding import KeptChange, round_by_chance
 
 log = logging.getLogger(__name__)
 _SCALES = (".scale_weight", ".weight_scale")
@@ -41,12 +55,13 @@ def merge_lora(
     """Write the base model with the LoRAs added to its weights.
 
     Everything the LoRAs do not change is copied byte by byte, and what they change keeps its dtype: the sum is made in
-    float32 and rounded once. Scaled fp8 weights get a new scale. The file appears complete or not at all. A warning is
-    logged for a LoRA that names the SHA-256 of another base.
+    float32 and rounded once. In fp8 it is rounded by chance, which keeps small changes on average, and how much was
+    kept is logged; scaled weights get a new scale where the old one is too small. The file appears complete or not at
+    all. A warning is logged for a LoRA that names the SHA-256 of another base.
 
     Args:
         base: a safetensors file with a LumosX or Wan2.1 network.
-        loras: one or several, of any format of `read_lora`.
+        loras: one or several, of any format of `read_any_lora`.
         out: a path ending in .safetensors.
         strength: one for all LoRAs, or one for each.
         overwrite: replace a file at `out`.
@@ -68,7 +83,7 @@ def merge_lora(
             raise LumosXError(f"{out} is itself one of the files to merge. Choose another name for the result.")
 
     shapes = {name: tensor.shape for name, tensor in open_network(base).tensors.items()}
-    added = [(read_lora(path), each) for path, each in zip(paths, strengths, strict=True)]
+    added = [(read_any_lora(path), each) for path, each in zip(paths, strengths, strict=True)]
     for lora, _ in added:
         lora.check(shapes)
     _warn_of_other_bases(base, [lora for lora, _ in added])
@@ -77,7 +92,17 @@ def merge_lora(
         "lumosx_merged": json.dumps({Path(p).name: s for p, s in zip(paths, strengths, strict=True)}),
         ORIGIN: "lumosx" if ours else noted_origin(base),
     }
-    _rewrite(base, out, _Merge(base, added).changes(), metadata)
+    merge = _Merge(base, added)
+    _rewrite(base, out, merge.changes(), metadata)
+    if merge.in_fp8.tensors:
+        log.warning(
+            "%s is fp8, whose steps are larger than many changes: %.0f %% of the change of %d matrices is in the "
+            "result, with rounding noise of %.1f times the change. To keep all of it, merge into a bf16 file.",
+            base,
+            100 * merge.in_fp8.kept,
+            merge.in_fp8.tensors,
+            merge.in_fp8.noise,
+        )
     return out
 
 
@@ -103,17 +128,20 @@ class _Merge:
         self.loras = loras
         self.header = _read_header(base).entries
         self.base = base
+        self.in_fp8 = KeptChange()
 
     def changes(self) -> dict[str, Callable[[], Tensor]]:
         """Name in the base file -> what gives its new value."""
         changes: dict[str, Callable[[], Tensor]] = {}
         for native, name in native_names(self.header).items():
             touched = any(
-                native.removesuffix(".weight") in lora.layers or native in lora.differences for lora, _ in self.loras
+                native.removesuffix(".weight") in lora.changes or native in lora.differences for lora, _ in self.loras
             )
             if not touched:
                 continue
             scale = next((s for s in (name.removesuffix(".weight") + e for e in _SCALES) if s in self.header), None)
+            if scale is not None:
+                self._check_scale(name, scale)
             if scale is None:
                 changes[name] = partial(self._plain, native, name)
             else:
@@ -121,32 +149,61 @@ class _Merge:
                 changes[scale] = partial(self._scale, native, name, scale)
         return changes
 
+    def _check_scale(self, name: str, scale: str) -> None:
+        """Raise LumosXError for quantised weights that are read, but not written again."""
+        if DTYPES.get(self.header[name]["dtype"]) not in FP8 or math.prod(self.header[scale]["shape"]) != 1:
+            raise LumosXError(
+                f"{self.base} stores {name!r} as {self.header[name]['dtype']} with scales of shape "
+                f"{tuple(self.header[scale]['shape'])}, into which nothing is merged. Convert it first: "
+                f"{own_command('convert', self.base, 'model.safetensors')}"
+            )
+
     def _sum(self, native: str, weight: Tensor) -> Tensor:
         """The weight, float32, with the changes of all LoRAs."""
         layer = native.removesuffix(".weight")
         for lora, strength in self.loras:
-            if native.endswith(".weight") and layer in lora.layers:
-                weight = weight + strength * lora.layers[layer].change().reshape(weight.shape)
+            if native.endswith(".weight") and layer in lora.changes:
+                weight = weight + strength * lora.changes[layer].change().reshape(weight.shape)
             if native in lora.differences:
                 weight = weight + strength * lora.differences[native].float()
         return weight
 
     def _plain(self, native: str, name: str) -> Tensor:
         weight = self._load(name)
-        return _finite(native, self._sum(native, weight.float()).to(weight.dtype))
+        before = weight.float()
+        values = self._sum(native, before)
+        if weight.dtype not in FP8:
+            return _finite(native, values.to(weight.dtype))
+        if values.numel() and values.abs().max() > torch.finfo(weight.dtype).max:
+            raise _too_large(native, weight.dtype)
+        rounded = round_by_chance(_finite(native, values), weight.dtype, native)
+        self.in_fp8.add(before, values, rounded.float())
+        return rounded
 
-    def _scaled(self, native: str, name: str, scale: str) -> tuple[Tensor, Tensor]:
-        """New fp8 values and their scale: the largest value becomes the largest that the dtype has."""
+    def _scaled(self, native: str, name: str, scale: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Values before, as they should be, and as they are, in fp8; and their scale.
+
+        The scale stays where the largest value still fits: then unchanged values stay what they are.
+        """
         weight, old = self._load(name), self._load(scale)
-        values = _finite(native, self._sum(native, weight.float() * old.float().reshape(())))
-        new = fp8_scale(values, weight.dtype)
-        return (values / new).to(weight.dtype), new.to(old.dtype).reshape(old.shape)
+        factor = old.float().reshape(())
+        before = weight.float() * factor
+        values = _finite(native, self._sum(native, before))
+        if (values.abs() > factor.abs() * torch.finfo(weight.dtype).max).any():
+            factor = fp8_scale(values, weight.dtype).to(old.dtype).float()
+        if not factor:
+            return before, values, weight, old
+        limit = torch.finfo(weight.dtype).max
+        rounded = round_by_chance((values / factor).clamp(-limit, limit), weight.dtype, native)
+        return before, values, rounded, factor.to(old.dtype).reshape(old.shape)
 
     def _scaled_weight(self, native: str, name: str, scale: str) -> Tensor:
-        return self._scaled(native, name, scale)[0]
+        before, values, rounded, factor = self._scaled(native, name, scale)
+        self.in_fp8.add(before, values, rounded.float() * factor.float().reshape(()))
+        return rounded
 
     def _scale(self, native: str, name: str, scale: str) -> Tensor:
-        return self._scaled(native, name, scale)[1]
+        return self._scaled(native, name, scale)[3]
 
     def _load(self, name: str) -> Tensor:
         from safetensors import safe_open
@@ -157,20 +214,23 @@ class _Merge:
 
 def _finite(name: str, values: Tensor) -> Tensor:
     if not all_finite(values):
-        raise LumosXError(
-            f"With the LoRA, {name!r} has values that {str(values.dtype).removeprefix('torch.')} cannot hold. Use a "
-            f"smaller strength, or a base model in bf16, which has float32's range."
-        )
+        raise _too_large(name, values.dtype)
     return values
 
 
+def _too_large(name: str, dtype: torch.dtype) -> LumosXError:
+    return LumosXError(
+        f"With the LoRA, {name!r} has values that {str(dtype).removeprefix('torch.')} cannot hold. Use a smaller "
+        f"strength, or a base model in bf16, which has float32's range."
+    )
+
+
 def _read_header(path: Path) -> Header:
-    try:
-        return read_header(path)
-    except LumosXError as error:
+    if not path.is_file() or not is_safetensors(path):
         raise LumosXError(
-            f"{path} is not a safetensors file. Convert it: {own_command('convert', path, 'model.safetensors')}"
-        ) from error
+            f"{path} is not one safetensors file. Convert it: {own_command('convert', path, 'model.safetensors')}"
+        )
+    return read_header(path)
 
 
 def _rewrite(source: Path, out: Path, changes: Mapping[str, Callable[[], Tensor]], metadata: Mapping[str, str]) -> None:

@@ -16,11 +16,13 @@ from lumosx_core.models.lumosx.weights.load import load_model
 from lumosx_core.models.wan.names import read_state_dict
 from lumosx_training.file_hash import sha256_of
 from lumosx_training.lora import LoraSettings, add_lora, load_lora, save_lora
-from lumosx_training.lora.export import export_lora, read_any_lora
+from lumosx_training.lora.export import export_lora
 from lumosx_training.lora.extract import extract_lora, low_rank
-from lumosx_training.lora.files import LoraFile, LoraLayer, read_lora
+from lumosx_training.lora.files import LoraFile
+from lumosx_training.lora.kinds import LoraLayer
 from lumosx_training.lora.layers import lora_layers
 from lumosx_training.lora.merge import _Merge, merge_lora
+from lumosx_training.lora.read import read_any_lora, read_lora
 
 CONFIG = LumosXConfig(dim=128, ffn_dim=64, num_heads=1, num_layers=2, text_dim=32)
 
