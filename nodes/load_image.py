@@ -12,7 +12,7 @@ from comfy_api.latest import io
 
 from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.media.example_images import SUFFIX, example_path, example_pictures
-from ..lumosx_core.media.images import SUFFIXES
+from ..lumosx_core.media.image_kinds import SUFFIXES
 from ..lumosx_core.media.loaded_image import BACKGROUNDS, is_painted, load_image
 from .inputs.host_schema import found_by
 

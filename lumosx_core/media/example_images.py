@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ..errors import LumosXError
 from ..shipped import shipped
-from .images import SUFFIXES, read_picture
+from .image_kinds import SUFFIXES
+from .images import read_picture
 
 EXAMPLES = shipped("examples")
 SUFFIX = " [lumosx]"  # marks an example among the artist's own images, as " [output]" marks an image of ComfyUI's

@@ -2,89 +2,45 @@
 
 from __future__ import annotations
 
-import io
-import logging
-import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from ..errors import LumosXError
+from ..files.safetensors_file import all_finite
+from .image_file import eight_bit, has_transparency, opened
 
-log = logging.getLogger(__name__)
-
-# Decoders that only read pixels. EPS, for one, would start an interpreter.
-FORMATS = {"PNG", "JPEG", "MPO", "WEBP", "AVIF", "BMP", "TIFF", "GIF", "PPM", "TGA", "JPEG2000"}
-SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".tga", ".jp2"}
-MAX_PIXELS = 178_956_970  # more is taken for a decompression bomb (also Pillow's own limit)
-KEPT_PIXELS = 2**25  # more is halved, thirded, ... on reading: 33 million are 400 MB as float32
-_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 FAINTEST = 0.02  # of a mask: fainter than this is noise of a segmentation, not part of the subject
 
 
 def read_picture(path: str | Path) -> Tensor:
     """Read an image file as RGB, upright; a transparent one is cut out on white and cropped to its visible part.
 
-    Returns: (H, W, 3) float32, 0..1. Images above 33 million pixels are reduced by a whole factor.
+    Returns: (H, W, 3) float32, 0..1, sRGB. Images above 33 million pixels are reduced by a whole factor.
 
     Raises:
-        LumosXError: no such file, not an image, damaged, animated, of an unknown range of values, wholly
-            transparent, or too large.
+        LumosXError: see `opened`; or the image is wholly transparent.
     """
     with opened(path) as image:
-        return to_tensor(reduced(_visible_part(image, path) if has_transparency(image) else rgb(image), path))
+        return to_tensor(_visible_part(image, path) if has_transparency(image) else image.convert("RGB"))
 
 
-@contextmanager
-def opened(path: str | Path) -> Iterator[Image.Image]:
-    """The one still image of a file, decoded and upright; whatever goes wrong with it is a LumosXError with its path.
+def read_mask(path: str | Path) -> Tensor:
+    """Read an image file as a mask: its largest channel, and where it is transparent, 0.
 
-    16-bit grey arrives as 8-bit grey; all other modes as in the file.
+    Returns: (H, W) float32, 0..1, of the image's own size, or reduced as `read_picture` reduces.
 
     Raises:
-        LumosXError: no such file, not an image, damaged, animated, of an unknown range of values, or too large.
+        LumosXError: see `opened`.
     """
-    path = Path(path)
-    try:
-        with Image.open(path, formats=_formats()) as image:
-            yield _upright(image, path)
-    except LumosXError:
-        raise
-    except FileNotFoundError as error:
-        raise LumosXError(f"There is no image {path}. Check the path.") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_large(path, str(error)) from error
-    except UnidentifiedImageError as error:
-        raise LumosXError(f"Cannot read the image {path}: {_unreadable_kind(path)}") from error
-    except Exception as error:  # on damaged bytes a decoder raises almost anything
-        raise LumosXError(
-            f"Cannot read the image {path}: the file is damaged or not accessible ({error}). "
-            f"Get the file again, or save it again as PNG or JPEG."
-        ) from error
-
-
-def _unreadable_kind(path: Path) -> str:
-    """What a file is that no decoder takes, by its first bytes, and how to convert it."""
-    with path.open("rb") as file:
-        head = file.read(256)
-    if not head:
-        return "the file is empty. Save it again as PNG or JPEG."
-    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
-        return (
-            "it is a HEIC photo, as iPhones save them, which is not read here. Open it in your photo app and export "
-            "it as JPEG (on the iPhone: Settings > Camera > Formats > Most Compatible saves new photos as JPEG)."
-        )
-    if head[4:8] == b"ftyp":
-        kind = "an AVIF image, which this installation of Pillow cannot read" if b"avi" in head[8:32] else "a video"
-        return f"it is {kind}. Save the image as PNG or JPEG."
-    if head.lstrip()[:5].lower() in (b"<?xml", b"<svg ", b"<!doc", b"<html"):
-        return "it is a text file such as SVG or a web page. Export the image as PNG."
-    return "it is not an image, or of a kind not read here. Save it again as PNG or JPEG."
+    with opened(path, data=True) as image:
+        if not has_transparency(image):
+            return to_tensor(image.convert("RGB")).amax(dim=-1)
+        values = to_tensor(image.convert("RGBA"))
+        return values[..., :3].amax(dim=-1) * values[..., 3]
 
 
 def cut_out(image: Tensor, mask: Tensor) -> Tensor:
@@ -99,13 +55,15 @@ def cut_out(image: Tensor, mask: Tensor) -> Tensor:
     Returns: (h, w, 3) float, 0..1.
 
     Raises:
-        LumosXError: the mask has another size than the image, or contains nothing.
+        LumosXError: the mask has another size than the image, contains nothing, or values that are not numbers.
     """
     if mask.ndim != 2 or mask.shape != image.shape[:2]:
         raise LumosXError(
             f"The mask has shape {tuple(mask.shape)}, the image is {image.shape[0]} pixels high and "
             f"{image.shape[1]} wide. Give one mask of the image's own size, ({image.shape[0]}, {image.shape[1]})."
         )
+    if not all_finite(mask):
+        raise LumosXError("The mask has values that are not numbers (NaN or infinite). Make it again.")
     visible = mask >= FAINTEST
     rows, columns = visible.any(dim=1).nonzero(), visible.any(dim=0).nonzero()
     if not len(rows):
@@ -149,47 +107,6 @@ def to_tensor(image: Image.Image) -> Tensor:
     return torch.from_numpy(np.array(image)).to(torch.float32).div_(255)
 
 
-def _formats() -> list[str]:
-    Image.init()
-    return sorted(FORMATS & set(Image.OPEN))  # AVIF, for one, is not part of every Pillow
-
-
-def _too_large(path: Path, detail: str) -> LumosXError:
-    return LumosXError(
-        f"The image {path} is too large to be safe to open ({detail}). Save it at {MAX_PIXELS // 10**6} million "
-        f"pixels or fewer; a video needs far less than 10."
-    )
-
-
-def _upright(image: Image.Image, path: Path) -> Image.Image:
-    if image.width * image.height > MAX_PIXELS:  # the host may have switched Pillow's own limit off
-        raise _too_large(path, f"{image.width} x {image.height} pixels")
-    # A phone's MPO holds one photo and extras such as its depth.
-    frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-    if frames > 1:
-        raise LumosXError(
-            f"The image {path} holds {frames} images (it is animated, or has pages). Save the one you mean as PNG."
-        )
-    image.load()
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith(("I", "F")):
-        key, values, image = image.info.get("transparency"), np.array(image), eight_bit(image, path)
-        if key is not None:  # one grey of a PNG is transparent
-            image = Image.merge("LA", (image, Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8))))
-    if image.mode not in ("RGB", "RGBA"):
-        log.info("%s is an image of mode %s: converted to RGB", path, image.mode)
-    return image
-
-
-def reduced(image: Image.Image, path: str | Path) -> Image.Image:
-    """The image, reduced by a whole factor if it has more than KEPT_PIXELS."""
-    if image.width * image.height <= KEPT_PIXELS:
-        return image
-    factor = math.ceil(math.sqrt(image.width * image.height / KEPT_PIXELS))
-    log.info("%s is large (%d x %d): reduced %d times", path, image.width, image.height, factor)
-    return image.reduce(factor)
-
-
 def _visible_part(image: Image.Image, path: str | Path) -> Image.Image:
     image = image.convert("RGBA")
     box = image.getchannel("A").point(lambda value: 255 * (value >= 255 * FAINTEST)).getbbox()
@@ -197,36 +114,3 @@ def _visible_part(image: Image.Image, path: str | Path) -> Image.Image:
         raise LumosXError(f"The image {path} is wholly transparent. Save it with something visible in it.")
     image = image.crop(box)
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-
-
-def has_transparency(image: Image.Image) -> bool:
-    """Whether the image has an alpha channel, or one colour or palette entry that is transparent."""
-    return "transparency" in image.info or image.getbands()[-1] in ("A", "a")
-
-
-def eight_bit(image: Image.Image, path: Path | str) -> Image.Image:
-    """Scale 16-bit grey to 8 bit; Pillow's own conversion would clip it to white."""
-    values = np.array(image)
-    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-        raise LumosXError(
-            f"The image {path} has values from {values.min():g} to {values.max():g}, and its white is not known. "
-            f"Save it with 8 or 16 bits a channel."
-        )
-    log.info("%s is a 16-bit image: scaled to 8 bit", path)
-    return Image.fromarray(np.rint(np.arange(65536) / 257).astype(np.uint8)[values])
-
-
-def rgb(image: Image.Image) -> Image.Image:
-    """An opaque image in RGB; the inks of a CMYK one by its own profile."""
-    profile = image.info.get("icc_profile")
-    if image.mode == "CMYK" and profile:
-        # What the inks look like is only in the profile; without it Pillow's plain formula has to do.
-        try:
-            converted = ImageCms.profileToProfile(
-                image, io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"
-            )
-            assert converted is not None  # None only where the image is converted in place
-            return converted
-        except ImageCms.PyCMSError as error:
-            log.warning("The colour profile of a CMYK image is not usable (%s): plain conversion", error)
-    return image.convert("RGB")

@@ -12,7 +12,8 @@ from PIL import Image, ImageChops
 from torch import Tensor
 
 from ..errors import LumosXError
-from .images import FAINTEST, has_transparency, opened, reduced, rgb, to_tensor
+from .image_file import has_transparency, opened
+from .images import FAINTEST, to_tensor
 
 BACKGROUNDS = ("white", "grey", "black")
 PAINTED = ("clipspace-painted-masked-", "clipspace-mask-")  # how ComfyUI's mask editor names what it saves
@@ -40,7 +41,7 @@ def load_image(
             subject. With nothing painted the whole image is.
 
     Raises:
-        LumosXError: see `images.opened`; or the image is wholly transparent.
+        LumosXError: see `image_file.opened`; or the image is wholly transparent.
     """
     if background not in BACKGROUNDS:
         raise LumosXError(f"background {background!r} is not possible. Use one of {', '.join(BACKGROUNDS)}.")
@@ -55,7 +56,7 @@ def load_image(
             box = _with_margin(box, image.size)
             colours, alpha = colours.crop(box), alpha.crop(box)
         shown = Image.composite(colours, Image.new("RGB", colours.size, background), alpha)
-        return LoadedImage(to_tensor(reduced(shown, path)), to_tensor(reduced(alpha, path)))
+        return LoadedImage(to_tensor(shown), to_tensor(alpha))
 
 
 def is_painted(path: str | Path) -> bool:
@@ -66,7 +67,7 @@ def is_painted(path: str | Path) -> bool:
 def _colours_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image]:
     """RGB and alpha (L); the alpha of an opaque image is 255 everywhere."""
     if not has_transparency(image):
-        return rgb(image), Image.new("L", image.size, 255)
+        return image.convert("RGB"), Image.new("L", image.size, 255)
     image = image.convert("RGBA")
     return image.convert("RGB"), image.getchannel("A")
 

@@ -16,7 +16,7 @@ from ..errors import LumosXError, shown
 from ..files.junk import is_junk
 from ..files.seen_name import loosely
 from ..files.text_file import check_regular
-from ..media.images import SUFFIXES
+from ..media.image_kinds import check_stand_in, held_kind, is_image, is_image_name
 
 CAPTION, ORDER, BACKGROUND, OBJECTS, SUBJECTS = "caption.txt", "order.txt", "background", "objects", "subjects"
 PARTS = (CAPTION, ORDER, BACKGROUND, OBJECTS, SUBJECTS)
@@ -31,8 +31,6 @@ _OTHER_WORDS = {  # for a folder that was meant
     **dict.fromkeys(("bg", "scene", "place", "location", "environment"), BACKGROUND),
     **dict.fromkeys(("props", "items", "things"), OBJECTS),
 }
-_HEADS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"BM", b"RIFF", b"\0\0\0\x0cjP  ")
-_BOXES = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"jxl ")
 
 
 @dataclass
@@ -145,6 +143,7 @@ def _entries(folder: Path) -> list[Path]:
         names = []
         with os.scandir(folder) as entries:
             for entry in entries:
+                check_stand_in(folder / entry.name)
                 if is_junk(entry.name):
                     continue
                 names.append(entry.name)
@@ -169,13 +168,9 @@ def _images_in(folder: Path, files: CaseFiles, say: Say) -> list[Path]:
             say(f"{path} is left out: an empty folder.")
         elif "fullfullbody" in path.name:
             files.unused.append(path)
-        elif path.suffix.lower() in SUFFIXES:
+        elif is_image(path):  # also one of a kind that is not read: reading it says how to convert it
             _check_file(path)
             found.append(path)
-        elif _is_image(path):
-            raise LumosXError(
-                f"{path} is an image, but its name does not end as one that is read here. Save it as PNG or JPEG."
-            )
         else:
             say(f"{path} is left out: not an image.")
     return found
@@ -190,17 +185,7 @@ def _check_file(path: Path) -> None:
 
 def _is_image(path: Path) -> bool:
     """Whether a file is an image by its ending, or by its first bytes."""
-    if path.suffix.lower() in SUFFIXES:
-        return True
-    try:
-        check_regular(path)
-        with path.open("rb") as file:
-            head = file.read(16)
-    except (OSError, LumosXError):
-        return False
-    boxed = head[4:8] in (b"ftyp", b"JXL ") and (head[8:12] in _BOXES or head[4:8] == b"JXL ")
-    webp = head.startswith(b"RIFF") and head[8:12] == b"WEBP"
-    return boxed or webp or (not head.startswith((b"RIFF", b"BM")) and head.startswith(_HEADS))
+    return is_image_name(path.name) or bool(held_kind(path))
 
 
 def _subjects(files: CaseFiles, folder: Path, say: Say) -> list[tuple[Path, list[Path]]]:

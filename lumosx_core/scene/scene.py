@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..errors import LumosXError
+from ..files.safetensors_file import all_finite
 from .layout import ReferenceLayout
 from .strength import Strengths, check_span, check_strength
 
@@ -40,6 +41,10 @@ class Reference:
             raise LumosXError(
                 f"The image of {self.phrase!r} has shape {tuple(self.image.shape)}, expected (height, width, 3). "
                 f"Give one RGB image."
+            )
+        if not all_finite(self.image):
+            raise LumosXError(
+                f"The image of {self.phrase!r} has values that are not numbers (NaN or infinite). Make it again."
             )
 
 

@@ -2,29 +2,30 @@
 
 Each node computes what ComfyUI's own does: IMAGE is (N, H, W, 3) float32 in 0..1, MASK (N, H, W). Files are read by
 Pillow, as ComfyUI did until it took PyAV for them: PNG and TIFF are the same to the bit, JPEG, WebP, GIF, BMP and grey
-differ by rounding. Where the two differ by more, this takes what the file means:
+differ by rounding. Where the two differ by more, this takes what the file means, as everywhere in LumosX:
 
+- colours that the file states are used (profiles, chunks of a PNG, HDR): ComfyUI shows their numbers as sRGB;
 - 16-bit grey keeps its range (Pillow in ComfyUI turned all of it white);
 - a photo that its EXIF data mirrors is mirrored (PyAV only turns photos);
-- all pages of a TIFF are read (PyAV reads the first one), and of an animation's channel the first frame.
+- all pages of a TIFF are read (PyAV reads the first one), and of an animation's channel the first frame;
+- a transparent colour of a PNG is transparent (ComfyUI with Pillow gives no mask), and photos above 33 million pixels
+  are reduced by a whole factor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from itertools import islice
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps, ImageSequence
+from PIL import Image
 from torch import Tensor
 
 from ..errors import LumosXError
 from ..media.example_images import SUFFIX, example_path, read_example
-from ..media.images import FORMATS, MAX_PIXELS, eight_bit
+from ..media.image_file import has_transparency, read_frames
 from ..media.loaded_image import LoadedImage, is_painted, load_image
 from .confined_path import path_inside
 from .saved.graph import Link, Node
@@ -104,15 +105,10 @@ class Pictures:
         return load_image(path, background, crop, painted=is_painted(path))
 
     def _frames(self, node: Node) -> list[Image.Image]:
-        """The frames of an image file that have the size of the first; of a phone's MPO only the first."""
-        with _opened(self._path(node)) as image:
-            count = 1 if image.format == "MPO" else None
-            frames = [_upright(frame) for frame in islice(ImageSequence.Iterator(image), count)]
-        return [frame for frame in frames if frame.size == frames[0].size]
+        return read_frames(self._path(node))
 
     def _channel(self, node: Node) -> Tensor:
-        with _opened(self._path(node)) as image:
-            picture = _upright(image).convert("RGBA")
+        picture = read_frames(self._path(node), data=True)[0].convert("RGBA")
         channel = CHANNELS[self._values.text(node, "channel", "alpha")]
         values = _tensor(picture.getchannel(channel))
         return 1 - values if channel == "A" else values
@@ -130,32 +126,12 @@ def _connected(node: Node, name: str) -> Link:
     return link
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """An opened image; LumosXError with its path for whatever goes wrong while it is read."""
-    try:
-        Image.init()
-        with Image.open(path, formats=sorted(FORMATS & set(Image.OPEN))) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"{image.width} x {image.height} pixels are too many")
-            yield image
-    except Exception as error:  # on damaged bytes a decoder raises almost anything
-        raise LumosXError(f"Cannot read the image {path} ({error}). Save it again as PNG or JPEG.") from error
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    image = ImageOps.exif_transpose(image)
-    return eight_bit(image, "of the workflow") if image.mode.startswith("I") else image
-
-
 def _rgb(frame: Image.Image) -> Tensor:
     return _tensor(frame.convert("RGB"))
 
 
 def _transparency(frame: Image.Image) -> Tensor:
-    if frame.mode == "P" and "transparency" in frame.info:
-        frame = frame.convert("RGBA")
-    return 1 - _tensor(frame.getchannel("A")) if "A" in frame.getbands() else NO_MASK
+    return 1 - _tensor(frame.convert("RGBA").getchannel("A")) if has_transparency(frame) else NO_MASK
 
 
 def _tensor(image: Image.Image) -> Tensor:

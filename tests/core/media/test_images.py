@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 from safetensors import safe_open
 
 from lumosx_core.errors import LumosXError
-from lumosx_core.media import images as pictures
+from lumosx_core.media import image_file
 from lumosx_core.media.images import cut_out, fit_on_canvas, read_picture, to_pil
 
 
@@ -198,7 +198,7 @@ def test_what_is_no_picture_is_refused_by_name(tmp_path):
         read_picture(tmp_path / "text.png")
     with pytest.raises(LumosXError, match="empty.png: the file is empty"):
         read_picture(tmp_path / "empty.png")
-    with pytest.raises(LumosXError, match="drawing.png: it is not an image"):
+    with pytest.raises(LumosXError, match="drawing.png: it is a drawing or document, not pixels, .* Export it as PNG"):
         read_picture(tmp_path / "drawing.png")
     with pytest.raises(LumosXError, match="There is no image .*absent.png"):
         read_picture(tmp_path / "absent.png")
@@ -226,7 +226,7 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path, monkeypa
 
 
 def test_a_very_large_picture_is_reduced(tmp_path, monkeypatch):
-    monkeypatch.setattr(pictures, "KEPT_PIXELS", 400)
+    monkeypatch.setattr(image_file, "KEPT_PIXELS", 400)
     values = np.repeat(np.repeat(noise(20, 10), 3, axis=0), 3, axis=1)
     Image.fromarray(values).save(tmp_path / "a.png")
     assert np.array_equal(as_bytes(read_picture(tmp_path / "a.png")), values[::3, ::3])

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from lumosx_core.errors import LumosXError
-from lumosx_core.media.images import cut_out, read_picture
+from lumosx_core.media.images import cut_out, read_mask, read_picture
 from lumosx_core.scene.case_folder import Case
 from lumosx_core.scene.scene import Reference, Scene, Subject
 
@@ -171,7 +171,7 @@ def _reference(value: Any, what: str, locate: Locate) -> Reference:
     if value.get("mask") is not None:
         mask = locate(value["mask"])
         try:
-            image = cut_out(image, read_picture(mask).amax(dim=-1))
+            image = cut_out(image, read_mask(mask))
         except LumosXError as error:
             raise LumosXError(f"The mask {mask} of {what} does not fit {value['image']}: {error}") from error
     return Reference(value["phrase"], image)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from lumosx_core.errors import LumosXError
-from lumosx_core.media.images import cut_out, read_picture
+from lumosx_core.media.images import cut_out, read_mask, read_picture
 from lumosx_core.scene.scene import Reference, Scene, Subject
 
 from ..clips import read_frames
@@ -97,7 +97,7 @@ class SceneReader:
         if not match:
             raise LumosXError(f"The mask {name!r} in {self._info} does not say its frame. Name it WORD_frame24.png.")
         path = self._info.parent / name
-        mask, frame = read_picture(path).amax(dim=-1), self._frame(int(match[1]))
+        mask, frame = read_mask(path), self._frame(int(match[1]))
         if mask.shape == frame.shape[:2] and not mask.any():
             return None
         try:
