@@ -32,7 +32,7 @@ UNSPECIFIED = 2
 PQ, HLG = 16, 18
 HDR = {PQ: "PQ", HLG: "HLG"}
 REFERENCE_WHITE = 203.0  # cd/m2 of diffuse white in HDR, ITU-R BT.2408
-PEAK = 1000.0  # cd/m2 of the display that HLG is shown on, and the brightest that is told from white
+PEAK = 1000.0  # cd/m2 of the display that HLG is shown on, and the brightest that still differs from white
 KNEE = 0.8  # of reference white: below it light stays as it is
 
 _LIKE_SRGB = {1, 2, 6, 7, 11, 12, 13, 14, 15}  # made to be seen on a display like that of sRGB

@@ -12,6 +12,10 @@ from torch import Tensor
 from ..errors import LumosXError, MissingPackageError, shown
 from ..files.atomic_file import atomic_path
 from ..files.new_file import check_new_file
+from ..files.safetensors_file import all_finite
+
+_BT709, _LIMITED, _FULL = 1, 1, 2  # code points of ITU-T H.273, and ranges as FFmpeg counts them
+_CONVERSION = {"dst_colorspace": _BT709, "src_color_range": _FULL, "dst_color_range": _LIMITED}
 
 
 def check_video_path(path: str | os.PathLike) -> Path:
@@ -34,7 +38,8 @@ def check_video_path(path: str | os.PathLike) -> Path:
 def write_video(path: str | os.PathLike, frames: Tensor, fps: float) -> Path:
     """Write frames as an mp4 that appears whole or not at all.
 
-    H.264 stores colour for pairs of pixels: an image of odd height or width gets its last row or column twice.
+    H.264 stores colour for pairs of pixels: an image of odd height or width gets its last row or column twice. The
+    matrix is that of BT.709, of limited range, and the file says so: without it players choose by size.
 
     Args:
         path: ends in .mp4; an existing file is replaced.
@@ -42,8 +47,8 @@ def write_video(path: str | os.PathLike, frames: Tensor, fps: float) -> Path:
         fps: frames per second.
 
     Raises:
-        LumosXError: the path is not possible (see `check_video_path`), the frames have another shape, or the disk is
-            full.
+        LumosXError: the path is not possible (see `check_video_path`), the frames have another shape or values that are
+            not numbers, or the disk is full.
         MissingPackageError: av (PyAV) is not installed.
     """
     try:
@@ -64,8 +69,12 @@ def write_video(path: str | os.PathLike, frames: Tensor, fps: float) -> Path:
         stream.width, stream.height = width + width % 2, height + height % 2
         stream.pix_fmt = "yuv420p"
         stream.options = {"crf": "18"}
+        context = stream.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.color_range = _LIMITED
         for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(_even(_bytes(frame)).numpy(), format="rgb24")))
+            given = av.VideoFrame.from_ndarray(_even(_bytes(frame)).numpy(), format="rgb24")
+            container.mux(stream.encode(given.reformat(format="yuv420p", **_CONVERSION)))
         container.mux(stream.encode())
     return path
 
@@ -73,6 +82,11 @@ def write_video(path: str | os.PathLike, frames: Tensor, fps: float) -> Path:
 def _bytes(frame: Tensor) -> Tensor:
     if frame.dtype == torch.uint8:
         return frame.cpu()
+    if not all_finite(frame):
+        raise LumosXError(
+            "The frames have values that are not numbers (NaN or infinite), so there is no video to write. Sampling "
+            "went wrong: use another precision, or check the weights."
+        )
     return (frame.float().clamp(0, 1) * 255).round().to(torch.uint8).cpu()
 
 

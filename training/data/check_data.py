@@ -158,6 +158,8 @@ def _check_length(sample: RawSample, shortest: int) -> None:
 
 
 def _warnings(sample: RawSample) -> Iterator[str]:
+    if sample.original:
+        yield from sample.original.notes
     for number, subject in enumerate(sample.case.scene.subjects, 1):
         if subject.face is None:
             yield f"Subject {number} has no face: who it is cannot be learned from this sample."
