@@ -166,11 +166,9 @@ def cover(frame: np.ndarray, height: int, width: int, pixel_aspect: float = 1.0)
         return frame
     box = (left, top, left + visible_w, top + visible_h)
     if frame.dtype == np.uint16:  # Pillow scales no RGB of 16 bits
-        channels = [
-            Image.fromarray(frame[..., i].astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC, box=box)
-            for i in range(3)
-        ]
-        return np.stack(channels, axis=-1).clip(0, 65535).astype(np.uint16)
+        channels = [Image.fromarray(frame[..., i].astype(np.float32)) for i in range(3)]
+        scaled = [each.resize((width, height), Image.Resampling.BICUBIC, box=box) for each in channels]
+        return np.stack([np.asarray(each) for each in scaled], axis=-1).clip(0, 65535).astype(np.uint16)
     return np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC, box=box))
 
 
