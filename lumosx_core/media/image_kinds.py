@@ -69,7 +69,6 @@ _UNFINISHED = {
     ".icloud",
 }
 _SHORTCUTS = {".lnk", ".url", ".webloc", ".desktop"}
-_PUT_ASIDE = {".bak", ".backup", ".old", ".orig", ".off", ".disabled", ".unused"}  # somebody's own way to leave one out
 
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"mif2", b"miaf")
 _RAW_BRANDS = (b"crx ",)
@@ -123,8 +122,8 @@ def is_image_name(name: str) -> bool:
 def is_image(path: Path) -> bool:
     """Whether a file in a folder of reference images is meant as one; `read_picture` then reads or refuses it.
 
-    So that nobody's face is passed over, an image under another name is an error. Files with one more ending such as
-    .bak or "~" were put aside by somebody, and are no images.
+    So that nobody's face is passed over, an image under another name is an error, unless it is an older copy ("~",
+    .bak) of one that is there.
 
     Raises:
         LumosXError: see `check_stand_in`; or an image or a video whose name has no ending, or one that is not its own.
@@ -133,23 +132,28 @@ def is_image(path: Path) -> bool:
     name = path.name.rstrip(" .")
     if is_image_name(name):
         return True
-    if _ending(name) in _PUT_ASIDE or name.endswith("~") or name.startswith("."):
+    inner = name.removesuffix("~") if name.endswith("~") else name[: -len(_ending(name)) or None]
+    if name.startswith(".") or (is_image_name(inner) and path.with_name(inner).exists()):
         return False
     if kind := held_kind(path):
         raise LumosXError(
-            f"{path} holds {kind}, but its name does not end as that of one. Give it its ending, or move it elsewhere."
+            f"{path} holds {kind}, but its name does not end as one that is read here. Give it its ending, or save it "
+            f"as PNG or JPEG."
         )
     return False
 
 
 def check_stand_in(path: Path) -> None:
-    """Raise LumosXError for the name of what stands for an image: an unfinished download of one, or a shortcut to it."""
+    """Raise LumosXError for what stands for an image that is missing: its unfinished download, or a shortcut."""
     ending = _ending(path.name)
-    inner = path.name.rstrip(" .")[: -len(ending)].removeprefix(".") if ending else ""
-    if ending in _UNFINISHED and is_image_name(inner):
+    if ending not in _UNFINISHED and ending not in _SHORTCUTS:
+        return
+    inner = path.name.rstrip(" .")[: -len(ending)].removeprefix(".").removesuffix(" - Shortcut")
+    if not is_image_name(inner) or path.with_name(inner).exists():
+        return
+    if ending in _UNFINISHED:
         raise LumosXError(f"{path} is an unfinished download. Download it again, and remove this file.")
-    if ending in _SHORTCUTS and is_image_name(inner.removesuffix(" - Shortcut")):
-        raise LumosXError(f"{path} is a shortcut to an image. Copy the image itself there.")
+    raise LumosXError(f"{path} is a shortcut to an image. Copy the image itself there.")
 
 
 def kind_by_name(name: str) -> tuple[str, str] | None:

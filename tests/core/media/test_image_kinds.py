@@ -74,7 +74,7 @@ def test_what_stands_for_an_image_is_an_error(tmp_path, name, expected):
 @pytest.mark.parametrize("ending", ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "AVIF"])
 def test_an_image_under_another_name_is_an_error(tmp_path, name, ending):
     Image.new("RGB", (8, 8)).save(tmp_path / name, format=ending)
-    with pytest.raises(LumosXError, match="holds an image, but its name does not end as that of one"):
+    with pytest.raises(LumosXError, match="holds an image, but its name does not end as one that is read here"):
         is_image(tmp_path / name)
 
 
@@ -87,10 +87,13 @@ def test_an_image_under_another_name_is_an_error(tmp_path, name, ending):
         ("photo.json", b"{}"),
         ("face_man.png.bak", b"\x89PNG\r\n\x1a\n"),
         ("face_man.png~", b"\x89PNG\r\n\x1a\n"),
+        ("face_man.png.crdownload", b"\x89PNG\r\n\x1a\n"),
+        ("face_man.png.lnk", b""),
         ("empty", b""),
     ],
 )
 def test_what_lies_beside_images_is_none(tmp_path, name, content):
+    (tmp_path / "face_man.png").touch()
     (tmp_path / name).write_bytes(content)
     assert not is_image(tmp_path / name)
 

@@ -40,7 +40,7 @@ def test_junk_changes_nothing(tmp_path, junk, where):
     folder = case(tmp_path / "c", "subjects/1/face_man.png", "objects/cup.png", "background/room.png")
     (folder / where / junk).mkdir(parents=True)
     (folder / where / junk / "face_man.png").write_bytes(b"x")
-    for name in (".DS_Store", "Thumbs.db", "DESKTOP.INI", "._face_man.png", "Icon\r", "a.png~", "b.png.crdownload"):
+    for name in (".DS_Store", "Thumbs.db", "DESKTOP.INI", "._face_man.png", "Icon\r", "a.png~", "b.zip.crdownload"):
         (folder / where / name).write_bytes(b"x")
     assert read(folder) == (["room", "cup", "man"], [])
 
