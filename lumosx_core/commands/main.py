@@ -250,7 +250,11 @@ def _generate(options: argparse.Namespace) -> None:
 def _is_workflow(options: argparse.Namespace) -> bool:
     from ..workflow.saved.file import SUFFIXES
 
-    if options.source.lower().endswith(SUFFIXES) and not Path(options.source).is_dir():
+    try:
+        folder, file = Path(options.source).is_dir(), Path(options.source).is_file()
+    except OSError:  # such as a name that no disk takes; reading it says so
+        folder, file = False, False
+    if file or (options.source.lower().endswith(SUFFIXES) and not folder):
         return True
     for name in ("input", "node", "released_sampler"):
         if getattr(options, name):
@@ -286,7 +290,7 @@ def _of_workflow(options: argparse.Namespace):
     folder = input_folder(options.source, options.input)
     changes = _changes(options)
     video = read_video(graph, folder, node_id=options.node, released=options.released_sampler, changes=changes)
-    for note in video.weights.notes:
+    for note in video.notes:
         print(note)
     files = video.weights.find(options.model, options.vae, options.text_encoder)
     return video.scene, video.prompt, video.settings, files

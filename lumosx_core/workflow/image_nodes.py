@@ -23,11 +23,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from ..errors import LumosXError
+from ..errors import LumosXError, shown
 from ..media.example_images import SUFFIX, example_path, read_example
 from ..media.image_file import has_transparency, read_frames
 from ..media.loaded_image import LoadedImage, is_painted, load_image
 from .confined_path import path_inside
+from .limits import check_batch
 from .saved.graph import Link, Node
 from .values import Values
 
@@ -47,6 +48,7 @@ class Pictures:
     def __init__(self, values: Values, folder: Path):
         self._values = values
         self._folder = folder
+        self._tensors: dict[tuple[str, int], Tensor] = {}  # each is made once, however many nodes it goes to
         self._images: Makers = {
             ("LoadImage", 0): lambda node: torch.cat([_rgb(frame) for frame in self._frames(node)]),
             ("LumosXLoadImage", 0): lambda node: self._loaded(node).image[None],
@@ -78,14 +80,18 @@ class Pictures:
         return self._made(node, link, name, self._images, "Save Image")
 
     def _made(self, node: Node, link: Link, name: str, makers: Makers, saver: str) -> Tensor:
-        source = self._values.graph.end(link, f"{name} of {node}")
-        if (source.type, link.slot) not in makers:
+        what = f"{name} of {node}"
+        source, slot = self._values.graph.origin(link, what)
+        if (source.type, slot) not in makers:
             raise LumosXError(
                 source.unreadable
-                or f"{name} of {node} comes from {source}, which only ComfyUI can run. Save what it gives with {saver} "
+                or f"{what} comes from {source}, which only ComfyUI can run. Save what it gives with {saver} "
                 f"into the input folder, and load it instead."
             )
-        return makers[source.type, link.slot](source)
+        if (source.id, slot) not in self._tensors:
+            with self._values.depth.deeper(what):
+                self._tensors[source.id, slot] = makers[source.type, slot](source)
+        return self._tensors[source.id, slot]
 
     def _path(self, node: Node) -> Path:
         name = self._values.text(node, "image")
@@ -100,7 +106,7 @@ class Pictures:
     def _loaded(self, node: Node) -> LoadedImage:
         name = self._values.text(node, "image")
         path = example_path(name) if name.endswith(SUFFIX) else self._path(node)
-        crop = bool(self._values.get(node, "crop_to_content", False))
+        crop = self._values.flag(node, "crop_to_content", False)
         background = self._values.text(node, "background", "white")
         return load_image(path, background, crop, painted=is_painted(path))
 
@@ -109,14 +115,24 @@ class Pictures:
 
     def _channel(self, node: Node) -> Tensor:
         picture = read_frames(self._path(node), data=True)[0].convert("RGBA")
-        channel = CHANNELS[self._values.text(node, "channel", "alpha")]
+        name = self._values.text(node, "channel", "alpha")
+        if name not in CHANNELS:
+            raise LumosXError(
+                f"channel of {node} is {shown(name)!r}, expected one of {', '.join(CHANNELS)}. Choose one."
+            )
+        channel = CHANNELS[name]
         values = _tensor(picture.getchannel(channel))
         return 1 - values if channel == "A" else values
 
     def _from_batch(self, node: Node) -> Tensor:
         pictures = self.image(node, "image")
-        first = min(len(pictures) - 1, self._values.whole(node, "batch_index", 0))
-        return pictures[first : first + self._values.whole(node, "length", 1)]
+        index, length = self._values.whole(node, "batch_index", 0), self._values.whole(node, "length", 1)
+        if index < 0 or length < 1:
+            raise LumosXError(
+                f"batch_index of {node} is {index} and length {length}, expected 0 or more and 1 or more. Write these."
+            )
+        first = min(len(pictures) - 1, index)
+        return pictures[first : first + length]
 
 
 def _connected(node: Node, name: str) -> Link:
@@ -140,7 +156,11 @@ def _tensor(image: Image.Image) -> Tensor:
 
 def _batch(images: list[Tensor]) -> Tensor:
     """Images in one batch: cut in their middle to the proportions of the first, and scaled to its size."""
+    if not images:
+        raise LumosXError("A batch of images has none. Connect some.")
     height, width = images[0].shape[1:3]
+    count = sum(map(len, images))
+    check_batch(count, count * height * width, "A batch of the workflow")
     return torch.cat(
         [image if image.shape[1:3] == (height, width) else _fitted(image, height, width) for image in images]
     )

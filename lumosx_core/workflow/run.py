@@ -19,6 +19,7 @@ from ..scene.case_folder import Case, read_case
 from ..scene.scene import Scene
 from .confined_path import path_inside
 from .image_nodes import Pictures
+from .left_out import left_out
 from .loader_nodes import Weights, read_weights
 from .sampler_nodes import Sampling, find_sampling
 from .saved.graph import Graph, Node
@@ -30,12 +31,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class WorkflowVideo:
-    """What a workflow makes a video of, and how."""
+    """What a workflow makes a video of, and how.
+
+    Args:
+        notes: sentences about what the workflow has and this run does not do.
+    """
 
     scene: Scene
     prompt: str
     settings: Settings
     weights: Weights
+    notes: tuple[str, ...] = ()
 
 
 def input_folder(workflow: str | os.PathLike, given: str | os.PathLike | None = None) -> Path:
@@ -87,7 +93,8 @@ def read_video(
     if link is None:
         raise LumosXError(f"No scene is connected to {video}. Connect LumosX Scene or LumosX Subject.")
     scene = _PictureReader(values, folder).scene(link, f"scene of {video}")
-    return WorkflowVideo(scene, prompt, settings, weights)
+    notes = (*weights.notes, *left_out(graph, values, sampling, SPEC.frames_per_second))
+    return WorkflowVideo(scene, prompt, settings, weights, notes)
 
 
 def _settings(values: Values, sampling: Sampling) -> dict[str, Any]:
@@ -111,9 +118,9 @@ def _relational_options(values: Values, applied: Node | None) -> RelationalOptio
         return released
     ratio = values.number(applied, "mcam_ratio", released.mcam_ratio)
     return RelationalOptions(
-        mcam_ratio=ratio if values.get(applied, "mcam", True) else 0.0,
-        r2pe=values.get(applied, "r2pe", True),
-        csam=values.get(applied, "csam", True),
+        mcam_ratio=ratio if values.flag(applied, "mcam", True) else 0.0,
+        r2pe=values.flag(applied, "r2pe", True),
+        csam=values.flag(applied, "csam", True),
     )
 
 

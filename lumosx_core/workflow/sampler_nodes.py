@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..errors import LumosXError
+from ..errors import LumosXError, shown
 from .saved.graph import Graph, Node
 from .values import Values
 
@@ -48,10 +48,11 @@ def find_sampling(graph: Graph, values: Values, node_id: str | None = None, *, r
     Raises:
         LumosXError: there is none, there are several, or it does what only ComfyUI can do.
     """
-    found = [chain for node in graph.nodes.values() if (chain := _chain(graph, node)) is not None]
+    broken: list[str] = []
+    found = [chain for node in graph.nodes.values() if (chain := _chain(graph, node, broken)) is not None]
     chosen = [chain for chain in found if node_id is None or node_id in (chain.sampler.id, chain.video.id)]
     if not found:
-        raise LumosXError(_nothing_found(graph))
+        raise LumosXError(_nothing_found(graph, broken))
     if len(chosen) != 1:
         known = "; ".join(f"{chain.sampler} samples {chain.video}" for chain in found)
         which = (
@@ -67,31 +68,59 @@ class _Chain(NamedTuple):
     video: Node
 
 
-def _chain(graph: Graph, sampler: Node) -> _Chain | None:
-    """A sampler, the node that guides it, and the LumosX Scene To Video of its conditioning; None if there is none."""
+def _chain(graph: Graph, sampler: Node, broken: list[str]) -> _Chain | None:
+    """A sampler, the node that guides it, and the LumosX Scene To Video of its conditioning; None if there is none.
+
+    Args:
+        broken: receives what is wrong with links that would lead there: that of a sampler of no matter may be broken.
+    """
     guided = sampler
     if sampler.type == "SamplerCustomAdvanced":
-        found = graph.source(sampler, "guider")
+        found = _source(graph, sampler, "guider", broken)
         if found is None:
             return None
         guided = found[0]
     elif sampler.type not in (*_STEPWISE, "SamplerCustom"):
         return None
     for name in ("positive", "conditioning", "cond1"):
-        found = graph.source(guided, name)
+        found = _source(graph, guided, name, broken)
         if found is not None and found[0].type == VIDEO:
             return _Chain(sampler, guided, found[0])
     return None
 
 
-def _nothing_found(graph: Graph) -> str:
-    reasons = "".join(f" {node.unreadable}" for node in graph.nodes.values() if node.unreadable)
+def _source(graph: Graph, node: Node, name: str, broken: list[str]) -> tuple[Node, int] | None:
+    try:
+        return graph.source(node, name)
+    except LumosXError as error:
+        broken.append(str(error))
+        return None
+
+
+def _nothing_found(graph: Graph, broken: list[str]) -> str:
+    """Why nothing was found, as far as the file tells: what cannot be read, what is off, what is between."""
+    unreadable = [node.unreadable for node in graph.nodes.values() if node.unreadable]
+    reasons = "".join(f" {reason}" for reason in [*dict.fromkeys(broken), *unreadable][:3])
+    if graph.turned_off:
+        more = f" and {len(graph.turned_off) - 5} more" if len(graph.turned_off) > 5 else ""
+        reasons += f" {'; '.join(graph.turned_off[:5])}{more}: turn on what the video needs."
     if not graph.of_type(VIDEO):
         return f"The workflow has no LumosX Scene To Video.{reasons or ' Add one, and save it again.'}"
     return (
-        "No sampler of the workflow gets its positive conditioning from LumosX Scene To Video directly. Connect "
-        f"SamplerCustomAdvanced through CFGGuider, or KSampler.{reasons}"
+        "No sampler of the workflow gets its positive conditioning from LumosX Scene To Video directly."
+        f"{_between(graph)} Connect SamplerCustomAdvanced through CFGGuider, or KSampler.{reasons}"
     )
+
+
+def _between(graph: Graph) -> str:
+    """The nodes whose conditioning comes from a LumosX Scene To Video and that are no sampler or guider of ours."""
+    videos = {node.id for node in graph.of_type(VIDEO)}
+    users = [
+        str(node)
+        for node in graph.nodes.values()
+        if any(link.node in videos and link.slot in (POSITIVE, NEGATIVE) for _, link in node.links)
+    ]
+    return f" It goes to {', '.join(users[:5])}." if users else " It is not connected."
 
 
 class _Reader:
@@ -150,7 +179,8 @@ class _Reader:
 
     def _of_stepwise(self, sampler: Node) -> dict[str, Any]:
         """Of KSampler and KSampler (Advanced)."""
-        self._only_released(f"{sampler} uses the solver {self.values.get(sampler, 'sampler_name')!r}")
+        name = self.values.text(sampler, "sampler_name", "")
+        self._only_released(f"{sampler} uses the solver {shown(name, 60)!r}")
         self._check_whole(sampler)
         seed = "seed" if sampler.type == "KSampler" else "noise_seed"
         return {

@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import LumosXError
 from ..scene.build import ATTRIBUTES, OBJECTS, subject_scene, whole_scene
 from ..scene.scene import Scene
+from .limits import check_references
 from .saved.graph import Graph, Link, Node
 from .values import Values
 
@@ -22,6 +23,8 @@ class SceneReader(ABC):
 
     def __init__(self, values: Values):
         self.values = values
+        # Each is made once, or fails once, however many nodes it goes to: a reader may go on after a failure.
+        self._made: dict[str, Scene | LumosXError] = {}
         self._makers: dict[tuple[str, int], Callable[[Node], Scene]] = {
             ("LumosXSubject", 0): self._subject,
             ("LumosXScene", 0): self._whole,
@@ -42,12 +45,21 @@ class SceneReader(ABC):
         Raises:
             LumosXError: it comes from another kind of node, or that node cannot make it.
         """
-        node = self.graph.end(link, what)
-        if (node.type, link.slot) not in self._makers:
+        node, slot = self.graph.origin(link, what)
+        if (node.type, slot) not in self._makers:
             raise LumosXError(
                 node.unreadable or f"{what} comes from {node}: what scene that makes is known only when ComfyUI runs."
             )
-        return self._makers[node.type, link.slot](node)
+        if node.id not in self._made:
+            try:
+                with self.values.depth.deeper(what):
+                    self._made[node.id] = self._makers[node.type, slot](node)
+            except LumosXError as error:
+                self._made[node.id] = error
+        made = self._made[node.id]
+        if isinstance(made, LumosXError):
+            raise made
+        return made
 
     @abstractmethod
     def picture(self, node: Node, name: str) -> dict[str, Any]:
@@ -69,7 +81,10 @@ class SceneReader(ABC):
 
     def _parts(self, node: Node, slot: str, earlier: str) -> Sequence[Scene]:
         # Files of earlier versions have the same inputs in a list: "subjects.subject_1".
-        return [self.scene(link, f"{slot} of {node}") for link in [*node.numbered(slot), *node.grown(earlier)]]
+        links = [*node.numbered(slot), *node.grown(earlier)]
+        parts = [self.scene(link, f"{slot} of {node}") for link in links]
+        check_references(sum(len(part.references) for part in parts), str(node))
+        return parts
 
     def _subject(self, node: Node) -> Scene:
         inputs = {
@@ -89,4 +104,4 @@ class SceneReader(ABC):
         return whole_scene(inputs, self._parts(node, "subject", "subjects"), say=partial(self.say, node))
 
     def _folder(self, node: Node) -> Scene:
-        return self.values.case(self.values.text(node, "folder")).scene
+        return self.values.case(node).scene

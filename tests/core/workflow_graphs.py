@@ -50,6 +50,43 @@ def two_people() -> dict:
     }
 
 
+PROMPT = "A man in a denim jacket and a woman in a red hat by a white lamp in a cozy room."
+
+
+def workflow(**changes) -> dict:
+    """The two people with everything up to the sampler; changes are nodes by id, None takes one away."""
+    graph = two_people()
+    del graph["7"]["inputs"]["attribute_2_phrase"]
+    video = {"clip": ["21", 0], "vae": ["22", 0], "positive_prompt": PROMPT, "negative_prompt": "blurry"}
+    graph["10"]["inputs"] |= {**video, "width": 64, "height": 48, "length": 5, "batch_size": 2}
+    graph |= {
+        "20": node("LumosXLoadModel", model_name="lumosx-tiny.safetensors", weight_dtype="default"),
+        "21": node("LumosXLoadTextEncoder", text_encoder_name="lumosx-tiny-umt5.safetensors"),
+        "22": node("VAELoader", vae_name="lumosx-tiny-vae.safetensors"),
+        "23": node("RandomNoise", noise_seed=2**40),
+        "24": node("CFGGuider", model=["20", 0], positive=["10", 0], negative=["10", 1], cfg=4.5),
+        "25": node("LumosXSampler"),
+        "26": node("LumosXSigmas", steps=2, shift=3.0),
+        "27": node(
+            "SamplerCustomAdvanced",
+            noise=["23", 0],
+            guider=["24", 0],
+            sampler=["25", 0],
+            sigmas=["26", 0],
+            latent_image=["10", 2],
+        ),
+    }
+    for id, change in changes.items():
+        graph[id.removeprefix("n")] = change
+    return {id: each for id, each in graph.items() if each is not None}
+
+
+def k_sampler(**inputs) -> dict:
+    settings = {"seed": 9, "steps": 7, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    links = {"model": ["20", 0], "positive": ["10", 0], "negative": ["10", 1], "latent_image": ["10", 2]}
+    return node("KSampler", **{**links, **settings, **inputs})
+
+
 PICTURE_FILES = (
     "plain.jpg",
     "see through.png",

@@ -14,10 +14,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...errors import LumosXError
+from ...errors import LumosXError, shown
+from .graph import MAX_NODES
 from .widget_values import values_by_name
 
-MAX_NODES = 20_000  # subgraphs within subgraphs multiply: a small file may expand to more nodes than fit in memory
+SETTERS = {"SetNode", "easy setNode"}
+_DEEPEST = 30  # subgraphs within one another
+_INPUT_NODE, _OUTPUT_NODE = -10, -20  # where a definition does not say its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +57,9 @@ class Border:
             values = written if isinstance(written, Mapping) else values_by_name(names, written)
         if values is None or values.get(name) is None:
             raise LumosXError(
-                f"{named(self.node, self.outer)} does not say which of its values {written!r} is {name!r}. Open "
-                f"the workflow in ComfyUI and save it with Export (API)."
+                f"{named(self.node, self.outer)} does not say which of its values {shown(repr(written))} is "
+                f"{shown(name)!r}. "
+                f"Open the workflow in ComfyUI and save it with Export (API)."
             )
         return values[name]
 
@@ -69,7 +73,8 @@ class Scope:
         links: node and output that a link comes from, by the link's number.
         ends: the link that leads to each output of the subgraph, by the output's number.
         border: None for the workflow itself.
-        overrides: values of inner widgets that the instance keeps, by (inner node, widget).
+        overrides: values of inner widgets that the instance keeps, by inner node and widget.
+        setters: its SetNodes, by the names of their constants.
         inner: the scopes of its own instances of subgraphs, by their ids.
     """
 
@@ -78,8 +83,13 @@ class Scope:
     links: dict[Any, tuple[str, int]]
     ends: dict[int, Any] = field(default_factory=dict)
     border: Border | None = None
-    overrides: dict[tuple[str, str], Any] = field(default_factory=dict)
+    overrides: dict[str, dict[str, Any]] = field(default_factory=dict)
     inner: dict[str, Scope] = field(default_factory=dict)
+    setters: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+
+    def overrides_of(self, id: str) -> Mapping[str, Any]:
+        """The values of a node's widgets that the instance keeps, by their names."""
+        return self.overrides.get(id, {})
 
     def scopes(self) -> Iterator[Scope]:
         """This scope and all inside it."""
@@ -129,14 +139,22 @@ class _Builder:
                 f"The subgraphs of the workflow expand to more than {MAX_NODES} nodes. Open it in ComfyUI, unpack what "
                 f"the video needs, and save it with Export (API)."
             )
-        links = [link_of(link) for link in graph.get("links") or []]
+        if len(within) > _DEEPEST:
+            raise LumosXError(
+                f"The workflow has subgraphs within subgraphs more than {_DEEPEST} times. Open it in ComfyUI, unpack "
+                f"what the video needs, and save it with Export (API)."
+            )
+        links = [link_of(link) for link in graph.get("links") or [] if link is not None]
         scope = Scope(path, nodes, {id: origin for id, origin, _ in links})
         if within:
-            output_node = str(graph["outputNode"]["id"])
+            output_node = _border_node(graph, "outputNode", _OUTPUT_NODE)
             scope.ends = {end[1]: id for id, _, end in links if end[0] == output_node}
         for id, node in nodes.items():
             if not isinstance(node["type"], str):
                 raise TypeError(f"type of node {path}{id} is {node['type']!r}")
+            if node["type"] in SETTERS:
+                name = str((node.get("widgets_values") or [None])[0])
+                scope.setters.setdefault(name, []).append(node)
             if node["type"] in self.definitions:
                 scope.inner[id] = self._instance(node, scope, within)
         return scope
@@ -151,7 +169,7 @@ class _Builder:
             )
         scope = self.scope(definition, path, (*within, node["type"]))
         input_names = tuple(each.get("name") for each in definition.get("inputs") or [])
-        scope.border = Border(node, outer, str(definition["inputNode"]["id"]), input_names)
+        scope.border = Border(node, outer, _border_node(definition, "inputNode", _INPUT_NODE), input_names)
         written = node.get("widgets_values")
         for (inner, name), value in zip(_proxies(node), written if isinstance(written, list) else [], strict=False):
             if str(inner) == "-1" or value is None:
@@ -161,8 +179,13 @@ class _Builder:
                     f"{named(node, outer)} keeps the value of {name!r} of another subgraph inside it. Open the "
                     f"workflow in the newest ComfyUI and save it again, or save it with Export (API)."
                 )
-            scope.overrides[str(inner), name] = value
+            scope.overrides.setdefault(str(inner), {})[name] = value
         return scope
+
+
+def _border_node(definition: Mapping[str, Any], name: str, usual: int) -> str:
+    """The id that links inside a subgraph have for its inputs or its outputs."""
+    return str((definition.get(name) or {}).get("id", usual))
 
 
 def _proxies(instance: Mapping[str, Any]) -> list:

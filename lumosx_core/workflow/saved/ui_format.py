@@ -12,21 +12,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...errors import LumosXError
-from .subgraphs import Border, Scope, named, root_scope
+from ...errors import LumosXError, shown
+from .graph import Unclear
+from .subgraphs import SETTERS, Border, Scope, named, root_scope
 from .widget_values import widget_values
 
 MUTED, BYPASSED = 2, 4
-REROUTES = {"Reroute", "Reroute (rgthree)", "SetNode"}  # what they give is what they are connected to
-NOT_SENT = REROUTES | {"GetNode", "PrimitiveNode", "Note", "MarkdownNote"}  # they live in the page only
+GETTERS = {"GetNode", "easy getNode"}
+REROUTES = {"Reroute", "Reroute (rgthree)", *SETTERS}  # what they give is what they are connected to
+NOT_SENT = REROUTES | GETTERS | {"PrimitiveNode", "Note", "MarkdownNote"}  # they live in the page only
 # They connect inputs while the page sends the workflow, and leave no links in the file.
 _INVISIBLE_LINKS = ("Anything Everywhere", "Prompts Everywhere", "Seed Everywhere")
+_GROUP_NODES = ("workflow>", "workflow/")
+_MOST_STEPS = 1000  # reroutes, subgraphs and bypassed nodes behind one another before one input
+_CONVERT = "Open it in ComfyUI, choose Convert to Nodes in the node's menu, and save the workflow again."
 EXPORT = "In ComfyUI, save it with Export (API), which has everything in it."
-
-
-def is_ui_format(workflow: Any) -> bool:
-    """Whether the content of a file was saved by the page, and is not an API prompt."""
-    return isinstance(workflow, Mapping) and isinstance(workflow.get("nodes"), list)
 
 
 def api_prompt(workflow: Mapping[str, Any]) -> tuple[dict[str, dict], dict[str, str]]:
@@ -41,6 +41,10 @@ def api_prompt(workflow: Mapping[str, Any]) -> tuple[dict[str, dict], dict[str, 
     prompt: dict[str, dict] = {}
     unreadable: dict[str, str] = {}
     root = root_scope(workflow)
+    if (workflow.get("extra") or {}).get("ue_links"):
+        raise LumosXError(
+            f"The workflow connects inputs without links (Use Everywhere), which only the page does. {EXPORT}"
+        )
     # As in the page, a subgraph that is muted or bypassed inside another one is sent, connected to nothing.
     off = {id for id, node in root.nodes.items() if node.get("mode") in (MUTED, BYPASSED)}
     for scope in root.scopes():
@@ -56,21 +60,36 @@ def api_prompt(workflow: Mapping[str, Any]) -> tuple[dict[str, dict], dict[str, 
             inputs, reason = _inputs(scope, id, node)
             prompt[scope.path + id] = {"class_type": node["type"], "inputs": inputs}
             if reason:
+                advice = _CONVERT if node["type"].startswith(_GROUP_NODES) else EXPORT
                 unreadable[scope.path + id] = (
-                    f"{named(node, scope)} of the saved workflow cannot be read: {reason}. {EXPORT}"
+                    f"{named(node, scope)} of the saved workflow cannot be read: {reason}. {advice}"
                 )
     return prompt, unreadable
 
 
+def turned_off(workflow: Mapping[str, Any]) -> list[str]:
+    """The muted and bypassed nodes of a file of the page, as messages name them."""
+    root = root_scope(workflow)
+    words = {MUTED: "muted", BYPASSED: "bypassed"}
+    return [
+        f"{named(node, scope)} is {words[node['mode']]}"
+        for scope in root.scopes()
+        for node in scope.nodes.values()
+        if node.get("mode") in (MUTED, BYPASSED)
+    ]
+
+
 def _inputs(scope: Scope, id: str, node: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-    overrides = {name: value for (inner, name), value in scope.overrides.items() if inner == id}
-    inputs, reason = widget_values(node, overrides)
-    if node["type"].startswith(("workflow>", "workflow/")):
+    inputs, reason = widget_values(node, scope.overrides_of(id))
+    if node["type"].startswith(_GROUP_NODES):
         reason = "it is a group node of earlier front ends, which is not looked into"
     elif len(node["type"]) == 36 and node["type"].count("-") == 4:
         reason = "it is a subgraph, whose definition is not in the file"
     for slot in node.get("inputs") or []:
-        source = _source(scope, slot, node)
+        try:
+            source = _source(scope, slot, node)
+        except LumosXError as error:  # what is wrong before one node does not matter to the others
+            source = Unclear(str(error))
         if source is not None:
             inputs[slot["name"]] = source
     return inputs, reason
@@ -82,6 +101,8 @@ def _source(scope: Scope, slot: Mapping[str, Any], node: Mapping[str, Any]) -> A
     link = slot.get("link")
     passed: set[tuple[str, Any]] = set()
     while link is not None:
+        if len(passed) > _MOST_STEPS:
+            raise LumosXError(f"{asked} is behind more than {_MOST_STEPS} reroutes. Connect it directly.")
         if (scope.path, link) in passed:
             raise LumosXError(f"The links before {asked} lead in a circle. Disconnect one of them.")
         passed.add((scope.path, link))
@@ -104,29 +125,42 @@ def _source(scope: Scope, slot: Mapping[str, Any], node: Mapping[str, Any]) -> A
                 f"in ComfyUI, connect that input again, and save it."
             )
         node = scope.nodes[origin]
-        if node.get("mode") == MUTED:
-            return None
-        inputs = node.get("inputs") or []
-        if node.get("mode") == BYPASSED:
-            handed_on = _handed_on(node, output, wanted)
-            link = None if handed_on is None else inputs[handed_on].get("link")
-        elif origin in scope.inner:
-            scope = scope.inner[origin]
-            link = scope.ends.get(output)
-        elif node["type"] in REROUTES:
-            link = inputs[0].get("link") if inputs else None
-        elif node["type"] == "GetNode":
-            scope, setter = _setter(scope, node)
-            link = setter["inputs"][0].get("link")
-        elif node["type"] == "PrimitiveNode":
+        if node.get("mode") != BYPASSED and node["type"] == "PrimitiveNode":
             if crossed:
                 raise LumosXError(
                     f"{asked} gets its value from {named(node, scope)} through a subgraph, which front ends do in "
                     f"different ways. Write the value in the subgraph's node, or use a node such as Int or String."
                 )
-            return node["widgets_values"][0]
-        else:
+            return None if node.get("mode") == MUTED else node["widgets_values"][0]
+        before = _before(scope, node, output, wanted, asked)
+        if before is None:
             return [scope.path + origin, output]
+        scope, link = before
+    return None
+
+
+def _before(scope: Scope, node: Mapping[str, Any], output: int, wanted: Any, asked: str) -> tuple[Scope, Any] | None:
+    """The link that a node hands on instead of giving something of its own; None if it is a node of the prompt."""
+    inputs, id = node.get("inputs") or [], str(node["id"])
+    if node.get("mode") == MUTED:
+        return scope, None
+    if node.get("mode") == BYPASSED:
+        handed_on = _handed_on(node, output, wanted)
+        return scope, None if handed_on is None else inputs[handed_on].get("link")
+    if id in scope.inner:
+        inside = scope.inner[id]
+        if output not in inside.ends:
+            raise LumosXError(
+                f"{asked} is connected to output {output} of {named(node, scope)}, which nothing inside that subgraph "
+                f"is connected to. Connect it in ComfyUI, and save the workflow again."
+            )
+        return inside, inside.ends[output]
+    if node["type"] in REROUTES:
+        return scope, inputs[0].get("link") if inputs else None
+    if node["type"] in GETTERS:
+        around, setter = _setter(scope, node)
+        slots = setter.get("inputs") or []
+        return around, slots[0].get("link") if slots else None
     return None
 
 
@@ -144,24 +178,20 @@ def _instance_input(border: Border, number: int) -> Mapping[str, Any]:
 
 def _setter(scope: Scope, getter: Mapping[str, Any]) -> tuple[Scope, Mapping[str, Any]]:
     """The SetNode of a GetNode, by the name of their constant: in its own subgraph, else in those around it."""
-    name, inside = getter["widgets_values"][0], scope
+    name, inside = (getter.get("widgets_values") or [None])[0], scope
     around: Scope | None = scope
     while around is not None:
-        setters = [
-            node
-            for node in around.nodes.values()
-            if node["type"] == "SetNode" and (node.get("widgets_values") or [None])[0] == name
-        ]
+        setters = around.setters.get(str(name), [])
         if len(setters) == 1:
             return around, setters[0]
         if setters:
             raise LumosXError(
-                f"{len(setters)} SetNodes are called {name!r}, so that {named(getter, inside)} is not clear. Give each "
-                f"its own name."
+                f"{len(setters)} SetNodes are called {shown(name)!r}, so that {named(getter, inside)} is not clear. "
+                f"Give each its own name."
             )
         around = None if around.border is None else around.border.outer
     raise LumosXError(
-        f"{named(getter, inside)} asks for {name!r}, but no SetNode has that name. Choose one that is there."
+        f"{named(getter, inside)} asks for {shown(name)!r}, but no SetNode has that name. Choose one that is there."
     )
 
 

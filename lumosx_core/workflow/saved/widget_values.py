@@ -6,6 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ...errors import shown
+from .widget_names import known_names
+
+_MOST_VALUES = 10_000  # of one node
+POWER_LORA = "Power Lora Loader (rgthree)"
 BESIDE_A_VALUE = ("fixed", "increment", "decrement", "randomize", "image")
 
 # Prompts whose comments and {choices} the page resolves when it sends them.
@@ -25,7 +30,16 @@ def widget_values(node: Mapping[str, Any], overrides: Mapping[str, Any]) -> tupl
         written = _without_boxes(written)
         no_widgets.add("BOUNDING_BOX")
     names = [slot["widget"]["name"] for slot in slots if slot.get("type") not in no_widgets]
-    values: dict[str, Any] | None = dict(written) if isinstance(written, Mapping) else values_by_name(names, written)
+    values: dict[str, Any] | None
+    if isinstance(written, Mapping):
+        values = dict(written)
+    elif node["type"] == POWER_LORA:
+        values = _power_loras(written)
+    else:
+        values = values_by_name(names, written)
+        # Earlier front ends, and Export, do not name the inputs of widgets that nothing is connected to.
+        for known in known_names(node["type"], names) if values is None else ():
+            values = values_by_name(known, written) if values is None else values
     if values is None:
         reason = f"it has {len(written)} values, but names {len(names)} inputs for them ({', '.join(names) or 'none'})"
         return {}, reason
@@ -36,9 +50,16 @@ def widget_values(node: Mapping[str, Any], overrides: Mapping[str, Any]) -> tupl
         resolved = resolved_prompt(str(values[name]))
         if resolved is None:
             prompt = values.pop(name)
-            return values, f"{name} has choices in braces, of which the page takes one at random each time: {prompt!r}"
+            text = shown(prompt, 300)
+            return values, f"{name} has choices in braces, of which the page takes one at random each time: '{text}'"
         values[name] = resolved
     return values, ""
+
+
+def _power_loras(written: list) -> dict[str, Any]:
+    """The rows of rgthree's Power Lora Loader, as its inputs are called in an API prompt."""
+    rows = [value for value in written if isinstance(value, Mapping) and "lora" in value]
+    return {f"lora_{number}": row for number, row in enumerate(rows, 1)}
 
 
 def _without_boxes(values: list) -> list:
@@ -46,6 +67,8 @@ def _without_boxes(values: list) -> list:
 
     Front ends since 1.39 made a widget of an input of boxes, which takes links only.
     """
+    if len(values) > _MOST_VALUES:
+        return values
     kept, left = [], list(values)
     while left:
         value = left.pop(0)
@@ -65,17 +88,38 @@ def prompt_names(kind: str) -> tuple[str, ...]:
 
 def values_by_name(names: list[str], written: list) -> dict[str, Any] | None:
     """The values in the order of the names; None if it is not clear which is whose."""
+    if len(written) > _MOST_VALUES:
+        return None
     values, left = {}, list(written)
     for done, name in enumerate(names, 1):
         if not left:
             return None
         values[name] = left.pop(0)
-        if len(left) > len(names) - done and left[0] in BESIDE_A_VALUE:
+        if len(left) > len(names) - done and isinstance(left[0], str) and left[0] in BESIDE_A_VALUE:
             left.pop(0)
     return None if left else values
 
 
 def resolved_prompt(text: str) -> str | None:
     """A prompt without comments and escapes, as the page sends it; None if it has random choices."""
-    text = re.sub(r"/\*.*?\*/|//[^\n]*", "", text, flags=re.DOTALL)
+    text = _without_comments(text)
     return None if re.search(r"(?<!\\)\{", text) else re.sub(r"\\([{}|])", r"\1", text)
+
+
+def _without_comments(text: str) -> str:
+    """A text without /* ... */ and // ...; one that is opened and never closed stays. In linear time."""
+    kept, place, last_end = [], 0, text.rfind("*/")
+    for match in re.finditer(r"/\*|//", text):
+        start, behind = match.span()
+        if start < place:
+            continue
+        if match[0] == "//":
+            end = text.find("\n", behind)
+            end = len(text) if end < 0 else end
+        elif last_end >= behind:
+            end = text.find("*/", behind) + 2
+        else:
+            continue
+        kept.append(text[place:start])
+        place = end
+    return "".join(kept) + text[place:]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from workflow_graphs import node, two_people, write_picture
+from workflow_graphs import PROMPT, k_sampler, node, workflow, write_picture
 
 from lumosx_core.commands.main import main
 from lumosx_core.errors import LumosXError
@@ -18,42 +18,6 @@ from lumosx_core.workflow.loader_nodes import Weights
 from lumosx_core.workflow.run import input_folder, read_video
 from lumosx_core.workflow.saved.file import read_workflow
 from lumosx_core.workflow.saved.graph import Graph
-
-PROMPT = "A man in a denim jacket and a woman in a red hat by a white lamp in a cozy room."
-
-
-def workflow(**changes) -> dict:
-    """The two people with everything up to the sampler; changes are nodes by id, None takes one away."""
-    graph = two_people()
-    del graph["7"]["inputs"]["attribute_2_phrase"]
-    video = {"clip": ["21", 0], "vae": ["22", 0], "positive_prompt": PROMPT, "negative_prompt": "blurry"}
-    graph["10"]["inputs"] |= {**video, "width": 64, "height": 48, "length": 5, "batch_size": 2}
-    graph |= {
-        "20": node("LumosXLoadModel", model_name="lumosx-tiny.safetensors", weight_dtype="default"),
-        "21": node("LumosXLoadTextEncoder", text_encoder_name="lumosx-tiny-umt5.safetensors"),
-        "22": node("VAELoader", vae_name="lumosx-tiny-vae.safetensors"),
-        "23": node("RandomNoise", noise_seed=2**40),
-        "24": node("CFGGuider", model=["20", 0], positive=["10", 0], negative=["10", 1], cfg=4.5),
-        "25": node("LumosXSampler"),
-        "26": node("LumosXSigmas", steps=2, shift=3.0),
-        "27": node(
-            "SamplerCustomAdvanced",
-            noise=["23", 0],
-            guider=["24", 0],
-            sampler=["25", 0],
-            sigmas=["26", 0],
-            latent_image=["10", 2],
-        ),
-    }
-    for id, change in changes.items():
-        graph[id.removeprefix("n")] = change
-    return {id: each for id, each in graph.items() if each is not None}
-
-
-def k_sampler(**inputs) -> dict:
-    settings = {"seed": 9, "steps": 7, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
-    links = {"model": ["20", 0], "positive": ["10", 0], "negative": ["10", 1], "latent_image": ["10", 2]}
-    return node("KSampler", **{**links, **settings, **inputs})
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +215,7 @@ WRONG = {
     "noise turned off": ({"n27": k_sampler(add_noise="disable")}, "add_noise of node 27 .* is off"),
     "text as a number": (
         {"n26": node("LumosXSigmas", steps="many")},
-        "steps of node 26 .* is 'many', expected a number",
+        "steps of node 26 .* is 'many', expected a whole number",
     ),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from lumosx_core.errors import LumosXError
 from lumosx_core.workflow.run import read_video
 from lumosx_core.workflow.saved.file import read_workflow
-from lumosx_core.workflow.saved.graph import Graph
+from lumosx_core.workflow.saved.graph import Graph, Unclear
 from lumosx_core.workflow.saved.ui_format import BYPASSED, MUTED, api_prompt
 
 # Each is {"workflow": what the page saved, "output": what it sent}; the front end is part of the name.
@@ -186,15 +187,26 @@ REFUSED = {
 
 @pytest.mark.parametrize(("workflow", "message"), REFUSED.values(), ids=REFUSED.keys())
 def test_what_is_not_clear_is_refused_with_its_node(workflow, message):
+    """At once, or where the input is read: what is wrong before one node does not matter to the others."""
+    try:
+        prompt, _ = api_prompt(workflow)
+    except LumosXError as error:
+        assert re.search(message, str(error))
+        return
+    unclear = [value.reason for each in prompt.values() for value in each["inputs"].values() if type(value) is Unclear]
+    assert re.search(message, unclear[0])
+    graph = Graph(prompt)
     with pytest.raises(LumosXError, match=message):
-        api_prompt(workflow)
+        for each in graph.nodes.values():
+            for name in each.inputs:
+                each.get(name)
 
 
 def test_what_is_not_looked_into_is_said_when_it_is_asked():
     missing = "f5ffa4ac-d689-41f2-95dc-8d6d559338ac"
     _, unreadable = api_prompt(page(node(1, missing), node(2, "workflow>My group")))
     assert "subgraph, whose definition is not in the file" in unreadable["1"]
-    assert "group node" in unreadable["2"] and "Export (API)" in unreadable["2"]
+    assert "group node" in unreadable["2"] and "Convert to Nodes" in unreadable["2"]
 
 
 @pytest.mark.slow

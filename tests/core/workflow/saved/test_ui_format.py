@@ -11,6 +11,7 @@ from recorded_prompts import recorded_from
 from lumosx_core.errors import LumosXError
 from lumosx_core.workflow.saved.file import read_workflow
 from lumosx_core.workflow.saved.ui_format import BYPASSED, MUTED, api_prompt
+from lumosx_core.workflow.saved.widget_names import _NAMES
 
 ROOT = Path(__file__).resolve().parents[4]
 WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))
@@ -149,10 +150,38 @@ def reason(workflow, id="1"):
 
 def test_values_without_names_are_not_guessed():
     """Export (without API) leaves out the names of inputs that are not connected."""
-    node = page_node(1, "LumosXSigmas", values=(50, 8.0))
+    node = page_node(1, "N", values=(50, 8.0))
     assert "has 2 values, but names 0 inputs" in reason(page(node)) and "Export (API)" in reason(page(node))
     more = page_node(1, "N", ("a", "X", None, True), ("b", "X", None, True), values=(1,))
     assert "has 1 values, but names 2 inputs for them (a, b)" in reason(page(more))
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "inputs"),
+    [
+        ("LumosXSigmas", (50, 8.0), {"steps": 50, "shift": 8.0}),
+        ("RandomNoise", (7, "randomize"), {"noise_seed": 7}),
+        ("RandomNoise", (7,), {"noise_seed": 7}),
+        ("LoadImage", ("a.png", "image"), {"image": "a.png"}),
+        ("LoraLoaderModelOnly", ("l.safetensors", 0.5), {"lora_name": "l.safetensors", "strength_model": 0.5}),
+        ("CLIPLoader", ("t.safetensors", "wan"), {"clip_name": "t.safetensors", "type": "wan"}),
+        ("LumosXApply", (0.5, True, False), {"mcam_ratio": 0.5, "r2pe": True, "csam": False}),
+        ("KSampler", (9, "fixed", 7, 3.0, "euler", "simple", 1.0), {"seed": 9, "steps": 7, "denoise": 1.0}),
+    ],
+)
+def test_values_without_names_are_read_where_their_order_is_known(kind, values, inputs):
+    """As front ends before 1.16 saved them, and Export does."""
+    read = prompt_of(page(page_node(1, kind, values=values)))["1"]["inputs"]
+    assert {name: read[name] for name in inputs} == inputs
+
+
+def test_the_known_widgets_of_our_nodes_are_those_of_their_schemas():
+    schemas = json.loads((ROOT / "tests" / "comfy" / "node_schemas.json").read_text(encoding="utf-8"))
+    kinds = {"STRING", "INT", "FLOAT", "BOOLEAN", "COMBO"}
+    for kind, names in _NAMES.items():
+        if kind.startswith("LumosX"):
+            widgets = [each["name"] for each in schemas[kind]["inputs"] if each["type"] in kinds]
+            assert list(names) == widgets, kind
 
 
 def test_an_unreadable_node_says_so_only_when_it_is_asked(tmp_path):
