@@ -33,7 +33,7 @@ class ConsoleStream:
             return self._stream.write(text)
         except OSError as error:
             self._give_up(error)
-        except UnicodeEncodeError:  # a stream whose encoder cannot be told to escape
+        except UnicodeEncodeError:  # the stream cannot be reconfigured
             encoding = getattr(self._stream, "encoding", None) or "ascii"
             return self.write(text.encode(encoding, "backslashreplace").decode(encoding))
         return len(text)
@@ -43,7 +43,7 @@ class ConsoleStream:
             self._stream.flush()
         except OSError as error:
             self._give_up(error)
-        except ValueError:  # it was closed
+        except ValueError:  # a closed file
             return
 
     def __getattr__(self, name: str) -> Any:

@@ -36,7 +36,7 @@ _ADVICE = {
 
 
 def failure_message(error: BaseException, command: str) -> str | None:
-    """What a user is told about an error that is not a mistake of the program; None for one that may be.
+    """The message about an error that is not a bug of the program; None for one that may be.
 
     Args:
         command: the command that was run, such as "generate".

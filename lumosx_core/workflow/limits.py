@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..errors import LumosXError
+from ..scene.scene import MOST_IMAGES as MOST_REFERENCES
 
 MOST_LETTERS = 1_000_000  # of one text
-MOST_REFERENCES = 1000  # of one scene; LumosX was trained with fewer than 20
 MOST_IMAGES = 1000  # of one batch
 MOST_PIXELS = 2**26  # of all images of one batch: 800 MB as float32
 DEEPEST = 100  # nodes behind one another that have to be evaluated for one input

@@ -1,4 +1,4 @@
-"""Workflows as other people build them: what has no effect is said, what stands in the way is named truly."""
+"""Workflows as other people build them: what has no effect is printed, and errors name the true reason."""
 
 from __future__ import annotations
 
