@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import os
 import stat
 from pathlib import Path
@@ -44,19 +45,18 @@ def read_bytes(path: str | Path, advice: str, *, most: int = MOST_BYTES) -> byte
             return file.read(most)
     except OSError as error:
         raise LumosXError(f"Cannot read {path}: {error.strerror}. {advice}") from error
-    except ValueError as error:
-        if isinstance(error, LumosXError):
-            raise
-        raise LumosXError(f"Cannot read {path}: {error}. {advice}") from error  # such as a zero byte in its name
 
 
 def check_regular(path: str | Path) -> None:
     """Raise LumosXError for what is there but is not a file: reading a named pipe or a device may never end.
 
     Raises:
-        OSError, ValueError: there is nothing, or nothing can have that name.
+        OSError: there is nothing, or nothing can have that name.
     """
-    mode = os.stat(path).st_mode
+    try:
+        mode = os.stat(path).st_mode
+    except ValueError as error:  # such as a zero byte in its name
+        raise FileNotFoundError(errno.ENOENT, f"no file can have this name ({error})") from error
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a named pipe, a socket or a device"
         raise LumosXError(f"{path} is {kind}, expected a file. Put a file there, or fix the path.")

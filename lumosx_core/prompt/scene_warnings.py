@@ -49,7 +49,7 @@ def scene_warnings(scene: Scene, prompt: str | None = "", *, faces: FaceFinder |
         if not prompt:
             warnings.append(EMPTY_PROMPT)
     warnings += _without_phrases(scene)
-    warnings += _shared_words(scene, prompt or "")
+    warnings += shared_words(scene, prompt or "")
     warnings += _whole_bodies(scene, faces)
     return warnings
 
@@ -79,7 +79,7 @@ def _at_start(name: str) -> str:
     return f"Subject {name.removeprefix('subject ')}" if name.startswith("subject ") else name
 
 
-def _shared_words(scene: Scene, prompt: str) -> Iterator[str]:
+def shared_words(scene: Scene, prompt: str) -> Iterator[str]:
     """Words of two people: with two subjects they cancel out and bind to neither."""
     people: list[dict[str, str]] = []  # of each subject: its phrases and their owner's name
     labels = iter(list(scene.labelled())[len(scene.standalone) :])

@@ -6,6 +6,7 @@ longer than encoding it. A pack is closed when it is large or old enough, so tha
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from .encoder import EncodedSample, PreparedSample, SampleEncoder, text_name
 from .files import write_pack
 from .index import CLIPS, TEXTS, read_texts
 from .settings import CacheSettings
+
+log = logging.getLogger(__name__)
 
 PACK_CLIPS, PACK_BYTES, PACK_SECONDS = 128, 2**28, 120
 PENDING_VALUES = 2**23  # of prepared pixels that wait to be encoded together
@@ -98,6 +101,8 @@ class CacheWriter:
         try:
             sample = self.source.load(key)
             where = sample.where
+            for note in sample.notes:
+                log.warning("%s", note)
             self._pending.append(self.encoder.prepare(sample))
         except (MissingPackageError, MemoryError):
             raise

@@ -11,12 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lumosx_core.errors import LumosXError, MissingPackageError
+from lumosx_core.errors import LumosXError, MissingPackageError, shown
 from lumosx_core.files.atomic_file import atomic_file
 from lumosx_core.models.wan.umt5 import TextEncoder
 from lumosx_core.prompt.phrase_mask import clean_prompt
+from lumosx_core.prompt.scene_warnings import shared_words
 
-from .phrase_check import check_phrases
+from .phrase_check import check_phrases, length_doubt
 from .samples import BadSample, RawSample, Source, printable, problems_of
 
 _SHOWN = 8  # of a count's values
@@ -134,13 +135,15 @@ def _check(source: Source, key: str, text_encoder: TextEncoder | None, shortest:
     except LumosXError as error:
         return Finding(name, name, (printable(str(error)),))
     except Exception as error:  # whatever a file makes a decoder do, the samples after it must still be read
-        return Finding(name, name, (f"Reading it failed unexpectedly ({type(error).__name__}: {error}). Replace it.",))
+        return Finding(
+            name, name, (f"Reading it failed unexpectedly ({type(error).__name__}: {shown(error)}). Replace it.",)
+        )
     scene, original = sample.case.scene, sample.original
     return Finding(
         name,
         sample.where,
         (),
-        tuple(_warnings(sample)),
+        tuple(_warnings(sample, measured=text_encoder is not None)),
         len(scene.subjects),
         len(scene.references),
         (original.height, original.width) if original else (sample.video.shape[1], sample.video.shape[2]),
@@ -157,9 +160,13 @@ def _check_length(sample: RawSample, shortest: int) -> None:
         )
 
 
-def _warnings(sample: RawSample) -> Iterator[str]:
+def _warnings(sample: RawSample, *, measured: bool) -> Iterator[str]:
+    yield from sample.notes
     if sample.original:
         yield from sample.original.notes
+    if not measured and (doubt := length_doubt(sample.case.prompt)):
+        yield doubt
+    yield from shared_words(sample.case.scene, sample.case.prompt)
     for number, subject in enumerate(sample.case.scene.subjects, 1):
         if subject.face is None:
             yield f"Subject {number} has no face: who it is cannot be learned from this sample."

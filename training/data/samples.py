@@ -6,6 +6,7 @@ sample by adding its video, and any sample is a case.
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -17,18 +18,23 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from lumosx_core.errors import LumosXError, MissingPackageError
+from lumosx_core.errors import LumosXError, MissingPackageError, shown
 from lumosx_core.files.atomic_file import atomic_path
+from lumosx_core.files.junk import is_junk
+from lumosx_core.files.seen_name import find_seen, loosely
 from lumosx_core.media.video import write_video
 from lumosx_core.models.lumosx.spec import SPEC
 from lumosx_core.prompt.phrase_mask import clean_prompt
+from lumosx_core.scene.case_files import BACKGROUND, CAPTION, OBJECTS, SUBJECTS, VIDEOS
 from lumosx_core.scene.case_folder import Case, read_case
 from lumosx_core.scene.scene import Scene
 from lumosx_core.scene.write_case import write_case
 
 from .clips import ClipSettings, VideoInfo, read_clip
+from .fingerprints import entries_below
 
 VIDEO = "video.mp4"
+SAMPLE_PARTS = (CAPTION, SUBJECTS, OBJECTS, BACKGROUND)
 
 
 class BadSample(LumosXError):
@@ -61,6 +67,7 @@ class RawSample:
         original: the video as its file describes it; None if it was made, not read.
         file: the video file, for as long as the source keeps it; None if there is none to keep.
         place: its location: its folder, its line of a manifest, its member of a shard.
+        notes: sentences about what was left out of it.
     """
 
     key: str
@@ -70,6 +77,7 @@ class RawSample:
     original: VideoInfo | None = None
     file: Path | None = None
     place: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:
@@ -119,16 +127,44 @@ def read_sample(directory: str | Path, settings: SampleSettings | None = None, *
     """
     directory = Path(directory)
     settings = settings or SampleSettings()
+    notes: list[str] = []
     with problems_of(directory) as attempt:
         with attempt():
             _check_names(directory)
         with attempt():
-            case = read_case(directory)
+            case = read_case(directory, say=notes.append)
             if settings.require_faces:
                 check_faces(case.scene)
         with attempt():
-            video, original = read_clip(directory / VIDEO, settings.clip)
-    return RawSample(key or directory.name, case, video, settings.clip.fps, original, directory / VIDEO, str(directory))
+            file = _video(directory)
+            video, original = read_clip(file, settings.clip)
+    return RawSample(
+        key or directory.name, case, video, settings.clip.fps, original, file, str(directory), tuple(notes)
+    )
+
+
+def is_sample(folder: Path) -> bool:
+    """Whether a folder has any part of a sample."""
+    if any(os.path.exists(folder / part) for part in (*SAMPLE_PARTS, VIDEO)):
+        return True
+    try:
+        return any(loosely(name) in (*SAMPLE_PARTS, VIDEO) for name in os.listdir(folder) if not is_junk(name))
+    except OSError:
+        return False
+
+
+def _video(directory: Path) -> Path:
+    """The video of a sample folder, as people see its name; raises LumosXError if only another one is there."""
+    found = find_seen(directory, VIDEO)
+    if found is not None or not os.path.isdir(directory):
+        return found or directory / VIDEO
+    others = [name for name in sorted(os.listdir(directory)) if not is_junk(name)]
+    others = [name for name in others if os.path.splitext(name)[1].lower() in VIDEOS]
+    if len(others) == 1:
+        raise LumosXError(
+            f"There is no video {directory / VIDEO}, but {shown(others[0])!r}. If that is the clip, name it {VIDEO}."
+        )
+    return directory / VIDEO
 
 
 def write_sample(directory: str | Path, sample: RawSample) -> None:
@@ -206,6 +242,6 @@ def check_caption(prompt: str) -> str:
 
 
 def _check_names(directory: Path) -> None:
-    for path in (directory, *sorted(directory.rglob("*"))):
+    for path in (directory, *sorted(entries_below(directory))):
         if printable(path.name) != path.name:
             raise LumosXError(f"The name of {path} is not UTF-8, so its words are not known. Rename it.")

@@ -3,6 +3,7 @@
 - `open_source.py`: folders of samples, and the choice among the others
 - `manifest.py`: JSONL; `webdataset_source.py`: tar shards; both hold the records of `records.py`
 - `research_format.py`, `research_scene.py`: tables of the research format
+- `located.py`: the files that manifests and tables name
 """
 
 from .open_source import FolderSource, open_source

@@ -21,10 +21,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from lumosx_core.errors import LumosXError
+from lumosx_core.errors import LumosXError, shown
 from lumosx_core.media.images import cut_out, read_mask, read_picture
 from lumosx_core.scene.case_folder import Case
-from lumosx_core.scene.scene import Reference, Scene, Subject
+from lumosx_core.scene.scene import MOST_IMAGES, Reference, Scene, Subject
 
 from ..clips import read_clip
 from ..samples import (
@@ -46,15 +46,20 @@ def parse_record(text: str) -> dict:
     """One JSON object; raises LumosXError for anything else, for two values of one name, and for unknown names."""
 
     def once(pairs: list[tuple[str, object]]) -> dict:
-        for name, _ in pairs:
-            if [other for other, _ in pairs].count(name) > 1:
-                raise LumosXError(f"{name!r} is there twice in one object. Keep one of them.")
-        return dict(pairs)
+        found: dict[str, object] = {}
+        for name, value in pairs:
+            if name in found:
+                raise LumosXError(f"{shown(name)!r} is there twice in one object. Keep one of them.")
+            found[name] = value
+        return found
 
     try:
         record = json.loads(text, object_pairs_hook=once)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise LumosXError(f"It is not JSON ({error}). Write one JSON object.") from error
+        plain = json.dumps(record, ensure_ascii=False)
+    except LumosXError:
+        raise
+    except (ValueError, RecursionError) as error:  # also a number of more digits than Python reads
+        raise LumosXError(f"It is not JSON ({shown(error)}). Write one JSON object.") from error
     if not isinstance(record, dict):
         raise LumosXError(
             f"It is {_kind(record)}, expected a JSON object with video, caption and reference images, or case."
@@ -66,7 +71,6 @@ def parse_record(text: str) -> dict:
     for name in ("key", "case", "video", "caption", "name"):
         if not isinstance(record.get(name, ""), str):
             raise LumosXError(f"{name!r} is {_kind(record[name])}, expected a text.")
-    plain = json.dumps(record, ensure_ascii=False)
     if printable(plain) != plain:
         raise LumosXError("A text in it is not valid Unicode: it has half a surrogate pair. Write that text again.")
     return record
@@ -173,7 +177,7 @@ def _reference(value: Any, what: str, locate: Locate) -> Reference:
         try:
             image = cut_out(image, read_mask(mask))
         except LumosXError as error:
-            raise LumosXError(f"The mask {mask} of {what} does not fit {value['image']}: {error}") from error
+            raise LumosXError(f"The mask {mask} of {what} does not fit {shown(value['image'])}: {error}") from error
     return Reference(value["phrase"], image)
 
 
@@ -182,6 +186,10 @@ def _list(value: object, what: str) -> list:
         return []
     if not isinstance(value, list):
         raise LumosXError(f"{what} is {_kind(value)}, expected a list.")
+    if len(value) > MOST_IMAGES:
+        raise LumosXError(
+            f"{what} has {len(value)} entries, but a scene has at most {MOST_IMAGES} images. Remove some."
+        )
     return value
 
 
@@ -194,9 +202,9 @@ def _check_object(value: object, names: tuple[str, ...], what: str) -> None:
 def _check_names(value: dict, names: tuple[str, ...], what: str) -> None:
     for name in value:
         if name not in names:
-            near = difflib.get_close_matches(name, names, 1)
+            near = difflib.get_close_matches(name[:100], names, 1)
             advice = f"Did you mean {near[0]!r}?" if near else f"It may have {', '.join(names)}."
-            raise LumosXError(f"{what} has an unknown {name!r}. {advice}")
+            raise LumosXError(f"{what} has an unknown {shown(name)!r}. {advice}")
 
 
 def _kind(value: object) -> str:

@@ -27,12 +27,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from lumosx_core.errors import LumosXError, MissingPackageError
+from lumosx_core.errors import LumosXError, MissingPackageError, shown
+from lumosx_core.files.seen_name import with_slashes
+from lumosx_core.files.text_file import check_regular
 from lumosx_core.scene.case_folder import Case
 
 from ..clips import read_clip
 from ..fingerprints import files_below, fingerprint_of
 from ..samples import BadSample, RawSample, SampleSettings, check_caption, problems_of
+from .located import located
 from .research_scene import SceneReader
 
 COLUMNS = ("path", "text")  # duration, height and width are read from the video itself
@@ -61,7 +64,7 @@ class ResearchSource:
                 self._bad[f"row {number}"] = BadSample(place, "It has no path. Write the path of its video.")
             elif key in self._rows:
                 self._bad[f"{key} (row {number})"] = BadSample(
-                    place, f"The video {key!r} is in {self._rows[key][0]} already. Remove one of the rows."
+                    place, f"The video {shown(key)!r} is in {self._rows[key][0]} already. Remove one of the rows."
                 )
             else:
                 self._rows[key] = place, text if isinstance(text, str) else ""
@@ -75,21 +78,24 @@ class ResearchSource:
         """A text that changes when the row, the video, or a file beside its info.json does."""
         if key in self._bad:
             return ""
+        video = self.path.parent / key
         try:
+            video = located(self.path.parent, key)
             info = self._info(key)
             # Beside the videos themselves it stands alone: their folder holds other samples' files.
-            described = files_below(info.parent) if info.parent.name == Path(key).stem else [info]
+            described = files_below(info.parent) if info.parent.name == Path(with_slashes(key)).stem else [info]
         except LumosXError:
             described = []
         settings = self.settings.seed, self.settings.whole_body
-        return fingerprint_of([self.path.parent / key, *described], self._rows[key][1], settings)
+        return fingerprint_of([video, *described], self._rows[key][1], settings)
 
     def load(self, key: str) -> RawSample:
         if key in self._bad:
             raise self._bad[key]
         place, text = self._rows[key]
-        file = self.path.parent / key
-        place = f"{place} ({key})"
+        place = f"{place} ({shown(key)})"
+        with problems_of(place) as attempt, attempt():
+            file = located(self.path.parent, key)
         with problems_of(place) as attempt:
             with attempt():
                 caption = check_caption(text)
@@ -100,19 +106,24 @@ class ResearchSource:
         return RawSample(key, Case(file.stem, caption, scene), video, self.settings.clip.fps, original, file, place)
 
     def _info(self, key: str) -> Path:
-        named = os.path.splitext(key)[0]
-        places = [self.path.parent / named, self.path.parent / "masks" / named, (self.path.parent / key).parent]
+        root = self.path.parent
+        video = located(root, key)
+        named = os.path.splitext(with_slashes(key))[0]
+        places = [video.parent / video.stem, located(root, f"masks/{named}"), video.parent]
         for folder in places:
-            if (folder / "info.json").is_file():
-                return folder / "info.json"
+            info = located(folder, "info.json")
+            if info.is_file():
+                return info
         raise LumosXError(
-            f"{key} has no info.json: looked for it in {', '.join(str(folder) for folder in places)}. Put it there."
+            f"{shown(key)} has no info.json: looked for it in {', '.join(str(folder) for folder in places)}. Put it "
+            f"there."
         )
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict]]:
     """The rows of a table, counted from 1 behind its heading."""
     try:
+        check_regular(path)
         if path.suffix.lower() == ".parquet":
             yield from enumerate(_parquet(path), 1)
             return
@@ -143,5 +154,6 @@ def _check_columns(path: Path, columns) -> None:
     lacking = [name for name in COLUMNS if name not in columns]
     if lacking:
         raise LumosXError(
-            f"The table {path} has no column {lacking[0]!r}, only {', '.join(columns) or 'none'}. Name it so."
+            f"The table {path} has no column {lacking[0]!r}, only {shown(', '.join(map(str, columns)) or 'none')}. "
+            f"Name it so, and divide columns by commas."
         )

@@ -6,6 +6,7 @@ The format is described in research_format.py.
 from __future__ import annotations
 
 import json
+import math
 import random
 import re
 from collections.abc import Callable
@@ -17,12 +18,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lumosx_core.errors import LumosXError
+from lumosx_core.errors import LumosXError, shown
+from lumosx_core.files.text_file import decode_text, read_bytes
 from lumosx_core.media.images import cut_out, read_mask, read_picture
 from lumosx_core.scene.scene import Reference, Scene, Subject
 
 from ..clips import read_frames
 from ..samples import SampleSettings
+from .located import located
+
+_LARGEST_INFO = 2**25  # bytes
 
 
 class SceneReader:
@@ -75,7 +80,7 @@ class SceneReader:
     def _background(self) -> Reference | None:
         for word, names in (self._tags.get("background") or {}).items():
             # Made for three frames, the middle one is the released choice.
-            return Reference(word, read_picture(self._info.parent / names[1 if len(names) == 3 else 0]))
+            return Reference(word, read_picture(located(self._info.parent, names[1 if len(names) == 3 else 0])))
         return None
 
     def _masked(self, word: str, names: list[str]) -> Reference:
@@ -93,10 +98,12 @@ class SceneReader:
         return chosen
 
     def _within_mask(self, name: str) -> Tensor | None:
-        match = re.search(r"_frame(\d+)\.\w+$", name)
+        match = re.search(r"_frame([0-9]{1,9})\.\w+$", name)
         if not match:
-            raise LumosXError(f"The mask {name!r} in {self._info} does not say its frame. Name it WORD_frame24.png.")
-        path = self._info.parent / name
+            raise LumosXError(
+                f"The mask {shown(name)!r} in {self._info} does not say its frame. Name it WORD_frame24.png."
+            )
+        path = located(self._info.parent, name)
         mask, frame = read_mask(path), self._frame(int(match[1]))
         if mask.shape == frame.shape[:2] and not mask.any():
             return None
@@ -129,9 +136,11 @@ class SceneReader:
 def _parse_info(path: Path) -> tuple[dict, set[int]]:
     """Words and selected frames; raises LumosXError unless everything is of the kind that the format says."""
     try:
-        info = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise LumosXError(f"Cannot read {path}: {error}. Write it again as JSON in UTF-8.") from error
+        info = json.loads(decode_text(read_bytes(path, "Put it there.", most=_LARGEST_INFO), str(path)))
+    except LumosXError:
+        raise
+    except (ValueError, RecursionError) as error:  # also a number of more digits than Python reads
+        raise LumosXError(f"Cannot read {path}: {shown(error)}. Write it again as JSON in UTF-8.") from error
 
     def names(value: object) -> bool:
         return isinstance(value, list) and len(value) > 0 and all(isinstance(name, str) for name in value)
@@ -141,10 +150,10 @@ def _parse_info(path: Path) -> tuple[dict, set[int]]:
 
     def boxes(value: object) -> bool:
         return isinstance(value, dict) and all(
-            place.isdecimal()
+            re.fullmatch("[0-9]{1,9}", place)
             and isinstance(box, list)
             and len(box) == 4
-            and all(isinstance(x, int | float) for x in box)
+            and all(isinstance(x, int | float) and math.isfinite(x) and abs(x) < 1e9 for x in box)
             for place, box in value.items()
         )
 

@@ -11,19 +11,28 @@ from __future__ import annotations
 
 import glob
 import itertools
+import math
 import os
 import re
 import tarfile
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import BinaryIO
 
-from lumosx_core.errors import LumosXError
+from lumosx_core.errors import LumosXError, shown
+from lumosx_core.files.junk import in_junk
+from lumosx_core.files.seen_name import SeenNames
+from lumosx_core.files.text_file import check_regular
 from lumosx_core.own_command import own_command
 
 from ..fingerprints import fingerprint_of
 from ..samples import BadSample, RawSample, SampleSettings, printable
 from .records import parse_record, read_record
+
+_MOST_SHARDS = 100_000  # that a pattern may mean
+_RECORD = "json"
+_COPIED = 2**20  # bytes of a member at a time
 
 
 @dataclass
@@ -75,23 +84,24 @@ class WebDatasetSource:
             try:
                 return self._read(stored, Path(folder), key, place)
             except BadSample as error:
-                reasons = [reason.replace(f"{folder}{os.sep}", f"{stored.shard}:") for reason in error.reasons]
+                reasons = [_renamed(reason, stored, Path(folder)) for reason in error.reasons]
                 raise BadSample(place, *reasons) from None
             except OSError as error:
                 raise BadSample(place, f"Cannot read its files: {error}.") from error
 
     def _read(self, stored: _Stored, folder: Path, key: str, place: str) -> RawSample:
         if stored.repeated:
-            raise BadSample(place, f"{', '.join(stored.repeated)} is there twice. Give every sample an own name.")
-        stem = stored.name.rpartition("/")[2]
+            repeated = ", ".join(shown(each) for each in stored.repeated[:5])
+            raise BadSample(place, f"{repeated} is there twice. Give every sample an own name.")
+        names = SeenNames(stored.members)
+        # Members are written by names of our own: a foreign one may lead out of the folder, or be none on this system.
+        files = _files(stored, folder)
         with stored.shard.open("rb") as shard:
             for ending, (offset, size) in stored.members.items():
                 shard.seek(offset)
-                content = shard.read(size)
-                if len(content) < size:
+                if not _copy(shard, files[ending], size):
                     raise BadSample(place, f"{stored.name}.{ending} is cut off. Get the shard again.")
-                (folder / f"{stem}.{ending}").write_bytes(content)
-        if "json" not in stored.members:
+        if not names.find(_RECORD):
             raise BadSample(
                 place,
                 f"It has no {stored.name}.json that describes it. Write the shards with: "
@@ -99,12 +109,17 @@ class WebDatasetSource:
             )
 
         def locate(name: str) -> Path:
-            if name not in stored.members:
-                raise LumosXError(f"{stored.name}.{name} is not in the shard. Pack the sample again.")
-            return folder / f"{stem}.{name}"
+            # With the sample's own name in front, too: "000000012.face1.png".
+            found = names.find(name) or names.find(name.removeprefix(f"{stored.name.rpartition('/')[2]}."))
+            if len(found) > 1:
+                alike = " and ".join(repr(shown(each)) for each in found[:3])
+                raise LumosXError(f"{stored.name}.{shown(name)} may mean {alike} in the shard, which look alike.")
+            if not found:
+                raise LumosXError(f"{stored.name}.{shown(name)} is not in the shard. Pack the sample again.")
+            return files[found[0]]
 
         try:
-            record = parse_record((folder / f"{stem}.json").read_text(encoding="utf-8"))
+            record = parse_record(locate(_RECORD).read_text(encoding="utf-8-sig"))
             if "case" in record:
                 raise LumosXError("A case folder cannot be in a shard. Write video, caption and reference images.")
         except (LumosXError, UnicodeDecodeError) as error:
@@ -114,12 +129,13 @@ class WebDatasetSource:
     def _index(self, shard: Path, label: str) -> None:
         count = len(self._samples)
         try:
+            check_regular(shard)
             with tarfile.open(shard, "r:", errorlevel=2) as archive:
                 for member in archive:
-                    if member.isfile():
+                    if not member.isdir() and not _is_junk(member.name):
                         self._add(shard, label, member)
                 _check_end(archive)
-        except (tarfile.TarError, OSError) as error:
+        except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
             read = len(self._samples) - count
             self._damaged[f"{label} (damaged)"] = BadSample(
                 shard, f"The shard is truncated or damaged ({error}): {read} samples of it are known. Get it again."
@@ -129,9 +145,16 @@ class WebDatasetSource:
         # A sample's name ends at the first dot of the file's own name, as everywhere in WebDataset.
         folder, _, file = member.name.rpartition("/")
         stem, _, ending = file.partition(".")
+        if not member.isfile() or member.issparse():
+            self._damaged[f"{label}/{printable(member.name)}"] = BadSample(
+                shard,
+                f"The member {shown(member.name)!r} is a link or another special file, whose content is not read. "
+                f"Write the shard with plain files.",
+            )
+            return
         if not stem or not ending or printable(member.name) != member.name:
             self._damaged[f"{label}/{printable(member.name)}"] = BadSample(
-                shard, f"The member {printable(member.name)!r} is not named SAMPLE.ENDING in UTF-8. Rename it."
+                shard, f"The member {shown(member.name)!r} is not named SAMPLE.ENDING in UTF-8. Rename it."
             )
             return
         name = f"{folder}/{stem}" if folder else stem
@@ -139,6 +162,39 @@ class WebDatasetSource:
         if ending in stored.members:
             stored.repeated.append(f"{name}.{ending}")
         stored.members[ending] = (member.offset_data, member.size)
+
+
+def _is_junk(member: str) -> bool:
+    """Whether a member is junk; ".json" is a sample without a name, not a hidden file."""
+    folder, _, file = member.rpartition("/")
+    return in_junk(folder) or (in_junk(file) and not re.fullmatch(r"\.\w{3,4}", file))
+
+
+def _files(stored: _Stored, folder: Path) -> dict[str, Path]:
+    """Where each member of a sample is written, by its ending."""
+    return {ending: folder / f"{number:06}{_suffix(ending)}" for number, ending in enumerate(stored.members)}
+
+
+def _renamed(reason: str, stored: _Stored, folder: Path) -> str:
+    """A message with the names of the shard instead of those that its files have meanwhile."""
+    for ending, path in _files(stored, folder).items():
+        reason = reason.replace(str(path), f"{stored.shard}:{stored.name.rpartition('/')[2]}.{ending}")
+    return reason
+
+
+def _suffix(ending: str) -> str:
+    """The end of a member's name by which its kind is known, if it is plain."""
+    match = re.search(r"\.?([A-Za-z0-9]{1,8})$", ending)
+    return f".{match[1]}" if match else ""
+
+
+def _copy(shard: BinaryIO, file: Path, size: int) -> bool:
+    """Write the next bytes of a shard to a file; False if they end early."""
+    with file.open("wb") as target:
+        while size > 0 and (content := shard.read(min(size, _COPIED))):
+            target.write(content)
+            size -= len(content)
+    return size == 0
 
 
 def _check_end(archive: tarfile.TarFile) -> None:
@@ -159,7 +215,9 @@ def find_shards(pattern: str) -> list[Path]:
         # A file of just that name counts first: a folder may have brackets in its own name.
         matches = [path] if os.path.exists(path) else sorted(glob.glob(path))
         if not matches:
-            raise LumosXError(f"There is no shard {path!r}. Check the path; addresses in a network are not read here.")
+            raise LumosXError(
+                f"There is no shard {shown(path)!r}. Check the path; addresses in a network are not read here."
+            )
         shards += matches
     return [Path(path) for path in dict.fromkeys(shards)]
 
@@ -169,11 +227,19 @@ def _expand(pattern: str) -> list[str]:
     parts = re.split(r"\{([^{}]*(?:\.\.|,)[^{}]*)\}", pattern)
     choices = []
     for place, part in enumerate(parts):
-        numbers = re.fullmatch(r"(\d+)\.\.(\d+)", part) if place % 2 else None
+        numbers = re.fullmatch(r"([0-9]{1,12})\.\.([0-9]{1,12})", part) if place % 2 else None
         if numbers:
             first, last = int(numbers[1]), int(numbers[2])
+            if abs(last - first) >= _MOST_SHARDS:
+                raise _too_many(pattern)
             step = 1 if last >= first else -1
             choices.append([f"{number:0{len(numbers[1])}d}" for number in range(first, last + step, step)])
         else:
             choices.append(part.split(",") if place % 2 else [part])
+    if math.prod(map(len, choices)) > _MOST_SHARDS:
+        raise _too_many(pattern)
     return ["".join(each) for each in itertools.product(*choices)]
+
+
+def _too_many(pattern: str) -> LumosXError:
+    return LumosXError(f"{shown(pattern)!r} means more than {_MOST_SHARDS:,} shards. Check the numbers in braces.")
