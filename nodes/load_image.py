@@ -97,7 +97,7 @@ def _path(image: str) -> Path:
     path = Path(os.path.normpath(folder / name))  # links are followed: artists put their photos elsewhere
     if not path.is_relative_to(folder):
         raise LumosXError(f"The image {image!r} is outside {folder}. Upload it, or copy it there.")
-    if not path.is_file():
+    if not os.path.isfile(path):  # also a name that is too long is none
         raise LumosXError(
             f"There is no image {image!r} in {folder}. Upload it with the button of LumosX Load Image, drop the file "
             f"onto the node, or choose another one."

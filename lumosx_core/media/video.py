@@ -14,6 +14,13 @@ from ..files.atomic_file import atomic_path
 from ..files.new_file import check_new_file
 from ..files.safetensors_file import all_finite
 
+OWN_BYTES = {
+    "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,h264,hevc,av1,ivf,obu,flv,ogg,"
+    "asf,gif,apng,mxf,dv,nut,wav,mp3,aac,flac,rm,yuv4mpegpipe,webp_pipe,png_pipe,jpeg_pipe",
+    "protocol_whitelist": "file",
+}
+"""Options for opening a video whose origin is unknown: a playlist called video.mp4 would open what it names."""
+
 _BT709, _LIMITED, _FULL = 1, 1, 2  # code points of ITU-T H.273, and ranges as FFmpeg counts them
 _CONVERSION = {"dst_colorspace": _BT709, "src_color_range": _FULL, "dst_color_range": _LIMITED}
 

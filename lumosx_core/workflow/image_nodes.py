@@ -14,6 +14,7 @@ differ by rounding. Where the two differ by more, this takes what the file means
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -96,7 +97,7 @@ class Pictures:
     def _path(self, node: Node) -> Path:
         name = self._values.text(node, "image")
         path = path_inside(self._folder, name, f"image of {node}")
-        if not path.is_file():
+        if not os.path.isfile(path):  # also a name that is too long is none
             raise LumosXError(
                 f"There is no image {path}, which {node} names. Copy it there, or give --input DIR, the folder to "
                 f"use instead of ComfyUI's input folder."

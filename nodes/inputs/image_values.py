@@ -14,6 +14,7 @@ from comfy_api.latest import io
 from ...lumosx_core.auto_scene.annotations import Mark, draw_findings
 from ...lumosx_core.auto_scene.cutouts.regions import Box, Face
 from ...lumosx_core.errors import LumosXError
+from ...lumosx_core.files.safetensors_file import all_finite
 
 BoundingBox = io.Custom("BOUNDING_BOX")  # ComfyUI's own type; 0.8.0 has no class for it yet
 CATEGORY = "LumosX/photographs"
@@ -30,8 +31,14 @@ def boxes_input(name: str, tooltip: str) -> io.Input:
 
 
 def photographs_of(pictures: torch.Tensor) -> list[torch.Tensor]:
-    """(B, H, W, C) of a graph -> (H, W, 3) each; transparency becomes white, grey becomes RGB."""
+    """(B, H, W, C) of a graph -> (H, W, 3) each; transparency becomes white, grey becomes RGB.
+
+    Raises:
+        LumosXError: values that are not numbers.
+    """
     pictures = pictures.to("cpu", torch.float32)
+    if not all_finite(pictures):
+        raise LumosXError("The image has values that are not numbers (NaN or infinite). Make it again.")
     if pictures.shape[-1] == 1:
         pictures = pictures.expand(*pictures.shape[:-1], 3)
     if pictures.shape[-1] == 4:
@@ -41,7 +48,13 @@ def photographs_of(pictures: torch.Tensor) -> list[torch.Tensor]:
 
 
 def masks_of(masks: torch.Tensor) -> torch.Tensor:
-    """A MASK of a graph, of any number of dimensions -> (N, H, W)."""
+    """A MASK of a graph, of any number of dimensions -> (N, H, W).
+
+    Raises:
+        LumosXError: values that are not numbers.
+    """
+    if not all_finite(masks):
+        raise LumosXError("The mask has values that are not numbers (NaN or infinite). Make it again.")
     return masks.to("cpu", torch.float32).reshape(-1, *masks.shape[-2:])
 
 

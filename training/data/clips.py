@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,20 +18,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lumosx_core.errors import LumosXError, MissingPackageError
-from lumosx_core.media.image_kinds import is_regular
+from lumosx_core.errors import LumosXError
 from lumosx_core.models.family import ModelSpec
 from lumosx_core.models.lumosx.spec import SPEC
 
 from .clip_colour import clip_colour
+from .video_file import codec_tag, damaged, decoded_frames, frame_times, opened_video, shown_size, turned
 
-MAX_FRAME_PIXELS = 2**26  # of one frame: eight times 4K
-MAX_FRAMES = 2**21  # of one file: ten hours at 60 a second
 MAX_CLIP_BYTES = 2**31
-_FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,h264,hevc,av1,ivf,obu,flv,ogg,asf,gif,apng,mxf,dv,"
-    "nut,wav,mp3,aac,flac,rm,yuv4mpegpipe,webp_pipe,png_pipe,jpeg_pipe"
-)
 
 
 @dataclass(frozen=True)
@@ -100,9 +93,9 @@ def read_clip(path: str | Path, settings: ClipSettings) -> tuple[Tensor, VideoIn
         MissingPackageError: av (PyAV) is not installed.
     """
     path = Path(path)
-    with _opened(path) as container:
-        times = _frame_times(container, path)
-    with _opened(path) as container:
+    with opened_video(path) as container:
+        times = frame_times(container, path)
+    with opened_video(path) as container:
         return _read(container, times, settings, path)
 
 
@@ -117,11 +110,11 @@ def read_frames(path: str | Path, places: Collection[int]) -> dict[int, np.ndarr
     """
     path = Path(path)
     frames = {}
-    with _opened(path) as container:
-        for place, frame in enumerate(_frames(container, path)):
+    with opened_video(path) as container:
+        for place, frame in enumerate(decoded_frames(container, path)):
             if place in places:
-                colour = clip_colour(frame, _tag(container, path), path)
-                frames[place] = colour.finish(_turned(colour.pixels(frame), frame))
+                colour = clip_colour(frame, codec_tag(container, path), path)
+                frames[place] = colour.finish(turned(colour.pixels(frame), frame))
             if len(frames) == len(set(places)):
                 return frames
     lacking = sorted(set(places) - set(frames))
@@ -223,140 +216,28 @@ def _places(times: Sequence[float], settings: ClipSettings, path: Path) -> tuple
 # Reading
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator:
-    """A video file; what goes wrong in it while it is open becomes a LumosXError."""
-    try:
-        import av
-    except ImportError as error:
-        raise MissingPackageError("av", "Reading a video", error) from error
-    try:
-        size = path.stat().st_size if is_regular(path) else None
-    except (OSError, ValueError) as error:
-        raise LumosXError(f"There is no video {path}. Put the clip there, or fix the path.") from error
-    if size is None:
-        raise LumosXError(f"{path} is a folder, a pipe or a device. Give a video file.")
-    if not size:
-        raise LumosXError(f"The video {path} is empty (zero bytes). Get the file again.")
-    try:
-        # Of formats that are a file's own bytes only: a playlist called video.mp4 would open what it names.
-        with av.open(str(path), options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"}) as container:
-            yield container
-    except LumosXError:
-        raise
-    except Exception as error:  # on damaged bytes FFmpeg and its binding raise almost anything
-        detail = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise _damaged(path, detail.replace("\n", " ")[:200]) from error
-
-
-def _stream(container, path: Path):
-    """The video stream of a file; cover art is not one."""
-    for stream in container.streams.video:
-        if not stream.disposition & type(stream.disposition).attached_pic:
-            if stream.width * stream.height > MAX_FRAME_PIXELS:
-                raise LumosXError(
-                    f"The frames of the video {path} have {stream.width} x {stream.height} pixels, more than "
-                    f"{MAX_FRAME_PIXELS // 10**6} million. Scale it down: ffmpeg -i IN -vf scale=1920:-2 OUT.mp4"
-                )
-            return stream
-    raise LumosXError(f"The file {path} has no video stream, only sound or nothing. Get the video again.")
-
-
-def _frame_times(container, path: Path) -> list[float]:
-    """The time of each frame in seconds, in the order in which they are shown."""
-    stream = _stream(container, path)
-    times: list[float] = []
-    packets = 0
-    for packet in container.demux(stream):
-        if not packet.size:  # the end
-            continue
-        if packet.is_corrupt:
-            raise _damaged(path, f"packet {packets + 1} is incomplete")
-        packets += 1
-        if packets > MAX_FRAMES:
-            raise LumosXError(f"The video {path} has more than {MAX_FRAMES} frames. Cut the clip out of it.")
-        stamp = packet.pts if packet.pts is not None else packet.dts
-        if not packet.is_discard:  # an edit list can cut frames away without removing them
-            times.append(float(stamp * packet.time_base) if stamp is not None else len(times) / _rate(stream))
-    if packets < stream.frames and "mp4" in container.format.name:
-        raise _damaged(path, f"{packets} of its {stream.frames} frames are there")
-    if not times:
-        raise _damaged(path, "it has no frames")
-    return sorted(times)
-
-
-def _rate(stream) -> float:
-    return float(stream.average_rate or stream.guessed_rate or SPEC.frames_per_second)
-
-
 def _read(container, times: Sequence[float], settings: ClipSettings, path: Path) -> tuple[Tensor, VideoInfo]:
     places, info = _places(times, settings, path)
     repeats = Counter(places)
     clip: list[np.ndarray] = []
     decoded = 0
-    for frame in _frames(container, path):
+    for frame in decoded_frames(container, path):
         if not decoded:
-            notes = clip_colour(frame, _tag(container, path), path).notes
-            height, width, pixel_aspect = _shown_size(frame, container, path)
+            notes = clip_colour(frame, codec_tag(container, path), path).notes
+            height, width, pixel_aspect = shown_size(frame, container, path)
             size = _clip_size(height, width, settings)
             _check_memory(len(places), *size, path)
         if repeats[decoded]:
-            colour = clip_colour(frame, _tag(container, path), path)
-            fitted = cover(_turned(colour.pixels(frame), frame), *size, pixel_aspect)
+            colour = clip_colour(frame, codec_tag(container, path), path)
+            fitted = cover(turned(colour.pixels(frame), frame), *size, pixel_aspect)
             clip += [colour.finish(fitted)] * repeats[decoded]
         decoded += 1
         if decoded > places[-1] and not settings.whole:
             break
     expected = len(times) if settings.whole else places[-1] + 1
     if decoded < expected:
-        raise _damaged(path, f"of its {len(times)} frames only {decoded} can be decoded")
+        raise damaged(path, f"of its {len(times)} frames only {decoded} can be decoded")
     return torch.from_numpy(np.stack(clip)), VideoInfo(height, width, info.seconds, info.frames, notes)
-
-
-def _frames(container, path: Path) -> Iterator:
-    """Each frame as it is decoded."""
-    for number, frame in enumerate(container.decode(_stream(container, path)), 1):
-        if frame.is_corrupt:
-            raise _damaged(path, f"frame {number} is damaged")
-        yield frame
-
-
-def _tag(container, path: Path) -> str:
-    return str(_stream(container, path).codec_context.codec_tag)
-
-
-def _shown_size(frame, container, path: Path) -> tuple[int, int, float]:
-    """Height and width of a frame as it is shown, and the width of its pixels over their height."""
-    aspect = float(_stream(container, path).sample_aspect_ratio or 1) or 1.0
-    if not 1 / 64 <= aspect <= 64:
-        aspect = 1.0
-    height, width = frame.height, frame.width
-    if _is_on_its_side(frame):
-        height, width, aspect = width, height, 1 / aspect
-    return height, max(1, round(width * aspect)), aspect
-
-
-def _orientation(frame) -> tuple[int, int, int, int]:
-    """Where a frame's columns and rows go when it is shown: the signs of a, b, c and d of its display matrix."""
-    for data in frame.side_data:
-        if getattr(data.type, "name", "") == "DISPLAYMATRIX" and data.buffer_size >= 36:
-            a, b, _, c, d = np.frombuffer(data, np.int32, 5) / 65536
-            if max(abs(a), abs(d)) >= max(abs(b), abs(c)):
-                return -1 if a < 0 else 1, 0, 0, -1 if d < 0 else 1
-            return 0, -1 if b < 0 else 1, -1 if c < 0 else 1, 0
-    return 1, 0, 0, 1
-
-
-def _is_on_its_side(frame) -> bool:
-    return _orientation(frame)[0] == 0
-
-
-def _turned(pixels: np.ndarray, frame) -> np.ndarray:
-    """(H, W, 3) as it is shown: turned, and mirrored, as the camera was held."""
-    a, b, c, d = _orientation(frame)
-    if not a:
-        pixels, a, d = pixels.transpose(1, 0, 2), c, b
-    return np.ascontiguousarray(pixels[::d, ::a])
 
 
 def _check_memory(frames: int, height: int, width: int, path: Path) -> None:
@@ -365,10 +246,3 @@ def _check_memory(frames: int, height: int, width: int, path: Path) -> None:
             f"A clip of {frames} frames of {width} x {height} pixels from {path} would need more than "
             f"{MAX_CLIP_BYTES // 2**30} GB. Take a smaller size, or fewer frames."
         )
-
-
-def _damaged(path: Path, detail: str) -> LumosXError:
-    return LumosXError(
-        f"The video {path} is truncated or damaged: {detail}. Get the file again, or repair what is left of it with "
-        f"ffmpeg -i {path.name} repaired.mp4."
-    )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import LumosXError, MissingPackageError, shown
+from ...media.video import OWN_BYTES
 from .json_text import parse_json
 from .wrappers import is_workflow, unwrapped
 
@@ -51,7 +52,7 @@ def _video_metadata(path: Path) -> Mapping[str, str]:
     except ImportError as error:
         raise MissingPackageError("av", "Reading the workflow in a video", error) from error
     try:
-        with av.open(path) as container:
+        with av.open(path, options=dict(OWN_BYTES)) as container:
             return {name.lower(): text for name, text in container.metadata.items()}
     except (av.FFmpegError, OSError, ValueError) as error:
         raise LumosXError(f"Cannot read the video {path} ({shown(error)}). {_USE_JSON}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import struct
 
@@ -14,7 +15,7 @@ from stated_colours import BT2020, P3, SRGB, srgb_of
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.media.video import write_video
-from lumosx_training.data import clips
+from lumosx_training.data import clips, video_file
 from lumosx_training.data.check_data import DataReport, check_data
 from lumosx_training.data.clips import ClipSettings, read_clip, read_frames
 from lumosx_training.data.samples import SampleSettings
@@ -242,7 +243,7 @@ def test_frames_and_clips_out_of_bounds_are_refused_before_they_are_decoded(tmp_
         ("MAX_CLIP_BYTES", 10**4, "A clip of 5 frames of 48 x 32 pixels"),
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(clips, name, value)
+            patch.setattr(clips if name == "MAX_CLIP_BYTES" else video_file, name, value)
             with pytest.raises(LumosXError, match=said):
                 read_clip(path, CLIP)
 
@@ -266,3 +267,51 @@ def test_forged_numbers_in_a_header_end_in_our_own_error_or_a_clip(tmp_path, box
             assert len(clip) <= 5
         except LumosXError as error:
             assert len(str(error)) < 600
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 33), (47, 33)])
+@pytest.mark.parametrize("format", ["bgr0", "gray", "yuv444p"])
+def test_tiny_and_odd_sizes_are_read(tmp_path, size, format):
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=16)
+        stream.height, stream.width, stream.pix_fmt = *size, format
+        for _ in range(5):
+            pixels = np.full((*size, 3), 90, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    clip, info = read_clip(tmp_path / "a.mkv", CLIP)
+    assert (info.height, info.width) == size
+    assert abs(clip.float().mean().item() - 90) < 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_malformed_clips_end_in_our_own_error(tmp_path, seed):
+    chance = random.Random(seed)
+    whole = make_video(tmp_path / "whole.mp4", noise(5))
+    contents = {"mp4": whole.read_bytes()}
+    for ending, codec, format in (
+        ("mkv", "ffv1", "yuv444p"),
+        ("webm", "libvpx-vp9", "yuv420p"),
+        ("gif", "gif", "rgb8"),
+    ):
+        with av.open(str(tmp_path / f"whole.{ending}"), "w") as container:
+            stream = container.add_stream(codec, rate=16)
+            stream.height, stream.width, stream.pix_fmt = 32, 48, format
+            for pixels in noise(5).numpy():
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+            container.mux(stream.encode())
+        contents[ending] = (tmp_path / f"whole.{ending}").read_bytes()
+    for content in contents.values():
+        for number in range(40):
+            broken = bytearray(content)
+            for _ in range(chance.choice((1, 2, 8))):
+                place = chance.randrange(min(len(broken), chance.choice((60, 800, len(broken)))))
+                broken[-1 - place if chance.random() < 0.5 else place] = chance.choice((0, 1, 127, 255))
+            path = tmp_path / f"{number}.mp4"
+            path.write_bytes(broken)
+            for read in (lambda path: read_clip(path, ClipSettings((1, 5))), lambda path: read_frames(path, [0, 2])):
+                try:
+                    read(path)
+                except LumosXError as error:
+                    assert len(str(error)) < 600
