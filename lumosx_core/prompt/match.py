@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -56,14 +57,22 @@ def find_phrase(phrase: str, text: str) -> list[tuple[int, int]]:
     Whole words count where words are divided by spaces ("shirt" is not in "shirts"); in Chinese, Japanese, Thai and
     other scripts without spaces a phrase is found wherever it is written. A letter is never divided from its marks.
     """
+    return list(_occurrences(phrase, text))
+
+
+def occurs(phrase: str, text: str) -> bool:
+    """Whether `find_phrase` finds a phrase."""
+    return next(_occurrences(phrase, text), None) is not None
+
+
+def _occurrences(phrase: str, text: str) -> Iterator[tuple[int, int]]:
     wanted, where = fold(phrase).text, fold(text)
-    found, at = [], where.text.find(wanted) if wanted else -1
+    at = where.text.find(wanted) if wanted else -1
     while at >= 0:
         end = at + len(wanted)
         if is_whole(where.text, at, end):
-            found.append((where.places[at][0], where.places[end - 1][1]))
+            yield where.places[at][0], where.places[end - 1][1]
         at = where.text.find(wanted, at + 1)
-    return found
 
 
 def split_number(phrase: str) -> tuple[str, int | None]:
@@ -97,14 +106,24 @@ def fold(text: str) -> Folded:
             continue
         letters += [(_SAME_AS.get(letter, letter), start, end) for letter in same]
     kept: list[tuple[str, int, int]] = []
-    for i, letter in enumerate(letters):
+    following = _following(letters)
+    for letter, after in zip(letters, following, strict=True):
         if letter[0].isspace():
-            after = next((each[0] for each in letters[i + 1 :] if not each[0].isspace()), "")
             if not kept or not after or kept[-1][0] == " " or is_unspaced(kept[-1][0]) or is_unspaced(after):
                 continue
             letter = (" ", *letter[1:])
         kept.append(letter)
     return Folded("".join(letter for letter, _, _ in kept), tuple((start, end) for _, start, end in kept))
+
+
+def _following(letters: list[tuple[str, int, int]]) -> list[str]:
+    """For each letter the next one that is not a space, "" where there is none."""
+    following, after = [""] * len(letters), ""
+    for i in range(len(letters) - 1, -1, -1):
+        following[i] = after
+        if not letters[i][0].isspace():
+            after = letters[i][0]
+    return following
 
 
 @lru_cache(maxsize=4096)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..errors import shown
 from .match import find_phrase, split_number
 from .near_miss import near_miss
 
@@ -63,7 +64,7 @@ def mistake_of(phrase: str, label: str, prompt: str, count_of: Callable[[str], i
 def _missing(words: str, number: int | None, label: str, prompt: str, *, cut: bool) -> Mistake:
     message = f'Phrase "{words}" of {owner_of(label)} does not occur in the prompt.'
     meant = None
-    inside = re.search(rf"\w*{re.escape(words)}\w*", prompt)
+    inside = _word_around(words, prompt)
     if find_phrase(words, prompt):
         if cut:
             message += " It occurs so late in the prompt that it is cut off: shorten the prompt."
@@ -73,15 +74,28 @@ def _missing(words: str, number: int | None, label: str, prompt: str, *, cut: bo
         if meant.casefold() == words.casefold():
             message += f' The prompt writes it "{meant}".'
         elif inside:
-            message += f' It occurs only inside "{inside[0]}".'
+            message += f' It occurs only inside "{shown(inside, 60)}".'
         if number is not None and 1 <= number <= len(find_phrase(meant, prompt)):
             meant += f"#{number}"
     elif inside:
-        message += f' It occurs only inside "{inside[0]}".'
+        message += f' It occurs only inside "{shown(inside, 60)}".'
     if re.search(r"[()]", words):
         message += r" In ComfyUI, brackets in a prompt are weights: write \( and \) there for brackets that are meant."
     message += " Write the phrase exactly as in the prompt, or change the prompt."
     return Mistake(message, words if number is None else f"{words}#{number}", meant)
+
+
+def _word_around(words: str, prompt: str) -> str | None:
+    """The whole word that contains the first of some words in a prompt, also where they are a part of it."""
+    start = prompt.find(words)
+    if start < 0:
+        return None
+    end = start + len(words)
+    while start > 0 and (prompt[start - 1].isalnum() or prompt[start - 1] == "_"):
+        start -= 1
+    while end < len(prompt) and (prompt[end].isalnum() or prompt[end] == "_"):
+        end += 1
+    return prompt[start:end]
 
 
 def _no_such_number(phrase: str, words: str, number: int, count: int, label: str) -> str:

@@ -7,10 +7,12 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from difflib import SequenceMatcher
+from functools import lru_cache
 
-from .match import find_phrase, fold, is_unspaced
+from .match import fold, is_unspaced, occurs
 
 _NEAR = 0.72  # of 1; "shrit" and "shirt" are 0.8 alike, "hat" and "cat" 0.67
+_LONGER = 100  # letters by which a word that contains the phrase may be longer
 _MOST_WORDS = 600  # of the prompt; it has room for 512 tokens
 
 
@@ -29,10 +31,12 @@ def near_miss(phrase: str, prompt: str) -> str | None:
     least: tuple[float, ...] = (math.inf,)
     for candidate in _candidates(phrase, prompt):
         core = _core(candidate)
+        if len(core) > 2 * len(wanted) + _LONGER:
+            continue
         if _is_near(wanted, core):
             # Of equally many changes: the longer one, which keeps more of the phrase, then one that begins alike.
             effort = _edits(wanted, core), -len(core), wanted[:1] != core[:1]
-            if effort < least and find_phrase(candidate, prompt):
+            if effort < least and occurs(candidate, prompt):
                 best, least = candidate, effort
     return best
 
@@ -60,6 +64,7 @@ def _edits(one: str, other: str) -> int:
     return row[-1]
 
 
+@lru_cache(maxsize=8192)
 def _core(text: str) -> str:
     """What is left of a text without case, accents, spaces, hyphens and apostrophes."""
     text = unicodedata.normalize("NFKD", fold(text).text.casefold())

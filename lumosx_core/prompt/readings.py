@@ -69,10 +69,29 @@ def _text(letters: list[_Letter]) -> str:
 
 def _without_comments(letters: list[_Letter]) -> list[_Letter]:
     kept, at = [], 0
-    for comment in re.finditer(r"/\*.*?\*/|//[^\n]*", _text(letters), re.DOTALL):
-        kept += letters[at : comment.start()]
-        at = comment.end()
+    for start, end in comments(_text(letters)):
+        kept += letters[at:start]
+        at = end
     return kept + letters[at:]
+
+
+def comments(text: str) -> Iterator[tuple[int, int]]:
+    """Start and end of each comment of a prompt, as the page drops them, in linear time.
+
+    A /* that is never closed is no comment.
+    """
+    opening, end, last_close = re.compile(r"/\*|//"), 0, text.rfind("*/")
+    while (match := opening.search(text, end)) is not None:
+        start, behind = match.span()
+        if match[0] == "//":
+            end = text.find("\n", behind)
+            end = len(text) if end < 0 else end
+        elif last_close >= behind:
+            end = text.find("*/", behind) + 2
+        else:
+            end = start + 1
+            continue
+        yield start, end
 
 
 def _draws(letters: list[_Letter], depth: int) -> Iterator[list[_Letter]]:

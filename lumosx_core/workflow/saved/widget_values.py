@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import shown
+from ...prompt.readings import comments
 from .widget_names import known_names
 
 _MOST_VALUES = 10_000  # of one node
@@ -107,19 +108,8 @@ def resolved_prompt(text: str) -> str | None:
 
 
 def _without_comments(text: str) -> str:
-    """A text without /* ... */ and // ...; one that is opened and never closed stays. In linear time."""
-    kept, place, last_end = [], 0, text.rfind("*/")
-    for match in re.finditer(r"/\*|//", text):
-        start, behind = match.span()
-        if start < place:
-            continue
-        if match[0] == "//":
-            end = text.find("\n", behind)
-            end = len(text) if end < 0 else end
-        elif last_end >= behind:
-            end = text.find("*/", behind) + 2
-        else:
-            continue
+    kept, place = [], 0
+    for start, end in comments(text):
         kept.append(text[place:start])
         place = end
     return "".join(kept) + text[place:]
