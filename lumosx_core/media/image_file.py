@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from ..errors import LumosXError
 from .image_colour import StatedColour, grey_levels, in_srgb, stated_colour
@@ -35,7 +36,8 @@ _HEAD = 256  # bytes that tell what a file is
 
 _COUNTED = 64  # pages of a TIFF
 _PROGRESSIVE_PIXELS = 50_000_000  # of a JPEG whose coefficients are all kept until the end
-_DNG_VERSION, _SUBFILE_TYPE, _ORIENTATION = 50706, 254, 274  # tags of TIFF
+_DNG_VERSION, _SUBFILE_TYPE, _ORIENTATION, _PHOTOMETRIC = 50706, 254, 274, 262  # tags of TIFF
+_LOADING = threading.Lock()
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -238,11 +240,13 @@ def _frame_count(image: Image.Image, path: Path) -> str:
 
 def _finished(image: Image.Image, stated: StatedColour, path: Path) -> Image.Image:
     """Decode the frame that a file is at, and bring it into the form that `opened` promises."""
-    image.load()
+    _load(image)
     mode, turn = image.mode, _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     if mode not in ("RGB", "RGBA"):
         log.info("%s is an image of mode %s: converted to RGB", path, mode)
     levels = grey_levels(stated, 65536) if mode.startswith("I") else None
+    if levels is not None and _is_negative(image):
+        levels = levels[::-1]  # what Pillow does for 8 bits only
     if levels is not None and stated.profile is None:
         stated = StatedColour()  # done by the levels, which know all 16 bits
 
@@ -261,6 +265,22 @@ def _finished(image: Image.Image, stated: StatedColour, path: Path) -> Image.Ima
         decoded.close()  # gives its memory back
     image = in_srgb(image if turn is None else image.transpose(turn), stated, path)
     return image if image.mode in ("1", "L", "LA", "P", "PA", "RGB", "RGBA") else image.convert("RGB")
+
+
+def _load(image: Image.Image) -> None:
+    """Decode; a truncated file is an error also where another node of the host has told Pillow to fill it with grey."""
+    with _LOADING:
+        lenient, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+        try:
+            image.load()
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = lenient
+
+
+def _is_negative(image: Image.Image) -> bool:
+    """Whether 0 is white in a TIFF."""
+    tags = getattr(image, "tag_v2", None)
+    return image.format == "TIFF" and tags is not None and tags.get(_PHOTOMETRIC) == 0
 
 
 def _factor(image: Image.Image, path: str | Path) -> int:

@@ -239,6 +239,8 @@ def _kind_of(head: bytes) -> tuple[str, str] | None:
         return _VIDEO
     if head[:4] in (b"II*\0", b"MM\0*") and head[8:10] == b"CR":
         return _RAW
+    if head.startswith(_READ[0]) and head[12:16] == b"CgBI":
+        return "a PNG as Xcode packs it for iPhones", "Unpack it with pngdefry, or take the original."
     if head.startswith(b"version https://git-lfs"):
         return "a placeholder of Git LFS", "Fetch the image itself: git lfs pull."
     return None

@@ -22,6 +22,28 @@ _NAMES = {4: "BT.470 M", 8: "film", 9: "BT.2020", 11: "DCI P3", 12: "P3"}
 
 
 @dataclass(frozen=True)
+class FileTags:
+    """What the container states, for streams that state nothing: code points, and the four letters of the codec."""
+
+    matrix: int = UNSPECIFIED
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
+    range: int = 0
+    codec: str = ""
+
+    @classmethod
+    def of(cls, context) -> FileTags:
+        """Those of a codec context that has not decoded anything yet."""
+        return cls(
+            int(context.colorspace),
+            int(context.color_primaries),
+            int(context.color_trc),
+            int(context.color_range),
+            str(context.codec_tag),
+        )
+
+
+@dataclass(frozen=True)
 class ClipColour:
     """How the frames of one video become sRGB.
 
@@ -53,19 +75,19 @@ class ClipColour:
         return np.rint(to_srgb(pixels.astype(np.float32) / 65535, self.space) * 255).astype(np.uint8)
 
 
-def clip_colour(frame, tag: str, path: Path) -> ClipColour:
-    """What a decoded frame states of its colours.
+def clip_colour(frame, tags: FileTags, path: Path) -> ClipColour:
+    """What a decoded frame, else its file, states of its colours.
 
     Args:
         frame: of PyAV.
-        tag: the four letters by which the file calls its codec.
 
     Raises:
         LumosXError: colours that cannot be converted.
     """
-    matrix, transfer, primaries = int(frame.colorspace), int(frame.color_trc), int(frame.color_primaries)
+    matrix = _stated(frame.colorspace, tags.matrix)
+    primaries, transfer = _stated(frame.color_primaries, tags.primaries), _stated(frame.color_trc, tags.transfer)
     is_rgb = frame.format.is_rgb or frame.format.has_palette
-    if tag in _DOLBY_VISION and transfer == UNSPECIFIED:
+    if transfer == UNSPECIFIED and (tags.codec in _DOLBY_VISION or _has_dolby_vision(frame)):
         raise LumosXError(
             f"The video {path} is Dolby Vision of a profile that only its own players show. Export it as SDR or HLG."
         )
@@ -87,10 +109,18 @@ def clip_colour(frame, tag: str, path: Path) -> ClipColour:
         scaler = _BT709
     else:
         scaler = _BT601
-    range_ = int(frame.color_range)
+    range_ = int(frame.color_range) or tags.range
     full_range = None if is_rgb or not range_ else range_ == _FULL_RANGE
     space = ColourSpace.of_codes(primaries, transfer)
     return ClipColour(scaler, full_range, space, tuple(_notes(frame, space, primaries, transfer)))
+
+
+def _stated(by_stream: int, by_file: int) -> int:
+    return int(by_file if by_stream == UNSPECIFIED else by_stream)
+
+
+def _has_dolby_vision(frame) -> bool:
+    return any(str(getattr(data.type, "name", "")).startswith("DOVI") for data in frame.side_data)
 
 
 def _notes(frame, space: ColourSpace, primaries: int, transfer: int):

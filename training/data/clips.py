@@ -23,7 +23,7 @@ from lumosx_core.models.family import ModelSpec
 from lumosx_core.models.lumosx.spec import SPEC
 
 from .clip_colour import clip_colour
-from .video_file import codec_tag, damaged, decoded_frames, frame_times, opened_video, shown_size, turned
+from .video_file import damaged, decoded_frames, file_tags, frame_times, opened_video, shown_size, turned
 
 MAX_CLIP_BYTES = 2**31
 
@@ -111,9 +111,10 @@ def read_frames(path: str | Path, places: Collection[int]) -> dict[int, np.ndarr
     path = Path(path)
     frames = {}
     with opened_video(path) as container:
+        tags = file_tags(container, path)
         for place, frame in enumerate(decoded_frames(container, path)):
             if place in places:
-                colour = clip_colour(frame, codec_tag(container, path), path)
+                colour = clip_colour(frame, tags, path)
                 frames[place] = colour.finish(turned(colour.pixels(frame), frame))
             if len(frames) == len(set(places)):
                 return frames
@@ -221,14 +222,15 @@ def _read(container, times: Sequence[float], settings: ClipSettings, path: Path)
     repeats = Counter(places)
     clip: list[np.ndarray] = []
     decoded = 0
+    tags = file_tags(container, path)
     for frame in decoded_frames(container, path):
         if not decoded:
-            notes = clip_colour(frame, codec_tag(container, path), path).notes
+            notes = clip_colour(frame, tags, path).notes
             height, width, pixel_aspect = shown_size(frame, container, path)
             size = _clip_size(height, width, settings)
             _check_memory(len(places), *size, path)
         if repeats[decoded]:
-            colour = clip_colour(frame, codec_tag(container, path), path)
+            colour = clip_colour(frame, tags, path)
             fitted = cover(turned(colour.pixels(frame), frame), *size, pixel_aspect)
             clip += [colour.finish(fitted)] * repeats[decoded]
         decoded += 1

@@ -18,6 +18,8 @@ from lumosx_core.media.image_kinds import is_regular
 from lumosx_core.media.video import OWN_BYTES
 from lumosx_core.models.lumosx.spec import SPEC
 
+from .clip_colour import FileTags
+
 MAX_FRAME_PIXELS = 2**26  # of one frame: eight times 4K
 MAX_FRAMES = 2**21  # of one file: ten hours at 60 a second
 _MAX_INDEX = 2**26  # bytes of an mp4's index that are looked through
@@ -119,9 +121,9 @@ def decoded_frames(container, path: Path) -> Iterator:
         yield frame
 
 
-def codec_tag(container, path: Path) -> str:
-    """The four letters by which the file calls its codec."""
-    return str(_stream(container, path).codec_context.codec_tag)
+def file_tags(container, path: Path) -> FileTags:
+    """What the file states of its colours; to be asked before a frame is decoded, which may replace it."""
+    return FileTags.of(_stream(container, path).codec_context)
 
 
 def shown_size(frame, container, path: Path) -> tuple[int, int, float]:

@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 from stated_colours import png
 
 from lumosx_core.errors import LumosXError
@@ -129,6 +129,22 @@ def test_every_kind_of_numbers_gives_the_same_grey(tmp_path, kind):
     assert np.abs(as_bytes(read_picture(tmp_path / f"a.{ending}")).astype(int) - expected).max() <= 1
     [frame] = read_frames(tmp_path / f"a.{ending}")
     assert np.abs(np.asarray(frame.convert("RGB")).astype(int) - expected).max() <= 1
+
+
+def test_a_deep_grey_tiff_whose_zero_is_white_is_no_negative(tmp_path):
+    Image.fromarray(np.full((4, 6), 10000, np.uint16)).save(tmp_path / "a.tif", tiffinfo={262: 0})
+    assert (as_bytes(read_picture(tmp_path / "a.tif")) == 216).all()
+
+
+def test_a_host_that_fills_truncated_images_with_grey_does_not_change_what_is_read(tmp_path, monkeypatch):
+    Image.effect_noise((64, 64), 90).save(tmp_path / "a.jpg")
+    content = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(content[: len(content) // 2])
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    for read in (read_picture, read_frames):
+        with pytest.raises(LumosXError, match="damaged"):
+            read(tmp_path / "a.jpg")
+    assert ImageFile.LOAD_TRUNCATED_IMAGES
 
 
 def test_deep_colours_and_alpha_are_read(tmp_path):

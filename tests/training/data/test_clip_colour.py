@@ -134,6 +134,23 @@ def test_hdr_is_tone_mapped_and_reported(tmp_path, transfer, signal, expected, e
     assert f"HDR ({'HLG' if transfer == 18 else 'PQ'}): it is tone-mapped" in note
 
 
+@pytest.mark.parametrize("transfer", [16, 18])
+def test_hdr_that_only_the_container_states_is_hdr(tmp_path, transfer):
+    """As editors write it: FFmpeg's decoder forgets what the container says once the stream says nothing."""
+    signal = 191 if transfer == 18 else 148
+    path = coded(tmp_path / "a", (signal,) * 3, matrix=9, format="yuv420p10le")
+    content = bytearray(path.read_bytes())
+    colr = struct.pack(">I4s4sHHHB", 19, b"colr", b"nclx", 9, transfer, 9, 0)
+    start = content.index(b"hev1", content.index(b"moov")) - 4
+    end = start + struct.unpack_from(">I", content, start)[0]
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"hev1"):
+        place = content.index(name, content.index(b"moov")) - 4
+        struct.pack_into(">I", content, place, struct.unpack_from(">I", content, place)[0] + len(colr))
+    content[end:end] = colr
+    (tmp_path / "b.mp4").write_bytes(content)
+    assert near(colour_of(tmp_path / "b.mp4"), (243, 243, 243))
+
+
 def test_hdr_is_scaled_and_turned_like_any_clip(tmp_path):
     path = coded(tmp_path / "a", (191,) * 3, matrix=9, tags=(9, 9, 18), format="yuv420p10le")
     clip, info = read_clip(path, ClipSettings((5,), ((32, 32),)))
@@ -161,7 +178,7 @@ def test_our_videos_state_their_colours_and_give_them_back(tmp_path, size, colou
         frame = next(container.decode(video=0))
         stated = (frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range)
         shown = frame.to_ndarray(format="rgb24")[size[0] // 2, size[1] // 2]
-    assert stated == (1, 1, 1, 1)
+    assert stated == (1, 1, 1, 1) and b"colrnclx" in path.read_bytes()
     assert near(shown.tolist(), colour, 2)
 
 
