@@ -194,9 +194,8 @@ def _check_size(image: Image.Image, path: Path) -> None:
         most = min(most, WIDE_PIXELS)
     if image.info.get("progressive"):
         most = min(most, _PROGRESSIVE_PIXELS)
-    if (
-        image.width * image.height > most or max(image.size) > MAX_SIDE
-    ):  # the host may have switched Pillow's own limit off
+    # The host may have switched Pillow's own limit off.
+    if image.width * image.height > most or max(image.size) > MAX_SIDE:
         raise _too_large(path, f"{image.width} x {image.height} pixels", most)
 
 
@@ -268,7 +267,7 @@ def _finished(image: Image.Image, stated: StatedColour, path: Path) -> Image.Ima
 
 
 def _load(image: Image.Image) -> None:
-    """Decode; a truncated file is an error also where another node of the host has told Pillow to fill it with grey."""
+    """Decode; a truncated file is an error also where another node of the host lets Pillow fill it with grey."""
     with _LOADING:
         lenient, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
         try:
