@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib import import_module
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import BinaryIO, cast
 
 from ..errors import LumosXError, MissingPackageError
 from .atomic_file import atomic_file
+from .safe_names import is_safe_name
 
 
 @dataclass(frozen=True)
@@ -71,11 +74,41 @@ def list_files(repository: str) -> list[RemoteFile]:
         raise LumosXError(
             f"{repository} could not be listed ({type(error).__name__}: {error}). Check the connection and start again."
         ) from error
-    return [
-        RemoteFile(repository, info.sha, entry.rfilename, entry.size, getattr(entry.lfs, "sha256", None), entry.blob_id)
-        for entry in info.siblings
-        if ".." not in PurePosixPath(entry.rfilename).parts and not entry.rfilename.startswith("/")
-    ]
+    if not _HASH.fullmatch(str(info.sha)):
+        raise LumosXError(f"{repository} is listed with a commit that is none ({str(info.sha)[:60]!r}). Start again.")
+    files: dict[str, RemoteFile] = {}
+    for entry in info.siblings or ():
+        name, size = entry.rfilename, entry.size
+        # What has no size, or a name that would lead elsewhere on some system, is nothing that is ever fetched.
+        if not is_safe_name(name) or not isinstance(size, int) or not 0 <= size < 2**50:
+            continue
+        if name in files:
+            raise LumosXError(f"{repository} lists {name!r} twice, and it is unknown which is right. Start again.")
+        sha256, sha1 = getattr(entry.lfs, "sha256", None), entry.blob_id
+        files[name] = RemoteFile(repository, str(info.sha), name, size, sha256, sha1)
+    return list(files.values())
+
+
+_HASH = re.compile(r"[0-9a-f]{7,64}")
+
+
+class _Limited:
+    """A file that takes no more bytes than were announced, whatever the server sends."""
+
+    def __init__(self, stream: BinaryIO, size: int):
+        self._stream, self._size = stream, size
+
+    def write(self, data: bytes) -> int:
+        if self._stream.tell() + len(data) > self._size:
+            raise _TooMuch
+        return self._stream.write(data)
+
+    def __getattr__(self, name: str):
+        return getattr(self._stream, name)
+
+
+class _TooMuch(Exception):
+    """More has come than the file has."""
 
 
 def matching(files: Sequence[RemoteFile], repository: str, pattern: str) -> list[RemoteFile]:
@@ -171,7 +204,14 @@ def fetch(file: RemoteFile, cache: Path) -> Path:
         with part.open("ab") as stream:
             if stream.tell() > file.size:
                 stream.truncate(0)
-            http_get(url, stream, resume_size=stream.tell(), headers=build_hf_headers(), expected_size=file.size)
+            limited = cast("BinaryIO", _Limited(stream, file.size))
+            http_get(url, limited, resume_size=stream.tell(), headers=build_hf_headers(), expected_size=file.size)
+    except _TooMuch as error:
+        part.unlink(missing_ok=True)
+        raise LumosXError(
+            f"{file.name} is not what the hub lists: more than its {file.size} bytes were sent. It was thrown away; "
+            f"start again, and if that happens again, put the file into ComfyUI by hand."
+        ) from error
     except Exception as error:  # each version of the hub's client raises errors of another HTTP library
         size = part.stat().st_size if part.exists() else 0
         raise LumosXError(
@@ -192,6 +232,8 @@ def _check(file: RemoteFile, path: Path) -> None:
     if path.stat().st_size != file.size:
         raise LumosXError(f"{file.name} has {path.stat().st_size} bytes instead of {file.size}. Start again.")
     expected = file.sha256 or file.git_sha1
+    if not expected:
+        raise LumosXError(f"The hub gives no checksum of {file.name}, so it cannot be checked. Fetch it by hand.")
     digest = hashlib.sha256() if file.sha256 else hashlib.sha1(f"blob {file.size}\0".encode(), usedforsecurity=False)
     with path.open("rb") as stream:
         while chunk := stream.read(1 << 20):

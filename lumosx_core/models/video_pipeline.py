@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..errors import LumosXError
 from ..files.model_files import ModelFiles
+from ..files.safetensors_file import all_finite
 from ..prompt.phrase_mask import check_prompt_length, clean_prompt
 from ..scene.encoded import EncodedScene
 from ..scene.scene import Scene
@@ -153,6 +154,11 @@ class VideoPipeline:
         vae = self.family.load_vae(self.files.vae, device=self.device)
         conditions = self.prepare(scene, prompt, settings, vae, progress=progress)
         latents = self.sample(conditions, settings, progress=progress)
+        if not all_finite(latents):
+            raise LumosXError(
+                f"The network gave values that are no numbers (NaN) in {str(self.dtype).removeprefix('torch.')}. Use "
+                f"--dtype bfloat16 or float32; if it stays, the weights are damaged."
+            )
         free_memory()
         videos: list[Tensor] = []
         for video in latents.split(1):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from ..errors import LumosXError
+from ..files.atomic_file import atomic_folder
 from ..media.images import to_pil
 from .case_folder import Case, parse_caption, phrase_of_subject
 from .scene import Reference, Scene, Subject
@@ -32,9 +31,7 @@ def write_case(directory: str | Path, case: Case) -> None:
     caption = _caption(case)
     files = _files(case.scene)
     paths = list(files)
-    partial = directory.parent / f".{directory.name}.{uuid.uuid4().hex}"
-    try:
-        partial.mkdir(parents=True)
+    with atomic_folder(directory) as partial:
         (partial / "caption.txt").write_bytes(caption.encode())
         for path, reference in files.items():
             (partial / path).parent.mkdir(parents=True, exist_ok=True)
@@ -43,13 +40,6 @@ def write_case(directory: str | Path, case: Case) -> None:
                 to_pil(reference.image).save(file, format="PNG")
         if paths != sorted(paths, key=_by_place_and_name):
             (partial / "order.txt").write_bytes("\n".join(paths).encode())
-        if directory.exists():
-            directory.rmdir()
-        partial.rename(directory)
-    except OSError as error:
-        raise LumosXError(f"Cannot write the case folder {directory}: {error}.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def check_unused(directory: Path) -> None:

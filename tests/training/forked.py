@@ -6,6 +6,7 @@ Tests kill and signal these processes; several of them can train together.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -22,13 +23,15 @@ HERE = Path(__file__).resolve().parent
 class ForkServer:
     """Starts runs; each is a line to the server, which answers with the process id."""
 
-    def __init__(self):
+    def __init__(self, preload: Sequence[str] = ()):
         self._server = subprocess.Popen(
             [sys.executable, str(Path(__file__))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])]), "OMP_NUM_THREADS": "1"},
+            env=os.environ
+            | {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])]), "OMP_NUM_THREADS": "1"}
+            | {"LUMOSX_PRELOAD": ",".join(preload)},
         )
         self._running: dict[int, int] = {}
 
@@ -58,8 +61,8 @@ class ForkServer:
 
 
 @contextlib.contextmanager
-def fork_server() -> Iterator[ForkServer]:
-    server = ForkServer()
+def fork_server(preload: Sequence[str] = ()) -> Iterator[ForkServer]:
+    server = ForkServer(preload)
     try:
         yield server
     finally:
@@ -83,6 +86,8 @@ def _serve() -> None:
     import lumosx_training.loop.trainer  # noqa: F401
 
     torch.set_num_threads(1)
+    for module in filter(None, os.environ.get("LUMOSX_PRELOAD", "").split(",")):
+        importlib.import_module(module)
     for line in sys.stdin:
         order = json.loads(line)
         if "wait" in order:

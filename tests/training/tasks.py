@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from lumosx_core.commands import main as cli
 from lumosx_core.scene.layout import ReferenceLayout
-from lumosx_training.loop import train as command
+from lumosx_training.loop import train as train_command
 from lumosx_training.loop import trainer as trainer_module
 from lumosx_training.loop.checkpoints.sharded_state import whole
 from lumosx_training.loop.trainer import Trainer
@@ -36,9 +36,9 @@ def train(tables: dict) -> int:
     if stuck_at is not None:
         trainer_module.clip_losses = _stuck(trainer_module.clip_losses, stuck_at)
     trainer_module.open_cache = lambda config: cache()
-    command.read_config = lambda path, changes: tiny_config(**tables)
+    train_command.read_config = lambda path, changes: tiny_config(**tables)
     parser = argparse.ArgumentParser()
-    parser.set_defaults(run=command.main, config="config.toml", set=[])
+    parser.set_defaults(run=train_command.main, config="config.toml", set=[])
     cli._parser = lambda: parser
     try:
         return cli.main([])
@@ -93,3 +93,25 @@ def train_sharded(tables: dict) -> int:
     accelerate.Accelerator = sharded
     assert torch.distributed.is_available()
     return train(tables)
+
+
+def command(tables: dict) -> int:
+    """Any command line; returns its exit code."""
+    try:
+        return cli.main(tables["arguments"])
+    except SystemExit as leaving:
+        return leaving.code or 0
+
+
+def case_folder(tables: dict) -> int:
+    """Writes a scene as `lumosx scene` does, with a preview."""
+    from lumosx_core.files.atomic_file import atomic_path
+    from lumosx_core.media.images import to_pil
+    from lumosx_core.scene.case_folder import read_case
+    from lumosx_core.scene.write_case import write_case
+
+    case = read_case(tables["source"])
+    write_case(tables["out"], case)
+    with atomic_path(Path(tables["out"]).with_suffix(".png")) as partial:
+        to_pil(case.scene.references[0].image).save(partial)
+    return 0

@@ -74,6 +74,8 @@ def read_pack(path: Path) -> Pack:
     try:
         header = read_header(path)
         records, crcs = json.loads(header.metadata["records"]), json.loads(header.metadata["crc32"])
+        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+            raise ValueError("its records are no list of tables")
         shapes: dict[tuple, tuple] = {}  # most are alike: a large cache keeps each once
         spans = {}
         for name, stored in header.entries.items():
@@ -85,7 +87,7 @@ def read_pack(path: Path) -> Pack:
         actual = path.stat().st_size
         if actual != expected:
             raise ValueError(f"it has {actual} bytes, expected {expected}")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise LumosXError(
             f"The cache file {path} is damaged or truncated ({error}). Run the command that made the cache again: it "
             f"re-creates what is lost."

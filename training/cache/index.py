@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from lumosx_core.errors import LumosXError
 from lumosx_core.scene.layout import ReferenceLayout
 
@@ -52,7 +54,7 @@ def read_clips(directory: Path) -> dict[str, ClipEntry]:
     def add(pack: Pack) -> None:
         for number, record in enumerate(pack.records):
             layout = ReferenceLayout(record["standalone"], tuple(record["subjects"]))
-            clips[record["key"]] = ClipEntry(
+            entry = ClipEntry(
                 record["key"],
                 record["fingerprint"],
                 record["text"],
@@ -62,9 +64,25 @@ def read_clips(directory: Path) -> dict[str, ClipEntry]:
                 tuple(pack.spans[f"{number}.references.{variant}"] for variant in range(record["variants"])),
                 pack.spans[f"{number}.phrase_mask"],
             )
+            _check(entry)
+            clips[entry.key] = entry
 
     _each_pack(directory / CLIPS, add)
     return clips
+
+
+def _check(entry: ClipEntry) -> None:
+    """Raise TypeError or ValueError for an entry that no writer of caches makes: what is read relies on it."""
+    if not all(isinstance(text, str) for text in (entry.key, entry.fingerprint, entry.text)):
+        raise TypeError("key, fingerprint and text are not texts")
+    video, images = entry.video.shape, entry.layout.pictures
+    if len(video) != 4 or 0 in video or not entry.video.dtype.is_floating_point or not entry.references:
+        raise ValueError(f"the clip {entry.key[:100]!r} has a video of shape {video[:8]}")
+    for references in entry.references:
+        if references.shape != (video[0], images, *video[2:]) or not references.dtype.is_floating_point:
+            raise ValueError(f"the clip {entry.key[:100]!r} has images of shape {references.shape[:8]}")
+    if len(entry.phrase_mask.shape) != 2 or entry.phrase_mask.dtype != torch.uint8:
+        raise ValueError(f"the clip {entry.key[:100]!r} has a phrase mask of shape {entry.phrase_mask.shape[:8]}")
 
 
 def read_texts(directory: Path, *, skip: set[Path] | None = None) -> dict[str, tuple[Path, StoredSpan]]:
@@ -76,7 +94,9 @@ def read_texts(directory: Path, *, skip: set[Path] | None = None) -> dict[str, t
     texts: dict[str, tuple[Path, StoredSpan]] = {}
     _each_pack(
         directory / TEXTS,
-        lambda pack: texts.update({name: (pack.path, span) for name, span in pack.spans.items()}),
+        lambda pack: texts.update(
+            {name: (pack.path, span) for name, span in pack.spans.items() if len(span.shape) == 2}
+        ),
         set() if skip is None else skip,
     )
     return texts
@@ -92,5 +112,5 @@ def _each_pack(folder: Path, use: Callable[[Pack], None], skip: set[Path] | None
             use(read_pack(path))
         except LumosXError as error:
             log.warning("%s", error)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             log.warning("The cache file %s is skipped: its records are not those of a cache (%s).", path, error)

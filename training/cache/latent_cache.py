@@ -97,7 +97,10 @@ class LatentCache:
         Raises:
             LumosXError: the cache does not contain it.
         """
-        return self._read_text(text_name(""))
+        text = self._read_text(text_name(""))
+        if not all_finite(text):
+            raise LumosXError(f"The empty caption in {self.directory} contains NaN. Cache it again with --verify.")
+        return text
 
     def _read_text(self, name: str) -> Tensor:
         if name not in self._texts:

@@ -137,7 +137,7 @@ def read_head(directory: Path) -> dict:
         raise LumosXError(
             f"There is no cache in {directory}. Make one: {own_command('cache', 'SOURCE', directory)}"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise LumosXError(f"The header of the cache, {path}, is damaged ({error}). Build the cache again.") from error
     if version != FORMAT:
         raise LumosXError(f"The cache {directory} has format {version}; this version reads {FORMAT}. Build it again.")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,8 +17,11 @@ from lumosx_core.media.images import to_pil
 from lumosx_core.own_command import own_command
 from lumosx_core.scene.scene import Reference
 
+from .resumable import resumable
 from .samples import BadSample, RawSample, Source, printable, write_sample_video
 from .sources.records import describe_record
+
+SHARDS = "clips-*.tar"
 
 
 def pack(
@@ -31,13 +35,13 @@ def pack(
 ) -> list[Path]:
     """Write a source as shards that `WebDatasetSource` and the webdataset package read.
 
-    Videos are copied as they are, images become PNG. Every shard appears complete or not at all; bad samples are
-    left out.
+    Videos are copied as they are, images become PNG. Every shard appears complete or not at all; bad samples are left
+    out. A run that was killed goes on behind its last shard.
 
     Args:
         source: open it with `SampleSettings(ClipSettings(frames=(1,), whole=True))`: videos are read to their end,
             so that no damaged one gets in.
-        directory: a new folder, or one without shards.
+        directory: a new folder, one without shards, or what a killed run of the same source left.
         samples, megabytes: a shard ends at the first of the two.
         bad: called with every sample that is skipped.
         done: is called after every sample that was read.
@@ -50,37 +54,62 @@ def pack(
     if samples < 1 or megabytes < 1:
         raise LumosXError(f"A shard of {samples} samples and {megabytes} megabytes holds nothing. Use 1 or more.")
     directory = Path(directory)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LumosXError(
-            f"Cannot create the folder {str(directory)!r}: {error.strerror}. Give another one."
-        ) from error
-    if next(directory.glob("*.tar"), None):
-        raise LumosXError(f"The folder {str(directory)!r} contains shards. Give a new folder, or remove them.")
-    shards: list[Path] = []
-    pending = _good(source, bad, done)
-    following = next(pending, None)
-    number = 0
-    while following is not None:
-        shard = directory / f"clips-{len(shards):06d}.tar"
-        with atomic_path(shard) as partial, partial.open("xb") as file, tarfile.open(fileobj=file, mode="w") as archive:
-            count = 0
-            while following is not None and count < samples and file.tell() < megabytes * 10**6:
-                _add_sample(archive, f"{number:09d}", following)
-                number, count = number + 1, count + 1
-                following = next(pending, None)
-        shards.append(shard)
-    if not shards:
-        raise LumosXError(
-            f"There is no good sample to pack. Fix what this reports: {own_command('check-data', 'SOURCE')}"
-        )
+    work = {
+        "command": "pack",
+        "samples": samples,
+        "megabytes": megabytes,
+        "keys": hashlib.sha256("\n".join(map(printable, source.keys())).encode()).hexdigest(),
+    }
+    with resumable(directory, work) as going_on:
+        shards = sorted(directory.glob(SHARDS))
+        if not going_on and next(directory.glob("*.tar"), None):
+            raise LumosXError(f"The folder {str(directory)!r} contains shards. Give a new folder, or remove them.")
+        packed = _keys_in(shards)
+        pending = _good(source, packed, bad, done)
+        following = next(pending, None)
+        number = len(packed)
+        while following is not None:
+            shard = directory / f"clips-{len(shards):06d}.tar"
+            with (
+                atomic_path(shard) as partial,
+                partial.open("xb") as file,
+                tarfile.open(fileobj=file, mode="w") as archive,
+            ):
+                count = 0
+                while following is not None and count < samples and file.tell() < megabytes * 10**6:
+                    _add_sample(archive, f"{number:09d}", following)
+                    number, count = number + 1, count + 1
+                    following = next(pending, None)
+            shards.append(shard)
+        if not shards:
+            raise LumosXError(
+                f"There is no good sample to pack. Fix what this reports: {own_command('check-data', 'SOURCE')}"
+            )
     return shards
 
 
-def _good(source: Source, bad: Callable[[BadSample], None], done: Callable[[], None]) -> Iterator[RawSample]:
+def _keys_in(shards: Sequence[Path]) -> set[str]:
+    """The keys of the samples in shards that an earlier run finished."""
+    keys = set()
+    try:
+        for shard in shards:
+            with tarfile.open(shard, "r:") as archive:
+                for member in archive:
+                    if member.name.endswith(".json") and (file := archive.extractfile(member)):
+                        keys.add(json.load(file)["key"])
+    except (tarfile.TarError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise LumosXError(f"{shard}, which an earlier run wrote, cannot be read ({error}). Remove it.") from error
+    return keys
+
+
+def _good(
+    source: Source, packed: set[str], bad: Callable[[BadSample], None], done: Callable[[], None]
+) -> Iterator[RawSample]:
     keys = source.keys()
     for key in keys:
+        if printable(key) in packed:
+            done()
+            continue
         try:
             sample = source.load(key)
         except MissingPackageError:

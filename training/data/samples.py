@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor
 
 from lumosx_core.errors import LumosXError, MissingPackageError, shown
-from lumosx_core.files.atomic_file import atomic_path
+from lumosx_core.files.atomic_file import atomic_folder, atomic_path
 from lumosx_core.files.junk import is_junk
 from lumosx_core.files.seen_name import find_seen, loosely
 from lumosx_core.media.video import write_video
@@ -176,13 +175,9 @@ def write_sample(directory: str | Path, sample: RawSample) -> None:
     directory = Path(directory).resolve()
     if directory.exists():
         raise LumosXError(f"{directory} is in use. Give a new folder.")
-    partial = directory.parent / f".{directory.name}.{uuid.uuid4().hex}"
-    try:
+    with atomic_folder(directory) as partial:
         write_case(partial, sample.case)
         write_sample_video(partial / VIDEO, sample)
-        partial.rename(directory)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_sample_video(path: Path, sample: RawSample) -> None:

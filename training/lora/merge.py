@@ -251,5 +251,13 @@ def _rewrite(source: Path, out: Path, changes: Mapping[str, Callable[[], Tensor]
                 new.write(as_bytes(changes[name]()))
                 continue
             old.seek(header.start + start)
+            dtype = DTYPES.get(entry["dtype"])
             for position in range(start, stop, _CHUNK):
-                new.write(old.read(min(_CHUNK, stop - position)))
+                data = bytearray(old.read(min(_CHUNK, stop - position)))
+                if (
+                    dtype is not None
+                    and dtype.is_floating_point
+                    and not all_finite(torch.frombuffer(data, dtype=dtype))
+                ):
+                    raise LumosXError(f"{source} has values in {name!r} that are not finite. Get the file again.")
+                new.write(data)

@@ -75,7 +75,12 @@ class HubFolder:
         Raises:
             LumosXError: the folder is damaged, or weights are missing, which transformers would make up.
         """
-        network, report = self.open(from_pretrained, output_loading_info=True, **options)
+        if not any(self.path.glob("*.safetensors")):
+            raise LumosXError(
+                f"The {self.network} model {self.path} has no .safetensors file. Weights in pickles (.bin) are not "
+                f"opened, as they could run code. {self.where_to_get}"
+            )
+        network, report = self.open(from_pretrained, output_loading_info=True, use_safetensors=True, **options)
         if report["missing_keys"]:
             raise LumosXError(
                 f"The {self.network} model {self.path} lacks weights ({sorted(report['missing_keys'])[0]!r} for one). "

@@ -100,7 +100,9 @@ class VisionLanguageModel:
         try:
             processor = AutoProcessor.from_pretrained(folder, **options)
             # Not yet called dtype in transformers before 4.56.
-            model = AutoModelForImageTextToText.from_pretrained(folder, torch_dtype=dtype or "auto", **options)
+            model = AutoModelForImageTextToText.from_pretrained(
+                folder, torch_dtype=dtype or "auto", use_safetensors=True, **options
+            )
         except Exception as error:  # a damaged or foreign folder makes transformers raise almost anything
             raise LumosXError(
                 f"Cannot load a vision-language model from {str(folder)!r}: {shortened(str(error), 300)} Give a whole "

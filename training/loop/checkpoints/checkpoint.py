@@ -139,7 +139,9 @@ class Checkpoint:
         try:
             self.facts: dict = json.loads((path / RUN).read_text(encoding="utf-8"))
             self.step: int = self.facts["step"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            if type(self.step) is not int:
+                raise TypeError("its step is no whole number")
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise self._damaged(RUN, error) from error
 
     def has(self, part: str) -> bool:
