@@ -13,7 +13,7 @@ def add_pack(commands) -> None:
         "pack",
         help="write a data set as WebDataset shards",
         description="Write clips-000000.tar and so on. Videos are copied as they are. Bad samples are reported and "
-        "left out; the exit code is 1 then.",
+        "left out; the exit code is 1 then. The same command goes on where a killed one stopped.",
     )
     add_source(parser)
     parser.add_argument("directory", metavar="DIR", help="a folder without shards")

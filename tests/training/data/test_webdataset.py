@@ -16,6 +16,7 @@ from lumosx_core.errors import LumosXError
 from lumosx_core.scene.case_folder import Case
 from lumosx_training.data import pack as pack_module
 from lumosx_training.data.pack import pack
+from lumosx_training.data.resumable import NOTE
 from lumosx_training.data.samples import BadSample, RawSample
 from lumosx_training.data.sources.open_source import open_source
 from lumosx_training.data.sources.webdataset_source import find_shards
@@ -272,7 +273,7 @@ def test_a_folder_with_shards_is_not_written_to(folders, tmp_path):
             pack(folders, tmp_path / "shards", **sizes)
 
 
-def test_an_interrupt_leaves_only_whole_shards(folders, tmp_path, monkeypatch):
+def test_an_interrupt_leaves_only_whole_shards_and_the_same_command_goes_on(folders, tmp_path, monkeypatch):
     add_sample = pack_module._add_sample
 
     def interrupted(archive, name, sample):
@@ -283,7 +284,17 @@ def test_an_interrupt_leaves_only_whole_shards(folders, tmp_path, monkeypatch):
     monkeypatch.setattr(pack_module, "_add_sample", interrupted)
     with pytest.raises(KeyboardInterrupt):
         pack(folders, tmp_path / "shards", samples=2)
-    assert [path.name for path in (tmp_path / "shards").iterdir()] == ["clips-000000.tar"]
+    assert sorted(path.name for path in (tmp_path / "shards").iterdir()) == [NOTE, "clips-000000.tar"]
+    monkeypatch.undo()
+    with pytest.raises(LumosXError, match="left unfinished by a run with other settings"):
+        pack(folders, tmp_path / "shards", samples=1)
+    seen = []
+    pack(folders, tmp_path / "shards", samples=2, done=lambda: seen.append(1))
+    pack(folders, tmp_path / "whole", samples=2)
+    contents = [{path.name: path.read_bytes() for path in (tmp_path / n).iterdir()} for n in ("shards", "whole")]
+    assert contents[0] == contents[1] and len(seen) == len(folders.keys())
+    with pytest.raises(LumosXError, match="contains shards"):
+        pack(folders, tmp_path / "shards", samples=2)
 
 
 # Patterns
