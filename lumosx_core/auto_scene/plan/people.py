@@ -1,17 +1,24 @@
-"""The people of a prompt: mentions, and their resolution to persons."""
+"""Mentions of people in a prompt: nouns, "one" and "the other", groups, names."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
 
 from . import vocabulary as v
-from .words import NounPhrase, Word, word_at
+from .words import POSSESSIVE_MARKS, NounPhrase, Word, word_at
 
-_SPECIFIC = v.ROLES | v.RELATIVES
 _KNOWN = ("the", "these", "those", "both")  # who follows was spoken of before
-_BEHIND_ONE = v.WEAR_WORDS | {"in", "with", "is", "has", "on"}  # "one wears ..., the other is in ..."
+_BEHIND_ONE = v.WEAR_WORDS | {"in", "with", "is", "has", "on", "a", "an", ","}  # "one wears ..., the other a cap"
 _PLACES = ("on", "at", "to", "in", "from")
+_DESCRIBERS = frozenset({"holding", "carrying", "wearing", "wears", "wore", "dressed", "clad", "donning", "sporting"})
+# Endings of nouns that name somebody by what they do: with "wearing" behind, an unknown word is such a noun.
+_AGENTS = ("er", "or", "ent", "ist", "ian", "eer", "eur", "ant", "man", "woman", "men", "women")
+_NOBODY = frozenset({"snowman", "talisman", "german", "roman", "ottoman", "snowmen", "mannequin", "hangman"})
+# What begins a sentence in capitals and is not a name: adverbs and adjectives.
+_NO_NAMES = v.MODIFIERS | v.FUNCTION_WORDS | v.ARTICLES | frozenset().union(*v.DISTINCTIONS)
+_NO_NAMES |= frozenset("outside inside indoors outdoors nearby barefoot alone today then later meanwhile".split())
+_NO_NAMES |= frozenset("everyone everybody somebody someone nobody i we you".split())
 
 
 @dataclass(frozen=True)
@@ -20,19 +27,27 @@ class Mention:
 
     Args:
         word: index of the noun.
-        noun: in the singular and lower case; "" for "one" and "the other".
+        first: index of the first word that describes it, behind the article.
+        noun: in the singular and lower case; "" for "one", "the other" and names.
+        name: as it is written, "" for a noun.
+        sex: "m", "f", or "" if neither the noun nor "male" and "female" say it.
         count: how many; 0 if a plural does not say.
         fresh: it introduces somebody: "a man", "another man".
         others: it says "other".
+        owner: whose relative or friend it is: "his", "her", "their"; "" if it does not say.
         keys: what tells this person from others: "left", "older".
         worn: text of the garment that identifies them, as in "the man in the red hat".
     """
 
     word: int
+    first: int
     noun: str
+    name: str
+    sex: str
     count: int
     fresh: bool
     others: bool
+    owner: str
     keys: frozenset[str]
     worn: str | None
 
@@ -41,53 +56,41 @@ class Mention:
         return self.count != 1
 
 
-@dataclass(eq=False)
-class Person:
-    """Somebody in the prompt.
-
-    Args:
-        nameless: so far only as one of several, "two men".
-        mentions: index of each noun that means this person alone, or with others if nameless.
-        worn: their clothes and what they carry.
-        described_at: the mention whose sentence says what they wear.
-    """
-
-    noun: str
-    sex: str
-    age: str
-    nameless: bool
-    keys: set[str] = field(default_factory=set)
-    mentions: list[int] = field(default_factory=list)
-    worn: list[NounPhrase] = field(default_factory=list)
-    described_at: int | None = None
-
-    def wear(self, phrase: NounPhrase) -> None:
-        if self.described_at is None:
-            self.described_at = self.mentions[-1]
-        self.worn.append(phrase)
-
-
-def mention_at(words: Sequence[Word], index: int, clothes: Sequence[NounPhrase], prompt: str) -> Mention | None:
+def mention_at(
+    words: Sequence[Word], index: int, clothes: Sequence[NounPhrase], prompt: str, names: Set[int]
+) -> Mention | None:
     """The mention whose noun is this word, if it is one.
 
     Args:
         clothes: the phrases of garments in the prompt.
+        names: indices of words that are names, see `find_names`.
     """
     lower, following = words[index].lower, word_at(words, index, 1)
     noun = v.singular(lower)
-    if lower in v.GROUPS and following != "of" and word_at(words, index, -1) in v.ARTICLES:
-        return Mention(index, "person", v.GROUPS[lower], True, False, frozenset(), None)
+    worn = _identifying_garment(words, index, clothes, prompt)
+    if index in names:
+        if index + 1 in names:
+            return None  # the surname follows
+        return Mention(index, index, "", words[index].text, "", 1, False, False, "", frozenset(), None)
     stands_alone = lower in ("one", "other", "another") and following in _BEHIND_ONE
-    stands_alone = stands_alone and word_at(words, index, -1) not in ("each", "no", "any", "every")
-    if not stands_alone and (noun not in v.PEOPLE or _belongs_to_next(words, index)):
+    if following in ("a", "an"):
+        stands_alone = lower == "other" and word_at(words, index, -1) == "the"
+    stands_alone = stands_alone and word_at(words, index, -1) not in ("each", "no", "any", "every", "this", "that")
+    is_group = lower in v.GROUPS and following != "of"
+    known = noun in v.PEOPLE and v.kind_of(lower) == "person"  # "joggers" are trousers
+    if not (stands_alone or is_group or known or _is_unknown_person(words, index)):
+        return None
+    if not stands_alone and _belongs_to_next(words, index):
         return None
 
-    first = index
-    while (before := word_at(words, first, -1)) and before.isalnum() | ("-" in before) and index - first < 4:
-        if before in v.ARTICLES or before in v.FUNCTION_WORDS:
-            break
-        first -= 1
+    first, before = _beginning(words, index)
     described = {words[i].lower for i in range(first, index)} | ({before} & {"another", "other", "one"})
+    if is_group:
+        if before not in v.ARTICLES | POSSESSIVE_MARKS and lower not in v.PLURAL_GROUPS:
+            return None
+        count = next((v.NUMBERS[word] for word in described if word in v.NUMBERS), v.GROUPS[lower])
+        fresh = before not in (*_KNOWN, "their", "this")
+        return Mention(index, first, "person", "", "", count, fresh, False, _owner(before), frozenset(), None)
     others = "other" in described or lower == "other"
     count = 1 if lower == noun else 0
     if numbers := [v.NUMBERS[word] for word in described if word in v.NUMBERS]:
@@ -97,121 +100,118 @@ def mention_at(words: Sequence[Word], index: int, clothes: Sequence[NounPhrase],
     elif not count and (group := _group(words, first)):
         count = v.GROUPS.get(group, v.NUMBERS.get(group, 1))
         before = group
-    determiner = lower if stands_alone else before
+    determiner = lower if stands_alone and before != "the" else before
     fresh = determiner in ("a", "an", "another", "one") or (count > 1 and before not in _KNOWN)
+    sex = "m" if "male" in described else "f" if "female" in described else v.PEOPLE.get(noun, ("", ""))[0]
     keys = frozenset(_keys(described) | _place(words, index))
-    return Mention(
-        index,
-        "" if stands_alone else noun,
-        count,
-        fresh,
-        others,
-        keys,
-        _identifying_garment(words, index, clothes, prompt),
-    )
+    kind = "" if stands_alone else noun
+    return Mention(index, first, kind, "", sex, count, fresh, others, _owner(before), keys, worn)
 
 
-class Cast:
-    """The people of a prompt, as its mentions come."""
+def find_names(words: Sequence[Word], clothes: Sequence[NounPhrase]) -> frozenset[int]:
+    """Indices of words that are names of people: in capitals, unknown, and somewhere with clothes or a person behind.
 
-    def __init__(self):
-        self.people: list[Person] = []
-        self._last: list[Person] = []  # by last mention
-
-    def meet(self, mention: Mention, prompt: str, words: Sequence[Word]) -> list[Person]:
-        """Whom a mention means; people that are new are added."""
-        meant = self._several(mention) if mention.plural else [self._one(mention, prompt, words)]
-        for person in meant:
-            if not mention.plural:
-                if person.nameless:
-                    person.mentions.clear()
-                    person.nameless = False
-                person.keys |= mention.keys
-                self._specify(person, mention)
-            if person.nameless or not mention.plural:
-                person.mentions.append(mention.word)
-            self._remember(person)
-        return meant
-
-    def last(self, sex: str) -> list[Person]:
-        """Whom "he" (m) or "she" (f) means; nobody if there is no such person."""
-        named = [person for person in reversed(self._last) if person.sex in (sex, "")]
-        exact = [person for person in named if person.sex == sex]
-        return (exact or named)[:1]
-
-    def _remember(self, person: Person) -> None:
-        if person in self._last:
-            self._last.remove(person)
-        self._last.append(person)
-
-    def _several(self, mention: Mention) -> list[Person]:
-        fitting = [person for person in self.people if _fits(person, mention)]
-        if not mention.count or (not mention.fresh and len(fitting) >= mention.count):
-            return fitting
-        # "Three people: two men and a woman"
-        general = [person for person in fitting if person.nameless and person.noun != mention.noun]
-        if len(general) >= mention.count:
-            for person in general[: mention.count]:
-                self._specify(person, mention)
-                person.mentions.clear()
-            return general[: mention.count]
-        return [self._new(mention, nameless=True) for _ in range(mention.count)]
-
-    def _one(self, mention: Mention, prompt: str, words: Sequence[Word]) -> Person:
-        fitting = [person for person in self.people if _fits(person, mention)]
-        nameless = [person for person in fitting if person.nameless]
-        named = [person for person in self._last[::-1] if person in fitting and not person.nameless]
-        named.sort(key=lambda person: person.noun != mention.noun)  # the same noun first, then the last one
-        if mention.fresh or (mention.others and nameless):
-            return nameless[0] if nameless else self._new(mention)
-        if mention.others:
-            return next((person for person in named if person is not self._last[-1]), None) or self._new(mention)
-        for person in named:
-            texts = [text_of(words, phrase, prompt) for phrase in person.worn]
-            if person.keys & mention.keys or mention.worn in texts:
-                return person
-        if mention.keys or mention.worn:
-            open_ones = [person for person in self.people if person in named and not (mention.worn and person.worn)]
-            return next(iter(nameless + open_ones), None) or self._new(mention)
-        return next(iter(named + nameless), None) or self._new(mention)
-
-    def _new(self, mention: Mention, *, nameless: bool = False) -> Person:
-        sex, age = v.PEOPLE.get(mention.noun, ("", ""))
-        person = Person(mention.noun, sex, age, nameless)
-        self.people.append(person)
-        return person
-
-    def _specify(self, person: Person, mention: Mention) -> None:
-        sex, age = v.PEOPLE.get(mention.noun, ("", ""))
-        person.sex, person.age = person.sex or sex, person.age or age
-        if mention.noun and person.noun in v.ANYONE:
-            person.noun = mention.noun
+    "Anna, wearing a red coat", "a woman named Anna", "Anna in a red coat", "Anna's coat", "Anna, a young woman".
+    """
+    capitals = {i for i, word in enumerate(words) if _can_be_name(word)}
+    starts = {phrase.first for phrase in clothes}
+    sure = {words[i].text for i in capitals if _wears(words, i, starts)}
+    for i in sorted(capitals, reverse=True):
+        if word_at(words, i, 1) == "and" and i + 2 in capitals and words[i + 2].text in sure:
+            sure.add(words[i].text)  # "Anna and Ben, wearing ..."
+        elif i + 1 in capitals and words[i + 1].text in sure and words[i + 1].sentence == words[i].sentence:
+            sure.add(words[i].text)  # "Anna Smith"
+    return frozenset(i for i in capitals if words[i].text in sure)
 
 
-def text_of(words: Sequence[Word], phrase: NounPhrase, prompt: str) -> str:
-    """The words of a phrase as in the prompt."""
-    return prompt[words[phrase.first].start : words[phrase.last].end]
-
-
-def _fits(person: Person, mention: Mention) -> bool:
-    """Whether a mention can mean this person."""
-    sex, age = v.PEOPLE.get(mention.noun, ("", ""))
-    if (person.sex and sex and person.sex != sex) or (person.age and age and person.age != age):
+def _can_be_name(word: Word) -> bool:
+    text, lower = word.text, word.lower
+    if not (text[:1].isupper() and text.isalpha() and len(text) > 1 and text[1:].islower()):
         return False
-    # "The chef" is somebody else than a man who was named before, but can be one of "two people".
-    if mention.noun in _SPECIFIC and person.noun != mention.noun and not (person.nameless and person.noun in v.ANYONE):
+    if lower in _NO_NAMES or lower in v.GROUPS or lower.endswith(("ly", "ing", "ed")):
         return False
-    rows = [{v.SAME_DISTINCTION.get(word, word) for word in row} for row in v.DISTINCTIONS]
-    return not any(mention.keys & row and person.keys & row and not mention.keys & person.keys & row for row in rows)
+    return v.kind_of(lower) is None
+
+
+def _wears(words: Sequence[Word], index: int, clothes: Set[int]) -> bool:
+    """Whether what is behind a word says that it is a person."""
+    if word_at(words, index, -1) in ("named", "called"):
+        return True
+    after = [word_at(words, index, offset) for offset in range(1, 5)]
+    if after[0] in ("is", "was", ","):
+        if after[0] == "," and after[1] in ("a", "an"):
+            nouns = [v.kind_of(word_at(words, index, offset)) for offset in range(3, 6)]
+            return "person" in nouns and word_at(words, index, -1) not in ("in", "at", "of", "from", "to")
+        after = after[1:]
+    if after[0] in _DESCRIBERS or (after[0] == "with" and after[1] in v.POSSESSIVES):
+        return True
+    if after[0] in {"in", "has"} | POSSESSIVE_MARKS:
+        return any(index + offset in clothes for offset in range(2, 6)) or (
+            after[0] in POSSESSIVE_MARKS and v.kind_of(after[1]) in ("body", "part")
+        )
+    return False
+
+
+def _is_unknown_person(words: Sequence[Word], index: int) -> bool:
+    """Whether a word that is in no list names somebody: "a lone wayfarer, clad in", "two stuntmen"."""
+    word = words[index].lower
+    if not word.endswith(_AGENTS) or len(word) < 5 or v.kind_of(word) is not None or word in _NOBODY | v.MODIFIERS:
+        return False
+    first, before = _beginning(words, index)
+    if (
+        before not in v.ARTICLES
+        and before not in v.NUMBERS
+        and not {words[i].lower for i in range(first, index)} & (v.NUMBERS.keys())
+    ):
+        return False
+    if word.endswith(("man", "woman", "men", "women")):
+        return True
+    after = [word_at(words, index, offset) for offset in (1, 2)]
+    return (after[1] if after[0] == "," else after[0]) in _DESCRIBERS
+
+
+def _beginning(words: Sequence[Word], index: int) -> tuple[int, str]:
+    """Index of the first word that describes a noun, and the word in front of it."""
+    first = index
+    while (before := word_at(words, first, -1)) and before.isalnum() | ("-" in before) | (before == ","):
+        if before in v.ARTICLES or before in v.FUNCTION_WORDS or index - first >= 4:
+            break
+        if before == "," and not (index > first and word_at(words, first, -2) in v.MODIFIERS | _ADJECTIVES):
+            break
+        first -= 1
+    return first, before
+
+
+_ADJECTIVES = frozenset().union(*v.DISTINCTIONS) | {"happy", "joyful", "lively", "slender", "muscular", "handsome"}
+
+
+def _owner(before: str) -> str:
+    return before if before in ("his", "her", "their") else ""
 
 
 def _belongs_to_next(words: Sequence[Word], index: int) -> bool:
-    """Whether a noun only describes the next one: "police" no, but "baby girl", "child seat", "person view"."""
+    """Whether a noun only describes the next one: "police" no, but "baby girl", "child seat", "cowboy hat"."""
     following = word_at(words, index, 1)
-    if following in v.NOT_A_HEAD_BEFORE:
+    if words[index].lower == "model" and following == "of":
         return True
-    same_number = (v.singular(following) == following) == (v.singular(words[index].lower) == words[index].lower)
-    if v.singular(following) in v.PEOPLE and same_number:
+    if following in v.NOT_A_HEAD_BEFORE or word_at(words, index, -1) in v.MACHINE_BEFORE:
+        return True
+    if v.kind_of(following) == "scene" and words[index].lower in v.ROLES:
+        return True  # "courier office"
+    if following in POSSESSIVE_MARKS and word_at(words, index, 2) in ("seat", "license"):
+        return True
+    if following in POSSESSIVE_MARKS:  # "a chef's hat"
+        return (
+            v.PEOPLE.get(v.singular(words[index].lower)) is not None
+            and v.singular(words[index].lower) in v.ROLES
+            and word_at(words, index, -1) in ("a", "an", "and", ",", "with", "in", "wearing", "white", "tall")
+            and v.kind_of(word_at(words, index, 2)) == "garment"
+        )
+    singular = v.singular(following)
+    same_number = (singular == following) == (v.singular(words[index].lower) == words[index].lower)
+    if singular in v.PEOPLE and same_number:
+        return True
+    if v.kind_of(following) == "garment" and same_number and words[index].lower in v.ROLES:
         return True
     return words[index].lower in ("baby", "child", "kid", "model") and v.kind_of(following) in ("object", "garment")
 
@@ -248,3 +248,8 @@ def _identifying_garment(words: Sequence[Word], index: int, clothes: Sequence[No
         if index < phrase.first <= index + 4 and words[phrase.head].sentence == words[index].sentence:
             return text_of(words, phrase, prompt)
     return None
+
+
+def text_of(words: Sequence[Word], phrase: NounPhrase, prompt: str) -> str:
+    """The words of a phrase as in the prompt."""
+    return prompt[words[phrase.first].start : words[phrase.last].end]

@@ -1,10 +1,12 @@
-"""The English words that the reader of prompts knows: people, what they wear, things, places, and the words between.
+"""The English words that the reader of prompts knows: people, the words between, and adjectives.
 
-Nouns are given in the singular, unless they have none (trousers). A word that is in several lists belongs to the first
-of them in the order of `kind_of`.
+Nouns are given in the singular, unless they have none (trousers). A word that is in several lists, those of `wardrobe`
+and `surroundings` included, belongs to the first of them in the order of `kind_of`.
 """
 
 from __future__ import annotations
+
+from . import surroundings, wardrobe
 
 
 def _words(text: str) -> frozenset[str]:
@@ -13,26 +15,49 @@ def _words(text: str) -> frozenset[str]:
 
 # People: noun -> (sex, age), "" for either. Roles say more than that: a chef is not a waiter.
 
-MEN = _words("man gentleman guy gent bloke fellow male husband father dad grandfather groom king businessman")
-WOMEN = _words("woman lady female wife mother mom mum grandmother bride queen businesswoman")
-BOYS = _words("boy lad son brother prince")
-GIRLS = _words("girl lass daughter sister princess")
-CHILDREN = _words("child kid toddler baby")
-ANYONE = _words("person individual human adult teenager youth")
+MEN = _words(
+    "man gentleman guy gent bloke fellow dude chap male husband father dad grandfather grandpa groom king uncle"
+)
+MEN |= _words("businessman boyfriend")
+WOMEN = _words(
+    "woman lady gal female wife mother mom mum grandmother grandma bride queen aunt businesswoman girlfriend"
+)
+BOYS = _words("boy lad son grandson brother nephew prince")
+GIRLS = _words("girl lass daughter granddaughter sister niece princess")
+CHILDREN = _words("child kid toddler baby infant newborn")
+ANYONE = _words("person individual human adult teenager teen youth youngster senior figure protagonist")
 ROLES = _words(
-    "actor actress artist astronaut athlete baker barista bartender biker boxer builder chef clown coach colleague "
-    "cook cowboy cyclist dancer detective doctor driver drummer engineer farmer firefighter fisherman friend "
-    "gardener guitarist hiker hunter knight mechanic model monk musician nun nurse painter pianist pilot pirate "
-    "player policeman policewoman presenter priest reporter runner sailor samurai scientist singer skater soldier "
-    "speaker student surfer swimmer tailor teacher tourist traveler violinist waiter waitress warrior wizard witch "
-    "worker"
+    "accountant activist actor actress adventurer anchor archer architect artisan artist assistant astronaut athlete "
+    "baker ballerina banker barber barista bartender bassist biker blacksmith blogger bodybuilder boss boxer builder "
+    "butcher butler captain caregiver carpenter cashier celebrity agent chef client climber clown coach colleague "
+    "commander companion conductor cook courier cowboy cowgirl craftsman customer cyclist dancer dentist detective "
+    "doctor driver drummer duchess emperor employee empress engineer entrepreneur executive explorer farmer fiancé "
+    "fiancée fighter filmmaker firefighter fisherman florist friend gamer gardener geisha gladiator golfer guard "
+    "guest guitarist gymnast hairdresser hero heroine hiker host hostess housekeeper hunter influencer instructor "
+    "interviewer janitor jogger journalist judge juggler keyboardist knight lawyer librarian magician maid manager "
+    "mechanic mentor merchant model monk musician nanny ninja nun nurse officer opponent painter partner passenger "
+    "patient pedestrian performer pharmacist photographer pianist pilgrim pilot pirate player plumber policeman "
+    "policewoman politician postman potter presenter priest professor programmer protester psychiatrist rapper "
+    "receptionist reporter researcher rider roommate runner sailor salesman salesperson saleswoman samurai scientist "
+    "sculptor seamstress secretary seller shaman shopper singer skater skier snowboarder soldier sorcerer sorceress "
+    "speaker spouse stranger streamer student superhero surfer surgeon swimmer swordsman tailor teacher teammate "
+    "technician teller therapist thief tourist trainee traveler traveller vampire vendor villain violinist visitor "
+    "vlogger vocalist volunteer waiter waitress warrior weaver welder witch wizard worker wrestler"
 )
 ROLE_SEX = {
-    **dict.fromkeys(_words("actor cowboy fisherman monk policeman priest waiter wizard"), "m"),
-    **dict.fromkeys(_words("actress nun policewoman waitress witch"), "f"),
+    **dict.fromkeys(
+        _words("actor cowboy emperor fisherman monk policeman priest salesman sorcerer waiter wizard"), "m"
+    ),
+    **dict.fromkeys(_words("actress ballerina cowgirl duchess empress fiancée geisha heroine hostess maid nun"), "f"),
+    **dict.fromkeys(_words("policewoman saleswoman seamstress sorceress waitress witch"), "f"),
 }
-RELATIVES = _words("husband father dad grandfather groom king wife mother mom mum grandmother bride queen son brother")
-RELATIVES |= _words("prince daughter sister princess businessman businesswoman")
+RELATIVES = _words(
+    "husband father dad grandfather grandpa groom king uncle wife mother mom mum grandmother grandma bride queen aunt "
+    "son grandson brother nephew prince daughter granddaughter sister niece princess businessman businesswoman "
+    "boyfriend girlfriend"
+)
+# "His partner" is the other one of two people who were named, if there is one.
+COUNTERPARTS = _words("partner companion spouse husband wife boyfriend girlfriend opponent teammate colleague friend")
 
 PEOPLE: dict[str, tuple[str, str]] = {
     **{word: (ROLE_SEX.get(word, ""), "") for word in ROLES},
@@ -43,13 +68,20 @@ PEOPLE: dict[str, tuple[str, str]] = {
     **dict.fromkeys(CHILDREN, ("", "child")),
     **dict.fromkeys(ANYONE, ("", "")),
 }
-GROUPS = {"couple": 2, "duo": 2, "pair": 2, "trio": 3, "quartet": 4, "twins": 2}  # people without another noun
+# People without another noun. Of the last ones no article is needed in front.
+GROUPS = {"couple": 2, "duo": 2, "pair": 2, "trio": 3, "quartet": 4, "twins": 2, "parents": 2, "newlyweds": 2}
+PLURAL_GROUPS = _words("twins parents newlyweds couple")
+DOERS = _words(
+    "player rider cyclist performer athlete gamer runner artist musician worker"
+)  # what anyone may turn out to be
+MACHINE_BEFORE = _words("vinyl record music cd dvd media video cassette bluetooth vacuum smart")  # "vinyl player"
 
 IRREGULAR = {
     **{"men": "man", "women": "woman", "people": "person", "children": "child", "wives": "wife", "ladies": "lady"},
     **{"gentlemen": "gentleman", "knives": "knife", "scarves": "scarf", "shelves": "shelf", "loaves": "loaf"},
     **{"businessmen": "businessman", "policemen": "policeman", "fishermen": "fisherman", "leaves": "leaf"},
-    **{"businesswomen": "businesswoman", "policewomen": "policewoman"},
+    **{"businesswomen": "businesswoman", "policewomen": "policewoman", "salesmen": "salesman", "heroes": "hero"},
+    **{"craftsmen": "craftsman", "swordsmen": "swordsman", "thieves": "thief", "cacti": "cactus"},
 }
 NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 NUMBERS |= {str(number): number for number in range(2, 21)}
@@ -58,127 +90,78 @@ NUMBERS |= {str(number): number for number in range(2, 21)}
 DISTINCTIONS = [
     _words("left leftmost right rightmost middle center centre central"),
     _words("first second third fourth last"),
-    _words("younger older young old elderly elder"),
+    _words("younger older young old elderly elder middle-aged"),
+    _words("seated sitting standing kneeling"),
+    _words("front rear back"),
     _words("taller shorter tall short"),
     _words("blonde blond brunette redhead red-haired dark-haired blonde-haired bald"),
 ]
 SAME_DISTINCTION = {
     **{"leftmost": "left", "rightmost": "right", "center": "middle", "centre": "middle", "central": "middle"},
     **{"young": "younger", "old": "older", "elderly": "older", "elder": "older", "tall": "taller", "short": "shorter"},
-    **{"blond": "blonde", "blonde-haired": "blonde", "redhead": "red-haired"},
+    **{"blond": "blonde", "blonde-haired": "blonde", "redhead": "red-haired", "sitting": "seated", "back": "rear"},
 }
 PLACED = _words("standing sitting seated positioned located kneeling leaning placed stands sits lying walking")
 
 # Pronouns
 
-SUBJECT_PRONOUNS = {"he": "m", "him": "m", "she": "f"}
+SUBJECT_PRONOUNS = {"he": "m", "she": "f"}  # "beside him" is somebody else
 POSSESSIVES = {"his": "m", "her": "f"}  # "her" is read as possessive only: she who is looked at wears nothing by it
 EVERYONE = _words("they both all each everyone everybody")
-
-# What people wear and carry
-
-GARMENTS = _words(
-    "jacket coat shirt t-shirt tshirt tee blouse sweater sweatshirt jumper cardigan hoodie pullover vest waistcoat "
-    "blazer suit tuxedo dress sundress gown skirt top turtleneck polo tank-top kimono sari robe bathrobe cape cloak "
-    "poncho uniform apron overalls dungarees jumpsuit romper pajamas pyjamas swimsuit bikini leotard tutu jersey "
-    "tunic toga armor armour costume jeans trousers pants shorts leggings tights stockings slacks chinos parka "
-    "raincoat overcoat windbreaker anorak trench-coat spacesuit wetsuit camisole corset bra shoe boot sneaker sandal "
-    "heel heels slipper loafer trainer sock hat cap beanie beret fedora helmet hood turban crown tiara headscarf "
-    "hijab bonnet sombrero headband hairband bandana headphone headphones headset earbuds glasses sunglasses "
-    "eyeglasses spectacles goggles monocle mask scarf shawl tie necktie bowtie bow-tie cravat necklace pendant "
-    "choker chain lanyard earring earrings bracelet bangle watch wristwatch ring brooch badge bow ribbon glove "
-    "gloves mitten mittens belt sash suspenders braces bag handbag backpack purse satchel tote briefcase suitcase "
-    "umbrella parasol hairpin barrette wreath garland veil"
-)
-# Of these a plain "and adjusts ties" or "glasses of wine" is something else.
-DOUBTFUL_GARMENTS = _words("top watch tie ring suit dress cap coat chain tee heel crown hood mask bag braces belt polo")
-DOUBTFUL_GARMENTS |= _words("trainer vest bow shorts sock boot jersey glasses costume")
-WORN_IN_PAIRS = _words(
-    "jeans trousers pants shorts leggings tights stockings slacks chinos overalls dungarees pajamas pyjamas heels "
-    "headphones earbuds glasses sunglasses eyeglasses spectacles goggles suspenders braces shoe boot sneaker sandal "
-    "heel slipper loafer trainer sock earring glove mitten earrings gloves mittens"
-)
-OUTFIT_WORDS = _words("outfit costume attire clothing clothes ensemble")  # "his outfit consists of ..."
-
-# Parts of clothes and of bodies: nobody wears them by themselves.
-GARMENT_PARTS = _words(
-    "collar sleeve cuff button pocket zipper zip hem lapel logo print pattern stripe trim lining lace embroidery "
-    "buckle strap drawstring fringe seam neckline waistband frame lens brim visor patch hat-band"
-)
-BODY = _words(
-    "hair hairstyle beard mustache moustache goatee stubble face head hand arm eye eyebrow lip mouth nose ear cheek "
-    "forehead neck shoulder chest waist hip leg foot feet finger knee skin smile expression ponytail bun braid "
-    "braids bangs fringe curl freckle tattoo makeup lipstick body back lap wrist ankle"
-)
-
-# Things that belong to nobody, the easiest to show in a picture of their own first.
-
-THINGS = _words(
-    "lamp lantern candle bowl dish plate cup mug glass bottle jar jug pitcher pot pan kettle teapot vase board knife "
-    "fork spoon spatula whisk utensil tray basket bucket box book notebook newspaper magazine letter map pen pencil "
-    "brush paintbrush laptop computer tablet phone smartphone telephone camera microphone speaker radio television "
-    "tv monitor keyboard guitar violin cello piano drum trumpet saxophone flute accordion harp ukulele ball football "
-    "basketball racket skateboard surfboard snowboard bicycle bike motorcycle scooter helmet sword shield staff wand "
-    "rope ladder hammer drill saw wrench toolbox axe shovel broom mop hose flower bouquet rose sunflower plant "
-    "cactus apple banana pumpkin watermelon cake pizza sandwich burger bread loaf cookie pie donut croissant "
-    "ice-cream lollipop balloon kite toy doll teddy gift trophy globe clock pillow cushion blanket quilt towel rug "
-    "carpet painting photograph poster picture sculpture statue robot dog puppy cat kitten horse pony bird parrot "
-    "owl rabbit cow sheep goat duck chicken fish turtle elephant lion tiger bear panda monkey fox deer camel mixer "
-    "blender toaster wok sign flag tent suitcase easel canvas telescope microscope typewriter chessboard wheelchair "
-    "stroller cart wagon sled canoe kayak paddle oar table desk chair armchair sofa couch bench stool nightstand "
-    "bookshelf hammock podium car truck van bus train boat ship yacht airplane plane helicopter tractor taxi "
-    "carriage"
-)
-FIXTURES = _words(
-    "bed dresser wardrobe bookcase shelf cabinet counter countertop headboard fireplace stove oven fridge "
-    "refrigerator sink bathtub mirror chandelier curtain fountain streetlight tree bush hedge fence gate"
-)
-# Also verbs: taken for a thing only behind an article, a number or an adjective.
-DOUBTFUL_THINGS = _words(
-    "book plant fish duck pan skateboard bike bicycle drum hammer paddle box map brush water ladder sign flag bear "
-    "phone fence bench picture"
-)
-CONTAINERS = _words(
-    "cup mug glass bottle jar jug pitcher bowl plate dish basket bucket box bouquet tray pot slice loaf"
-)
-
-# Places
-
-SCENES = _words(
-    "room bedroom kitchen bathroom office studio hall hallway lobby corridor library classroom restaurant cafe café "
-    "bar pub diner bakery gym shop store supermarket market mall hospital laboratory lab workshop garage warehouse "
-    "factory church cathedral temple museum gallery theater theatre cinema stadium arena court stage auditorium "
-    "airport station interior setting environment space apartment house home cabin cottage castle palace mansion "
-    "villa hotel balcony terrace patio porch rooftop courtyard garden backyard yard park playground street alley "
-    "avenue road sidewalk square plaza city town village neighborhood bridge pier harbor harbour dock beach coast "
-    "shore seaside ocean sea lake river waterfall pool forest woods jungle field meadow farm barn vineyard orchard "
-    "desert dunes canyon valley mountain mountains hill hillside cliff cave island countryside landscape scenery "
-    "savanna glacier battlefield basement attic lounge ballroom nightclub club casino greenhouse conservatory "
-    "spaceship cockpit subway"
-)
-BACKDROPS = _words(
-    "backdrop wall sky skyline sunset horizon"
-)  # places only after "against", "under", "in front of", ...
-VEHICLES = _words("car truck van bus train boat ship yacht airplane plane helicopter taxi carriage")  # inside them
-PLACE_WORDS = _words("in inside at on within through along across amid amidst into around beside near by throughout")
-BACKDROP_WORDS = _words("against under beneath of")
+SUBJECTS = _words("he she they it who which that we i")  # a verb follows
+OBJECT_PRONOUNS = _words("him them me us it himself herself themselves itself")
 
 # Words between
 
 ARTICLES = _words("a an the this that these those its his her their my your our one another some several each every")
 ARTICLES |= _words("no any both other many few matching")
-FUNCTION_WORDS = _words(
+FUNCTION_WORDS = OBJECT_PRONOUNS | _words(
     "and or but nor while as then than in inside on at of off over under underneath beneath beside besides near by "
     "behind between with without within from to into onto toward towards through along across against around for "
     "about above below after before during is are was were be been being has have had having do does did will would "
     "can could may might must not also he him she they them it who whom whose which that there here where when "
-    "wearing wears wear wore dressed dresses clad sporting sports donning dons attired outfitted holding holds hold "
-    "held carrying carries carry clutching gripping paired featuring features next up out down his her their its"
+    "wearing wears wear wore dressed clad sporting donning dons attired outfitted holding holds hold held carrying "
+    "carries carry clutching gripping paired featuring features next up out down his her their its"
 )
 WEAR_WORDS = _words("wearing wears wear wore dressed clad sporting sports donning dons attired outfitted")
 HOLD_WORDS = _words("holding holds hold carrying carries carry clutching gripping has have had")
+PUTTING_ON = _words("wearing wears wear wore sporting sports donning dons")  # directly before a garment
+GRASPING = _words("holding holds carrying carries clutching clutches gripping grips wielding wields cradling cradles")
+NOT_TO_BE_HELD = _words(  # "holding a pose", "wearing a smile"
+    "pose conversation gaze glance smile grin frown expression look breath position moment stance discussion speech "
+    "meeting note sign hand place posture balance grudge secret dialogue grip mood air weight pair set array "
+    "assortment worn cluster variety item items thing things collection handful stack pile couple bunch bit piece lot "
+    "kind type attire outfit clothing ensemble"
+)
+HANDLING = _words(
+    "adjusts straightens fixes puts pulls ties buttons zips removes takes tips smooths clutches grips features"
+)
 CLAUSE_STARTS = _words("while as where when")
-NOT_A_HEAD_BEFORE = _words("rack store view perspective scene angle pov department holder hook")
+NOT_A_HEAD_BEFORE = _words(
+    "rack store view perspective scene angle pov department holder hook movement movements motion work lens equipment "
+    "lighting pose stance shuffle arch pieces piece shot shots footage screen door doors window windows partition "
+    "partitions"
+)
+# Nouns and adverbs that are no description of the next noun: "in the distance, hazy mountains".
+NO_MODIFIERS = _words(
+    "distance background foreground middle center centre front side possibly likely perhaps probably presumably maybe "
+    "apparently occasionally nearby sound sounds glow"
+)
+SENSED = _words(  # "the sound of birds", "a reflection of trees": not there to be shown
+    "sound sounds aroma scent smell hint hum rhythm melody melodies notes reflection reflections silhouette shape "
+    "shadow shadows image images sense idea memory memories thought dream chirping rustle murmur clinking shade "
+    "shades"
+)
+METAPHORS = _words(
+    "sea ocean canvas mask blanket carpet island mountain tapestry sheet curtain stage"
+)  # "a sea of cars"
+NEGATIONS = _words("no without not never nor neither n't")
+COPULAS = _words("is are was were be being become becomes becoming resembling resembles")
+AS_PREDICATE = _words(  # "dressed as a wizard", but "as a man walks by"
+    "dressed known working works serving serves disguised described acting identified portrayed costumed costume "
+    "career poses posing depicted"
+)
+HEDGES = _words("likely possibly perhaps probably presumably apparently also not actually indeed maybe either clearly")
 
 # Adjectives that are kept where nothing else shows where a phrase begins; with an article before it all are.
 
@@ -188,19 +171,22 @@ COLOURS = _words(
     "coral peach mustard charcoal indigo lilac emerald ruby sapphire"
 )
 MODIFIERS = COLOURS | _words(
-    "multicolored colorful colourful light dark bright pale deep pastel neon denim leather wool woolen woollen "
-    "cotton silk satin velvet linen knit knitted fur faux furry fleece suede lace tweed corduroy flannel cashmere "
-    "chiffon sequin plastic metal metallic wooden wood glass ceramic porcelain steel stainless iron brass stone "
-    "marble bamboo wicker rattan straw paper cardboard crystal diamond pearl striped plaid checkered checked floral "
-    "polka dot dotted patterned printed embroidered plain tie-dye camouflage camo paisley tartan argyle quilted "
-    "ribbed long short large small big little tiny thin thick wide narrow tall oversized loose tight fitted cropped "
-    "slim round square oval rectangular pointed high-heeled sleeveless short-sleeved long-sleeved hooded button-up "
-    "button-down zip-up v-neck off-shoulder strapless collared double-breasted single-breasted pleated ripped "
-    "vintage retro old new modern antique rustic elegant formal casual traditional sporty baseball cowboy bucket top "
-    "trucker winter summer rain sun trench bomber puffer sports dress evening wedding cocktail ball tank crop polo "
-    "bow hoop beaded handmade acoustic electric potted framed cutting mixing baking bedside coffee dining kitchen "
-    "table desk floor wine beer tea water cozy cosy warmly lit sunny snowy busy crowded empty spacious minimalist "
-    "minimalistic industrial urban rural tropical sandy lush living conference"
+    "multicolored colorful colourful light dark bright pale deep pastel neon denim leather wool woolen woollen cotton "
+    "silk satin velvet linen knit knitted fur faux furry fleece suede lace tweed corduroy flannel cashmere chiffon "
+    "sequin plastic metal metallic wooden wood glass ceramic porcelain steel stainless iron brass stone marble bamboo "
+    "wicker rattan straw paper cardboard crystal diamond pearl striped plaid checkered checked floral polka dot "
+    "dotted patterned printed embroidered plain tie-dye camouflage camo paisley tartan argyle quilted ribbed long "
+    "short large small big little tiny thin thick wide narrow tall oversized loose tight fitted cropped slim round "
+    "square oval rectangular pointed high-heeled sleeveless short-sleeved long-sleeved hooded button-up button-down "
+    "zip-up v-neck off-shoulder strapless collared double-breasted single-breasted pleated ripped vintage retro old "
+    "new modern antique rustic elegant formal casual traditional sporty baseball cowboy bucket top trucker winter "
+    "summer rain sun trench bomber puffer sports dress evening wedding cocktail ball tank crop polo bow hoop beaded "
+    "handmade acoustic electric potted framed cutting mixing baking bedside coffee dining kitchen table desk floor "
+    "wine beer tea water cozy cosy warmly lit sunny snowy busy crowded empty spacious minimalist minimalistic "
+    "industrial urban rural tropical sandy lush living conference running hiking riding swimming climbing skiing "
+    "reading working driving bathing training walking combat athletic protective surgical medical soft pinstripe "
+    "pinstriped tailored matching cable-knit flowing graphic life lab ski yoga cargo chef business school military "
+    "swim police nurse sailor designer aviator safety"
 )
 OPINIONS = _words("very rather quite slightly matching stylish fashionable beautiful nice lovely pretty similar same")
 OPINIONS |= _words("simple classic trendy chic")
@@ -227,10 +213,10 @@ def singular(word: str) -> str:
 
 _KINDS: list[tuple[str, frozenset[str] | dict]] = [
     ("person", PEOPLE),
-    ("garment", GARMENTS),
-    ("part", GARMENT_PARTS),
-    ("body", BODY),
-    ("object", THINGS | FIXTURES),
-    ("scene", SCENES),
+    ("garment", wardrobe.GARMENTS),
+    ("part", wardrobe.GARMENT_PARTS),
+    ("body", wardrobe.BODY),
+    ("object", surroundings.THINGS | surroundings.FIXTURES),
+    ("scene", surroundings.SCENES),
 ]
-_NOUNS = frozenset().union(*(set(nouns) for _, nouns in _KINDS), BACKDROPS, GROUPS)
+_NOUNS = frozenset().union(*(set(nouns) for _, nouns in _KINDS), surroundings.BACKDROPS, GROUPS)

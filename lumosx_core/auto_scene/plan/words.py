@@ -6,11 +6,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...errors import LumosXError
+from . import surroundings, wardrobe
 from . import vocabulary as v
 
+MOST_WORDS = 1000  # words and marks of a prompt: the text encoder reads 512 tokens, and a word is at least one
 _REACH = 8  # how many words before its noun a phrase can begin
-_DOUBTFUL = v.DOUBTFUL_GARMENTS | v.DOUBTFUL_THINGS
-_DETERMINERS = v.ARTICLES | frozenset(v.NUMBERS) | frozenset(v.POSSESSIVES) | {"'s", "’s"}
+_DOUBTFUL = wardrobe.DOUBTFUL_GARMENTS | surroundings.DOUBTFUL_THINGS
+POSSESSIVE_MARKS = frozenset({"'s", "’s", "'", "’"})
+DETERMINERS = v.ARTICLES | frozenset(v.NUMBERS) | frozenset(v.POSSESSIVES) | POSSESSIVE_MARKS
+_SENTENCE_MARK = re.compile(r"[.!?;]")
+_ABBREVIATIONS = frozenset({"mr", "mrs", "ms", "dr", "st"})
+_TAKEN_NEXT = frozenset({"a", "an"})
 
 
 @dataclass(frozen=True)
@@ -38,11 +45,13 @@ class NounPhrase:
 
     Args:
         kind: as `vocabulary.kind_of` says, or "backdrop".
-        first, head, last: indices of words; `last` is behind the head only in "cup of coffee".
-        before: the word in front, in lower case; "" at the start of a sentence.
+        opening, first, head, last: indices of words; `opening` is that of the article, if there is one, which is not
+            directly in front of `first` in "a long, red dress"; `last` is behind the head only in "cup of coffee".
+        before: the article or else the word in front, in lower case; "" at the start of a sentence.
     """
 
     kind: str
+    opening: int
     first: int
     head: int
     last: int
@@ -54,32 +63,78 @@ class NounPhrase:
 
 
 def split_words(prompt: str) -> list[Word]:
-    """Words and marks of a cleaned prompt; "button-up" is one word, "man's" are two."""
-    words, sentence = [], 0
-    for match in re.finditer(r"['’]s\b|\w+(?:-\w+)*|[^\w\s]", prompt):
+    """Words and marks of a cleaned prompt; "button-up" and "jack-o'-lantern" are one word, "man's" are two.
+
+    Raises:
+        LumosXError: there are more than `MOST_WORDS`, which no text encoder of ours reads.
+    """
+    words: list[Word] = []
+    sentence = 0
+    for match in re.finditer(r"['’]s\b|\w+(?:(?:['’]-|-['’]?)\w+)*|[^\w\s]", prompt):
+        if len(words) == MOST_WORDS:
+            raise LumosXError(
+                f"The prompt has more than {MOST_WORDS} words and marks, but the model reads 512 tokens. Shorten it."
+            )
         words.append(Word(match[0], *match.span(), sentence))
-        if match[0] in ".!?;":
+        if _SENTENCE_MARK.fullmatch(match[0]) and not _inside_sentence(words, prompt):
             sentence += 1
     return words
 
 
+def _inside_sentence(words: Sequence[Word], prompt: str) -> bool:
+    """Whether a full stop at the end of these words belongs to "1.5" or "Dr."."""
+    last = words[-1]
+    if last.text != ".":
+        return False
+    return prompt[last.end : last.end + 1].isalnum() or (len(words) > 1 and words[-2].lower in _ABBREVIATIONS)
+
+
 def noun_phrases(words: Sequence[Word]) -> list[NounPhrase]:
-    """The phrases of known nouns, people excepted, in the order of the prompt."""
+    """The phrases of nouns, people excepted, in the order of the prompt.
+
+    A noun that is not in the vocabulary counts behind "wearing a" and "holding a" only, where its kind is plain.
+    """
     found: list[NounPhrase] = []
     for head, word in enumerate(words):
-        kind = "backdrop" if v.singular(word.lower) in v.BACKDROPS else v.kind_of(word.lower)
+        noun = v.singular(word.lower)
+        kind = "backdrop" if noun in surroundings.BACKDROPS else v.kind_of(word.lower)
+        if kind is None:
+            kind = _kind_of_unknown(words, head)
         # Inside "cup of coffee" nothing begins again.
         if kind in (None, "person") or _describes_the_next(words, head) or (found and head <= found[-1].last):
             continue
+        needed = surroundings.ONLY_BEHIND.get(noun)
+        if needed and word_at(words, head, -1) not in needed:
+            continue
+        if _is_verb_before_object(words, head) or (noun in v.METAPHORS and word_at(words, head, 1) == "of"):
+            continue
         first = _start_of_place(words, head) if kind == "scene" else None
         first = _start(words, head) if first is None else first
-        before = word_at(words, first, -1)
-        if _is_doubtful(word.lower) and not (first < head or before in _DETERMINERS or before in _TAKING):
+        opening = opening_of(words, first)
+        before = word_at(words, opening, 0) if opening < first else word_at(words, first, -1)
+        listed = found and found[-1].kind == kind == "garment" and _continues(words, found[-1], first, head)
+        plain = not (first < head or before in DETERMINERS or before in _TAKING)
+        if is_doubtful(word.lower) and plain and not listed:
             continue
-        if _is_doubtful(word.lower) and (word_at(words, head, 1) == "of" and kind == "garment"):
+        if is_doubtful(word.lower) and (word_at(words, head, 1) == "of" and kind == "garment"):
             continue  # "on top of", "glasses of wine"
-        found.append(NounPhrase(kind, first, head, _end(words, head), before))
+        if not _is_absent(words, opening):
+            found.append(NounPhrase(kind, opening, first, head, _end(words, head), before))
     return found
+
+
+def opening_of(words: Sequence[Word], first: int) -> int:
+    """The index of the article of a phrase, over adjectives and commas; that of its first word if there is none."""
+    place = first
+    while first - place < _REACH and (before := word_at(words, place, -1)):
+        if before in DETERMINERS:
+            return place - 1
+        if before == "," and place < first and word_at(words, place, 0) == ",":
+            return first
+        if before not in (",", "and") and (not _describes(before) or _is_noun(before)):
+            return first
+        place -= 1
+    return first
 
 
 def word_at(words: Sequence[Word], index: int, offset: int) -> str:
@@ -90,10 +145,12 @@ def word_at(words: Sequence[Word], index: int, offset: int) -> str:
     return words[place].lower
 
 
+_SKIPPED = v.ARTICLES | frozenset(v.NUMBERS)
 _TAKING = v.WEAR_WORDS | v.HOLD_WORDS | {"with", "in"}
 
 
-def _is_doubtful(word: str) -> bool:
+def is_doubtful(word: str) -> bool:
+    """Whether a lower-case word may be a verb or something else: "tie", "watches"."""
     return v.singular(word) in _DOUBTFUL or word in _DOUBTFUL
 
 
@@ -102,16 +159,90 @@ def _describes_the_next(words: Sequence[Word], index: int) -> bool:
     following = word_at(words, index, 1)
     if _is_verb(words, index + 1):
         return False
+    if words[index].lower == "van" and words[index + 1 : index + 2] and words[index + 1].text[0].isupper():
+        return True  # a name
     if v.kind_of(words[index].lower) == "scene" and following in v.PEOPLE:
         return True  # "street musician"
+    if words[index].lower == "glass" and following.isalpha() and following not in v.FUNCTION_WORDS:
+        return True  # "glass facade"
     return following in v.NOT_A_HEAD_BEFORE or v.kind_of(following) not in (None, "person", "body")
+
+
+def _kind_of_unknown(words: Sequence[Word], head: int) -> str | None:
+    """The kind of a noun that is in no list: "wearing a blue dashiki", "holding a trowel"; None if it is not plain."""
+    word, following = words[head].lower, word_at(words, head, 1)
+    if not _can_be_noun(word) or _describes(following) or (following == "," and _describes(word_at(words, head, 2))):
+        return None
+    first = head
+    while head - first < 4 and _describes(word_at(words, first, -1)):
+        first -= 1
+    if word_at(words, first, -1) not in _TAKEN_NEXT or any(_is_noun(word.lower) for word in words[first:head]):
+        return None
+    before, earlier = word_at(words, first, -2), word_at(words, first, -3)
+    if before in v.PUTTING_ON or (before == "in" and earlier in v.WEAR_WORDS):
+        return "garment"
+    return "object" if before in v.GRASPING else None
+
+
+def _can_be_noun(word: str) -> bool:
+    return (
+        word.isalpha()
+        and not word.endswith(("ing", "ly", "ed", "ous", "ful", "ness", "ion", "ity"))
+        and word not in v.NOT_TO_BE_HELD
+        and word not in v.MODIFIERS
+        and word not in v.FUNCTION_WORDS
+        and word not in DETERMINERS
+    )
+
+
+def _is_verb_before_object(words: Sequence[Word], head: int) -> bool:
+    """Whether a word is a verb with its object behind it: "the man mirrors her movements", "to board the plane"."""
+    before, following = word_at(words, head, -1), word_at(words, head, 1)
+    acts_on = following in DETERMINERS - POSSESSIVE_MARKS or following in v.OBJECT_PRONOUNS
+    if before in v.SUBJECTS or (before == "to" and acts_on):
+        return True  # "as he scrolls", "leaves that blanket the path"
+    if acts_on and before.endswith("s") and before.isalpha() and v.kind_of(before) != "person":
+        return before not in DETERMINERS and before not in v.FUNCTION_WORDS  # "leaves blanket the path"
+    if not is_doubtful(words[head].lower):
+        return False
+    if before == "to" and v.singular(words[head].lower) == words[head].lower:
+        return True
+    if not acts_on:
+        return False
+    return before not in DETERMINERS and before not in v.MODIFIERS and before not in _TAKING
+
+
+def _continues(words: Sequence[Word], previous: NounPhrase, first: int, head: int) -> bool:
+    """Whether a phrase goes on with a list: the tie of "a suit and tie", not the verb of "holding a bag, watches"."""
+    word = words[head].lower
+    if v.singular(word) != word and not {word, v.singular(word)} & wardrobe.WORN_IN_PAIRS:
+        return False
+    between = [word.lower for word in words[previous.last + 1 : first]]
+    while between and _describes(between[-1]) and not between[-1].endswith(("s", "ing")):
+        between.pop()  # "and sturdy boots"
+    following = word_at(words, first, 1)
+    return between in (["and"], [","], [",", "and"]) and following not in DETERMINERS - POSSESSIVE_MARKS
+
+
+def _is_absent(words: Sequence[Word], first: int) -> bool:
+    """Whether a phrase says what is not there, or is only heard or compared: "no hat", "the sound of birds"."""
+    offset = -1
+    while word_at(words, first, offset) in _SKIPPED:
+        if word_at(words, first, offset) == "no":
+            return True
+        offset -= 1
+    before, earlier = word_at(words, first, offset), word_at(words, first, offset - 1)
+    if before in v.NEGATIONS or (before == "of" and earlier in v.SENSED):
+        return True
+    return before == "like" or (before == "as" and word_at(words, first, offset + 1) in _TAKEN_NEXT)
 
 
 def _is_verb(words: Sequence[Word], index: int) -> bool:
     """Whether a word that looks like a plural is one of those that may be verbs: "the man in the jacket watches"."""
     following = word_at(words, index - 1, 1)
-    known = v.kind_of(word_at(words, index, -1)) if following else None
-    return known is not None and _is_doubtful(following) and v.singular(following) != following
+    before = word_at(words, index, -1) if following else ""
+    known = v.kind_of(before) is not None or before in v.GROUPS
+    return known and is_doubtful(following) and v.singular(following) != following
 
 
 def _start(words: Sequence[Word], head: int) -> int:
@@ -123,28 +254,53 @@ def _start(words: Sequence[Word], head: int) -> int:
         if before == "and" and words[first].lower in v.COLOURS and word_at(words, first, -2) in v.COLOURS:
             first -= 2  # "black and white shirt"
         elif _is_noun(before) and first < head and not _is_noun(words[first].lower):
-            return first + 1  # "t-shirts ride bicycles": what follows a noun and is none is a verb
+            first += 1  # "t-shirts ride bicycles": what follows a noun and is none is a verb
+            break
         elif _describes(before):
             first -= 1
         else:
             break
+    if word_at(words, first, -1) not in DETERMINERS:
+        first = _behind_adverb(words, first, head)
+    if word_at(words, first, -1) in v.SUBJECTS and first < head:
+        first += 1  # "she washes dishes"
     # Behind a comma or "and" a verb may follow ("and adjusts black glasses"): there only known modifiers count.
     before = word_at(words, first, -1)
-    if before not in _DETERMINERS | {""} and (before not in v.FUNCTION_WORDS or before in ("and", "or")):
+    if before not in DETERMINERS | {""} and (before not in v.FUNCTION_WORDS or before in ("and", "or")):
         known = head
         while known > first and _is_known_modifier(words[known - 1].lower):
             known -= 1
         first = known
-    while first < head and words[first].lower in v.OPINIONS:
+    owner = v.kind_of(word_at(words, first, -2)) == "person" and word_at(words, first, -3) in _TAKEN_NEXT
+    if owner and before in POSSESSIVE_MARKS:
+        return first - 2  # "a chef's hat"
+    while first < head and (words[first].lower in v.OPINIONS or _is_participle(words, first)):
         first += 1
     return first
+
+
+def _behind_adverb(words: Sequence[Word], first: int, head: int) -> int:
+    """Where a phrase begins if an adverb and a verb are in front: "expertly flips eggs", not "freshly cut bread"."""
+    for index in range(head - 1, first - 1, -1):
+        if words[index].lower.endswith("ly") and words[index].lower not in v.MODIFIERS:
+            following = words[index + 1].lower
+            is_verb = index + 1 < head and not following.endswith(("ed", "en", "wn")) and following not in v.MODIFIERS
+            return index + 2 if is_verb else index + 1
+    return first
+
+
+def _is_participle(words: Sequence[Word], index: int) -> bool:
+    """Whether a word is the "preparing" of "of preparing fresh fruit"."""
+    lower = words[index].lower
+    before = word_at(words, index, -1)
+    return lower.endswith("ing") and lower not in v.MODIFIERS and before not in DETERMINERS and before not in _TAKING
 
 
 def _start_of_place(words: Sequence[Word], head: int) -> int | None:
     """Where "cozy, warmly lit room" begins: behind its article, over commas; None if there is no such article."""
     for first in range(head, max(head - _REACH, -1), -1):
         before = word_at(words, first, -1)
-        if before in _DETERMINERS:
+        if before in DETERMINERS:
             return first
         if before not in (",", "and") and not _describes(before):
             return None
@@ -153,7 +309,7 @@ def _start_of_place(words: Sequence[Word], head: int) -> int | None:
 
 def _end(words: Sequence[Word], head: int) -> int:
     """Where "bouquet of red roses" ends."""
-    if v.singular(words[head].lower) not in v.CONTAINERS or word_at(words, head, 1) != "of":
+    if v.singular(words[head].lower) not in surroundings.CONTAINERS or word_at(words, head, 1) != "of":
         return head
     last = head + 2
     while word_at(words, last, 0) and words[last].lower in v.MODIFIERS and _describes(word_at(words, last, 1)):
@@ -163,7 +319,7 @@ def _end(words: Sequence[Word], head: int) -> int:
 
 def _describes(word: str) -> bool:
     """Whether a word can be part of a phrase that another one ends."""
-    if not re.match(r"\w", word) or word in _DETERMINERS or word in v.FUNCTION_WORDS:
+    if not re.match(r"\w", word) or word in DETERMINERS or word in v.FUNCTION_WORDS or word in v.NO_MODIFIERS:
         return False
     return v.kind_of(word) != "person"
 

@@ -75,7 +75,7 @@ READINGS = {
     "Both women wear sunglasses.": "women: sunglasses | women: sunglasses",
     "A man and a woman argue. Their white coats are wet. The woman's silver earrings shine, and her red hat falls. He "
     "holds a cane while a green scarf lies on a chair.": (
-        "man: white coats | woman: white coats, silver earrings, red hat || green scarf, chair"
+        "man: white coats | woman: white coats, silver earrings, red hat || cane, green scarf, chair"
     ),
     "There are two women. One of the women holds a black bag, another of the women holds a white bag.": (
         "women#2: black bag | women#3: white bag"

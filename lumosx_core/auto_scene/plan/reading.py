@@ -1,0 +1,344 @@
+"""One walk through the words of a prompt, which gives each garment to the person who is described at that point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from . import surroundings, wardrobe
+from . import vocabulary as v
+from .cast import Cast, Person
+from .people import Mention, find_names, mention_at, text_of
+from .words import POSSESSIVE_MARKS, NounPhrase, Word, opening_of, word_at
+
+_LEADING = v.ARTICLES | v.OPINIONS | v.NUMBERS.keys() | {"pair", "of"}  # "in a very stylish", "in a pair of"
+# What follows these is another thing, unless it is worn or a part of the body: "a hat on his head".
+_NEAR = surroundings.PLACE_WORDS - {"in"}
+_NEAR |= {"behind", "from", "next", "onto", "toward", "towards", "against", "between"}
+_TAKING = v.WEAR_WORDS | v.HOLD_WORDS
+_JOINING = frozenset({"and", "or", "but", "while", "as", "where", "when", "that", ",", "&", ":", "is", "are", ""})
+_ON_BODY = ("on", "in", "around", "over", "across")
+_APPOSED_BEHIND = (",", "(", ":", "–", "—", "-")
+_REACH = 20  # words from "in" to the noun behind it
+_FAR = 6  # words between "the person on the far left" and its apposition
+_EVERYONE_DOES = _TAKING | v.COPULAS | {"in", "of", ",", "with"}
+
+
+class Reading:
+    """What is known at each word of a prompt: who is described, and whether clothes that follow are theirs.
+
+    Args:
+        say: receives a sentence for each garment that is left out, as its owner is not certain.
+    """
+
+    def __init__(
+        self, prompt: str, words: Sequence[Word], phrases: Sequence[NounPhrase], say: Callable[[str], None]
+    ) -> None:
+        self.prompt = prompt
+        self.words = words
+        self.say = say
+        self.phrases = {phrase.head: phrase for phrase in phrases}
+        self.covered = {i for phrase in phrases for i in range(phrase.opening, phrase.last + 1)}
+        self.clothes = [phrase for phrase in phrases if phrase.kind == "garment"]
+        self.names = find_names(words, self.clothes)
+        self.cast = Cast(words, prompt)
+        self.loose: list[NounPhrase] = []  # what belongs to nobody
+        self.ahead: list[NounPhrase] = []  # "Wearing a hat, the man ...": worn before we know by whom
+        self.described: list[Person] = []
+        self.subject: list[Person] = []  # of this sentence
+        self.met: list[Person] = []  # by the last mention
+        self.taking = False  # behind "wearing", "holding", "with": the clothes that follow are somebody's
+        self.unsure = False  # and it is not certain whose
+        self.distributive = False  # "both wear a hat"
+        self.together = False  # "a couple in a shirt and a dress": not both of them wear both
+        self.worn_by_things = False  # "a dog wearing a hat"
+        self.last_mention = -10
+        self.last_kind = ""
+
+    def read(self) -> tuple[list[Person], list[NounPhrase]]:
+        """The people in the order of the prompt, and the things that belong to nobody."""
+        sentence = 0
+        for index, word in enumerate(self.words):
+            if word.sentence != sentence:
+                self._end_sentence()
+                sentence = word.sentence
+            self._step(index, word.lower)
+        self._end_sentence()
+        worn = {self._noun(phrase) for person in self.cast.people for phrase in person.worn}
+        # "The robe swirls around them": what somebody wears is spoken of again.
+        loose = [phrase for phrase in self.loose if phrase.kind != "garment" or self._noun(phrase) not in worn]
+        return self.cast.people, loose
+
+    def _step(self, index: int, lower: str) -> None:
+        before, following = word_at(self.words, index, -1), word_at(self.words, index, 1)
+        mention = mention_at(self.words, index, self.clothes, self.prompt, self.names)
+        if mention is not None and (mention.noun or mention.name or self.cast.people):
+            self._mention(index, mention)
+        elif lower in v.SUBJECT_PRONOUNS:
+            self._pronoun(v.SUBJECT_PRONOUNS[lower])
+        elif lower == "they" or (lower in v.EVERYONE and following in _EVERYONE_DOES):
+            self._describe(self.described if len(self.described) > 1 or lower == "they" else self.cast.people)
+            self.distributive = True
+        elif index in self.phrases:
+            self._thing(self.phrases[index])
+        elif lower in wardrobe.OUTFIT_WORDS and before in v.POSSESSIVES:
+            self._pronoun(v.POSSESSIVES[before])
+            self.taking = True
+        elif lower in wardrobe.OUTFIT_WORDS and self.described and self._is_worn_outfit(index):
+            self.taking = True
+        elif lower in _TAKING:
+            self._take(index, lower)
+        elif lower == "in":
+            phrase = self._next_phrase(index)
+            self.taking = phrase is not None and phrase.kind == "garment"
+        elif lower == "with":
+            self.taking = self.last_kind in ("person", "garment", "part", "body")
+        elif lower in v.CLAUSE_STARTS or self._is_verb(index, lower):
+            self.taking = False
+        elif lower in _NEAR:
+            phrase = self._next_phrase(index)
+            self.taking = self.taking and phrase is not None and phrase.kind in ("body", "garment", "part")
+
+    def _mention(self, index: int, mention: Mention) -> None:
+        before = word_at(self.words, mention.first, -1)
+        earlier = word_at(self.words, mention.first, -2 if before in v.ARTICLES else -1)
+        if before in v.NEGATIONS or earlier in {"or", "like", "than", "without"}:
+            return  # "a doctor or nurse", "like a king": nobody else is there
+        if self._says_more(mention):
+            if not self._is_predicate(mention):
+                self.cast.more(self.described[0], mention)
+                self.last_mention = index
+            self.last_kind = "person"
+            return
+        if mention.plural and self.described and self._is_predicate(mention):
+            return
+        met = self.cast.meet(mention)
+        if not met:
+            return  # "players": nobody in particular
+        joined = bool(mention.noun or mention.name) and self._is_joined(index)
+        self._describe(met, joined=joined)
+        self.met = met
+        if not self.subject or joined or earlier in _JOINING:
+            self.subject = self.described
+        self.distributive = mention.plural
+        self.together = mention.plural
+        self.last_mention = index
+        # "One wears a red helmet, and the other a blue cap"
+        self.taking = not mention.noun and not mention.name and word_at(self.words, index, 1) in ("a", "an")
+
+    def _pronoun(self, sex: str) -> None:
+        people = self.cast.last(sex)
+        self._describe(people)
+        self.subject = people
+        self.unsure = not people and self.cast.could_be(sex)
+
+    def _take(self, index: int, lower: str) -> None:
+        if lower == "sports" and word_at(self.words, index, 1) not in v.ARTICLES:
+            return  # "a sports bra"
+        before = word_at(self.words, index, -1)
+        if before in v.NEGATIONS or (before == "t" and word_at(self.words, index, -3).endswith("n")):  # "isn't"
+            self.taking = False
+            return
+        by_thing = index - 1 in self.phrases and self.phrases[index - 1].kind == "object"
+        self.worn_by_things = by_thing and not self.subject
+        self.taking = not self.worn_by_things
+        # "A man sits beside a woman, wearing a hat": either of them.
+        oblique = bool(self.subject and self.met) and not any(person in self.subject for person in self.met)
+        oblique = oblique and lower.endswith("ing") and not any(person.worn for person in self.subject)
+        if oblique and before == "," and self.last_mention == index - 2 and self.described == self.met:
+            self.unsure = True
+
+    def _describe(self, people: Sequence[Person], *, joined: bool = False) -> None:
+        self.described = self.described + [p for p in people if p not in self.described] if joined else list(people)
+        self.taking = self.distributive = self.together = self.unsure = self.worn_by_things = False
+        self.last_kind = "person"
+        for phrase in self.ahead:
+            self._give(phrase, self.described)
+        self.ahead = []
+
+    def _thing(self, phrase: NounPhrase) -> None:
+        under = self.last_kind == "body" and word_at(self.words, phrase.opening, -1) in ("under", "beneath")
+        self.last_kind = phrase.kind
+        if phrase.kind == "object":
+            self.loose.append(phrase)
+        if phrase.kind != "garment":
+            return
+        if [word_at(self.words, phrase.head, offset) for offset in (1, 2)] == ["worn", "by"]:
+            self.ahead.append(phrase)
+            return
+        owners = self._owners(phrase, under)
+        if (
+            self.together
+            and len(owners) > 1
+            and phrase.before in ("a", "an")
+            and self._noun(phrase) not in (wardrobe.WORN_IN_PAIRS)
+        ):
+            owners, self.unsure = [], True
+        if owners:
+            self._give(phrase, owners)
+        elif self.unsure and (self.taking or phrase.before in v.POSSESSIVES):
+            text = text_of(self.words, phrase, self.prompt)
+            self.say(
+                f'It is not certain from the prompt who has "{text}", so it was left out. Add it to the plan, or let '
+                f"the language model read the prompt."
+            )
+        elif self.taking and not self.described:
+            self.ahead.append(phrase)
+        elif phrase.before == "the" and not phrase.described and self.cast.people:
+            return  # "the pants" of what was said before
+        elif self._noun(phrase) not in wardrobe.DOUBTFUL_GARMENTS or phrase.described:
+            self.loose.append(phrase)
+
+    def _owners(self, phrase: NounPhrase, under: bool) -> list[Person]:
+        """Whose a garment is; nobody's if the prompt does not say it.
+
+        Args:
+            under: a part of a body is beneath it: "his brow under a hat".
+        """
+        sex = v.POSSESSIVES.get(phrase.before)
+        if sex is not None:
+            people = self.cast.last(sex)
+            self.unsure = self.unsure or (not people and self.cast.could_be(sex))
+            return people
+        if phrase.before == "their":
+            one = len(self.described) == 1 and bool(self.described[0].sex)  # who would be "his" or "her"
+            return self.cast.people if one or not self.described else self.described
+        if phrase.before in POSSESSIVE_MARKS:
+            return self.met if self.last_mention == phrase.first - 2 else []  # "the coat's collar" has no owner
+        behind = word_at(self.words, phrase.head, 2)
+        if word_at(self.words, phrase.head, 1) in _ON_BODY and behind in v.POSSESSIVES:
+            return self.cast.last(v.POSSESSIVES[behind])
+        if word_at(self.words, phrase.head, 1) in _ON_BODY and behind == "their" and len(self.described) == 1:
+            return self.described
+        if under and len(self.described) == 1:
+            return self.described
+        if not self.taking or self.unsure:
+            return []
+        if phrase.before == "the" and word_at(self.words, phrase.opening, -1) not in _TAKING | {"in", "with"}:
+            return []  # "her hands on the coat": whose coat?
+        noun = self.words[phrase.head].lower
+        # "A man and a woman in white shirts" both wear one, "a man and a woman in a red dress" do not.
+        several = noun != v.singular(noun) and noun not in wardrobe.WORN_IN_PAIRS
+        several = several and v.singular(noun) not in wardrobe.WORN_IN_PAIRS
+        return self.described if several or self.distributive else self.described[-1:]
+
+    def _give(self, phrase: NounPhrase, owners: Sequence[Person]) -> None:
+        head = self._noun(phrase)
+        if phrase.before == "the" and any(self._has(person, head, phrase) for person in self.cast.people):
+            return  # "the jacket" is the one that was named before
+        again = phrase.before in {"the", "their", *v.POSSESSIVES, *POSSESSIVE_MARKS}
+        for person in owners:
+            if not self._has(person, head, phrase) and not (again and self._has_one(person, head, phrase)):
+                person.wear(phrase)
+
+    def _has(self, person: Person, head: str, phrase: NounPhrase) -> bool:
+        """Whether a person wears this already: the same noun, and nothing in the phrase that was not said before."""
+        description = {word.lower for word in self.words[phrase.first : phrase.head]}
+        return any(
+            self._noun(worn) == head and description <= {word.lower for word in self.words[worn.first : worn.head]}
+            for worn in person.worn
+        )
+
+    def _has_one(self, person: Person, head: str, phrase: NounPhrase) -> bool:
+        """Whether "his bright red jersey" is the red one that he was said to wear: no other colour."""
+        colours = {word.lower for word in self.words[phrase.first : phrase.head]} & v.COLOURS
+        known = [
+            {word.lower for word in self.words[worn.first : worn.head]} & v.COLOURS
+            for worn in person.worn
+            if self._noun(worn) == head
+        ]
+        return any(not colours or not worn or colours & worn for worn in known)
+
+    def _noun(self, phrase: NounPhrase) -> str:
+        return v.singular(self.words[phrase.head].lower)
+
+    # Grammar
+
+    def _is_worn_outfit(self, index: int) -> bool:
+        """Whether clothes follow that make it up: "in a casual outfit, featuring ...", "the man's attire includes"."""
+        opening = opening_of(self.words, index)
+        return bool(
+            {self.words[opening].lower, word_at(self.words, opening, -1), word_at(self.words, index, -1)}
+            & ({"their", "in"} | POSSESSIVE_MARKS | v.WEAR_WORDS)
+        )
+
+    def _is_verb(self, index: int, lower: str) -> bool:
+        """Whether a word that is in no phrase begins what somebody does: "in a red coat, carefully places shirts"."""
+        if not self.taking or index in self.covered or lower in v.FUNCTION_WORDS or lower in v.MODIFIERS:
+            return False
+        if self.last_kind not in ("garment", "part", "body") or len(lower) < 4:
+            return False
+        return lower.endswith("s") and v.kind_of(lower) is None and lower not in v.HANDLING and not lower.endswith("ss")
+
+    def _says_more(self, mention: Mention) -> bool:
+        """Whether a mention names the person again who is described: "is a nurse", "one person, a young man"."""
+        if mention.plural or len(self.described) != 1 or not self.cast.can_mean(self.described[0], mention):
+            return False
+        return self._is_predicate(mention) or self._is_apposition(mention)
+
+    def _is_predicate(self, mention: Mention) -> bool:
+        """Whether a noun says what the subject is: "he is likely a doctor", "dressed as a wizard"."""
+        place = mention.first - 1
+        if word_at(self.words, mention.first, -1) in v.ARTICLES:
+            place -= 1
+        while place >= 0 and self.words[place].lower in v.HEDGES:
+            place -= 1
+        if place < 0 or self.words[place].sentence != self.words[mention.word].sentence:
+            return False
+        link, before = self.words[place].lower, word_at(self.words, place, -1)
+        if link in ("named", "called"):
+            return True
+        if link == "as":
+            return before in v.AS_PREDICATE
+        if link not in v.COPULAS or before in ("there", "here"):
+            return False
+        return bool(self.subject) and self.described == self.subject
+
+    def _is_apposition(self, mention: Mention) -> bool:
+        """Whether a noun behind a comma names the same person, and does not go on with a list of people."""
+        if mention.name and self.last_mention == mention.word - 2:
+            return word_at(self.words, mention.word, -1) == ","  # "the detective, Anna, ..."
+        mark = mention.first - 2
+        if word_at(self.words, mention.first, -1) not in ("a", "an") or mark <= self.last_mention:
+            return False
+        if word_at(self.words, mention.first, -2) not in _APPOSED_BEHIND or mark - self.last_mention > _FAR:
+            return False
+        between = self.words[self.last_mention + 1 : mark]
+        if any(word.lower not in v.FUNCTION_WORDS | v.ARTICLES | v.DISTINCTIONS[0] | {"far"} for word in between):
+            return False
+        if self.met != self.described:
+            return False
+        behind = mention.word + 1
+        if word_at(self.words, mention.word, 1) in (",", "and"):  # "a man, a nurse, and a girl"
+            ahead = range(1, 7)
+            following = [word_at(self.words, mention.word, offset) for offset in ahead]
+            for offset, word in enumerate(following, 1):
+                if word and v.kind_of(word) == "person" and not self._begins_clause(behind, behind + offset):
+                    return False
+        return True
+
+    def _begins_clause(self, start: int, end: int) -> bool:
+        return any(word.lower in v.WEAR_WORDS | v.HOLD_WORDS | {"in", "with"} for word in self.words[start:end])
+
+    def _is_joined(self, index: int) -> bool:
+        """Whether only "and", commas and articles are between this mention and the one before."""
+        between = range(self.last_mention + 1, index)
+        return 1 <= len(between) <= 4 and all(
+            self.words[i].lower in v.ARTICLES | {"and", ",", "&"} or self.words[i].lower in v.MODIFIERS for i in between
+        )
+
+    def _next_phrase(self, index: int) -> NounPhrase | None:
+        """The phrase that begins behind this word, with nothing but an article and the like between."""
+        heads = range(index + 1, min(index + _REACH, len(self.words)))
+        phrase = next((self.phrases[i] for i in heads if i in self.phrases), None)
+        if phrase is None or any(word.lower not in _LEADING for word in self.words[index + 1 : phrase.opening]):
+            return None
+        return phrase
+
+    def _end_sentence(self) -> None:
+        for phrase in self.ahead:
+            self._give(phrase, self.described)
+        self.ahead = []
+        self.subject, self.met = [], []
+        self.taking = self.distributive = self.together = self.unsure = self.worn_by_things = False
+        self.last_mention = -10
+        self.last_kind = ""
