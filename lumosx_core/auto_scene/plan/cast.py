@@ -22,6 +22,7 @@ class Person:
     Args:
         nameless: so far only as one of several, "two men".
         names: proper names, as written.
+        roles: nouns of what they do that are in no list: "giver".
         mentions: index of each noun that means this person alone, or with others if nameless.
         worn: their clothes and what they carry.
         described_at: the mention whose sentence says what they wear.
@@ -32,6 +33,7 @@ class Person:
     age: str
     nameless: bool
     names: set[str] = field(default_factory=set)
+    roles: set[str] = field(default_factory=set)
     keys: set[str] = field(default_factory=set)
     mentions: list[int] = field(default_factory=list)
     worn: list[NounPhrase] = field(default_factory=list)
@@ -54,6 +56,8 @@ class Cast:
 
     def meet(self, mention: Mention) -> list[Person]:
         """Whom a mention means; people that are new are added."""
+        if self._is_one_of_them(mention):
+            return []
         meant = self._several(mention) if mention.plural else [self._one(mention)]
         for person in meant:
             if not mention.plural:
@@ -73,6 +77,8 @@ class Cast:
         person.keys |= mention.keys
         if mention.name:
             person.names.add(mention.name)
+        if _is_role(mention):
+            person.roles.add(mention.noun)
         if not keep:
             self._specify(person, mention)
         person.mentions.append(mention.word)
@@ -121,6 +127,8 @@ class Cast:
                 self._specify(person, mention)
                 person.mentions.clear()
             return general[: mention.count]
+        if not mention.fresh and not fitting and len(self.people) == mention.count:
+            return list(self.people)  # "the two skiers"
         known = [] if mention.fresh else fitting  # "the two men" when one of them was named
         return known + [self._new(mention, nameless=True) for _ in range(mention.count - len(known))]
 
@@ -135,6 +143,10 @@ class Cast:
         nameless = [person for person in fitting if person.nameless]
         named = [person for person in self._last[::-1] if person in fitting and not person.nameless]
         named.sort(key=lambda person: person.noun != mention.noun)  # the same noun first, then the last one
+        if _is_role(mention) and not mention.fresh and not any(mention.noun in person.roles for person in fitting):
+            named = [person for person in self.people if person in named and not person.roles]
+            # "The giver" and "the recipient" of two people: who acts is the subject, who came first.
+            named = named if mention.noun.endswith(("er", "or")) else named[::-1]
         if mention.fresh or (mention.others and nameless):
             return nameless[0] if nameless else self._new(mention)
         if mention.others:
@@ -145,12 +157,20 @@ class Cast:
                 return person
         if mention.keys or mention.worn:
             open_ones = [person for person in self.people if person in named and not (mention.worn and person.worn)]
+            open_ones.sort(key=lambda person: person.noun != mention.noun)
             return next(iter(nameless + open_ones), None) or self._relative(mention) or self._new(mention)
         return next(iter(named + nameless), None) or self._relative(mention) or self._new(mention)
 
     def _owners(self, possessive: str) -> list[Person]:
         sex = v.POSSESSIVES.get(possessive)
         return [] if sex is None else self.last(sex)
+
+    def _is_one_of_them(self, mention: Mention) -> bool:
+        """Whether "the artist" is one of several who were named, and nothing says which."""
+        if mention.plural or mention.fresh or mention.owner or mention.noun not in v.DOERS:
+            return False
+        general = [person for person in self.people if person.noun not in _SPECIFIC and self.can_mean(person, mention)]
+        return len(general) > 1 and not any(person.noun == mention.noun for person in self.people)
 
     def _counterpart(self, mention: Mention, candidates: Sequence[Person]) -> Person | None:
         """The other one of a couple, or of two who were named, for "his partner"."""
@@ -198,6 +218,10 @@ class Cast:
         person.sex, person.age = person.sex or mention.sex, person.age or age
         if mention.noun and (person.noun in v.ANYONE or not person.noun):
             person.noun = mention.noun
+
+
+def _is_role(mention: Mention) -> bool:
+    return bool(mention.noun) and mention.noun not in v.PEOPLE and not mention.plural
 
 
 def _fits(person: Person, mention: Mention) -> bool:

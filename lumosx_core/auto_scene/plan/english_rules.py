@@ -130,17 +130,20 @@ def _best_background(words: Sequence[Word], phrases: Sequence[NounPhrase]) -> No
         if preposition == "of" and word_at(words, phrase.opening, -2) in surroundings.BEFORE_PLACE:
             preposition = "against"
         behind = preposition in surroundings.BACKDROP_WORDS
+        described = [v.kind_of(word.lower) for word in words[phrase.first : phrase.head]]
+        general = noun in surroundings.GENERAL_SCENES and "scene" not in described
         if phrase.kind == "scene":
             rank = 0 if preposition in surroundings.PLACE_WORDS - surroundings.BESIDE or behind else 2
             rank = 1 if preposition in surroundings.BESIDE else rank
+            if rank == 2 and (phrase.before in ("its", "their") or noun == "building"):
+                continue  # "the fruit shows its interior", "tall buildings"
+            if word_at(words, phrase.head, 1) == "where" and not general:
+                rank = 0  # "shows an office where"
         elif phrase.kind == "backdrop" and behind:
             rank = 1 if word_at(words, phrase.head, 1) != "of" else 3  # "a backdrop of trees"
         elif noun in surroundings.VEHICLES and preposition in ("in", "inside", "aboard"):
             rank = 0
         else:
             continue
-        if noun in surroundings.GENERAL_SCENES and rank == 2 and phrase.before == "its":
-            continue  # "the fruit shows its interior"
-        general = noun in surroundings.GENERAL_SCENES and not phrase.described
-        ranked.append((rank, general, not phrase.described, phrase.head, phrase))
+        ranked.append((rank, general and not phrase.described, not phrase.described, phrase.head, phrase))
     return min(ranked, key=lambda entry: entry[:4])[4] if ranked else None

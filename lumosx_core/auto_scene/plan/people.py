@@ -6,7 +6,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from . import vocabulary as v
-from .words import POSSESSIVE_MARKS, NounPhrase, Word, word_at
+from .words import POSSESSIVE_MARKS, NounPhrase, Word, is_kind_of_clothes, word_at
 
 _KNOWN = ("the", "these", "those", "both")  # who follows was spoken of before
 _BEHIND_ONE = v.WEAR_WORDS | {"in", "with", "is", "has", "on", "a", "an", ","}  # "one wears ..., the other a cap"
@@ -17,8 +17,7 @@ _AGENTS = ("er", "or", "ent", "ist", "ian", "eer", "eur", "ant", "man", "woman",
 _NOBODY = frozenset({"snowman", "talisman", "german", "roman", "ottoman", "snowmen", "mannequin", "hangman"})
 # What begins a sentence in capitals and is not a name: adverbs and adjectives.
 _NO_NAMES = v.MODIFIERS | v.FUNCTION_WORDS | v.ARTICLES | frozenset().union(*v.DISTINCTIONS)
-_NO_NAMES |= frozenset("outside inside indoors outdoors nearby barefoot alone today then later meanwhile".split())
-_NO_NAMES |= frozenset("everyone everybody somebody someone nobody i we you".split())
+_NO_NAMES |= v.SENTENCE_STARTS
 
 
 @dataclass(frozen=True)
@@ -137,13 +136,15 @@ def _wears(words: Sequence[Word], index: int, clothes: Set[int]) -> bool:
     """Whether what is behind a word says that it is a person."""
     if word_at(words, index, -1) in ("named", "called"):
         return True
+    if word_at(words, index, -1) in v.ARTICLES:
+        return False  # "before the Parthenon, wearing ..."
     after = [word_at(words, index, offset) for offset in range(1, 5)]
     if after[0] in ("is", "was", ","):
         if after[0] == "," and after[1] in ("a", "an"):
             nouns = [v.kind_of(word_at(words, index, offset)) for offset in range(3, 6)]
             return "person" in nouns and word_at(words, index, -1) not in ("in", "at", "of", "from", "to")
         after = after[1:]
-    if after[0] in _DESCRIBERS or (after[0] == "with" and after[1] in v.POSSESSIVES):
+    if after[0] in _DESCRIBERS or after[0] == "who" or (after[0] == "with" and after[1] in v.POSSESSIVES):
         return True
     if after[0] in {"in", "has"} | POSSESSIVE_MARKS:
         return any(index + offset in clothes for offset in range(2, 6)) or (
@@ -155,7 +156,7 @@ def _wears(words: Sequence[Word], index: int, clothes: Set[int]) -> bool:
 def _is_unknown_person(words: Sequence[Word], index: int) -> bool:
     """Whether a word that is in no list names somebody: "a lone wayfarer, clad in", "two stuntmen"."""
     word = words[index].lower
-    if not word.endswith(_AGENTS) or len(word) < 5 or v.kind_of(word) is not None or word in _NOBODY | v.MODIFIERS:
+    if not word.endswith(_AGENTS) or len(word) < 5 or v.kind_of(word) is not None or word in _NOBODY | _NO_NAMES:
         return False
     first, before = _beginning(words, index)
     if (
@@ -194,19 +195,16 @@ def _belongs_to_next(words: Sequence[Word], index: int) -> bool:
     following = word_at(words, index, 1)
     if words[index].lower == "model" and following == "of":
         return True
+    if words[index].lower in ("male", "female") and following.isalpha() and following not in v.FUNCTION_WORDS:
+        return True  # "male police officer"
     if following in v.NOT_A_HEAD_BEFORE or word_at(words, index, -1) in v.MACHINE_BEFORE:
         return True
     if v.kind_of(following) == "scene" and words[index].lower in v.ROLES:
         return True  # "courier office"
     if following in POSSESSIVE_MARKS and word_at(words, index, 2) in ("seat", "license"):
         return True
-    if following in POSSESSIVE_MARKS:  # "a chef's hat"
-        return (
-            v.PEOPLE.get(v.singular(words[index].lower)) is not None
-            and v.singular(words[index].lower) in v.ROLES
-            and word_at(words, index, -1) in ("a", "an", "and", ",", "with", "in", "wearing", "white", "tall")
-            and v.kind_of(word_at(words, index, 2)) == "garment"
-        )
+    if following in POSSESSIVE_MARKS and v.kind_of(word_at(words, index, 2)) == "garment":
+        return is_kind_of_clothes(words, index)
     singular = v.singular(following)
     same_number = (singular == following) == (v.singular(words[index].lower) == words[index].lower)
     if singular in v.PEOPLE and same_number:

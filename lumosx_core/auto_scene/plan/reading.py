@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 
 from . import surroundings, wardrobe
 from . import vocabulary as v
 from .cast import Cast, Person
 from .people import Mention, find_names, mention_at, text_of
-from .words import POSSESSIVE_MARKS, NounPhrase, Word, opening_of, word_at
+from .words import POSSESSIVE_MARKS, NounPhrase, Word, word_at
 
 _LEADING = v.ARTICLES | v.OPINIONS | v.NUMBERS.keys() | {"pair", "of"}  # "in a very stylish", "in a pair of"
 # What follows these is another thing, unless it is worn or a part of the body: "a hat on his head".
@@ -20,7 +21,7 @@ _ON_BODY = ("on", "in", "around", "over", "across")
 _APPOSED_BEHIND = (",", "(", ":", "–", "—", "-")
 _REACH = 20  # words from "in" to the noun behind it
 _FAR = 6  # words between "the person on the far left" and its apposition
-_EVERYONE_DOES = _TAKING | v.COPULAS | {"in", "of", ",", "with"}
+_EVERYONE_DOES = _TAKING | v.COPULAS | {"in", "of", ",", "with", "adorned"}
 
 
 class Reading:
@@ -51,6 +52,7 @@ class Reading:
         self.distributive = False  # "both wear a hat"
         self.together = False  # "a couple in a shirt and a dress": not both of them wear both
         self.worn_by_things = False  # "a dog wearing a hat"
+        self.absent = False  # "not wearing a hat"
         self.last_mention = -10
         self.last_kind = ""
 
@@ -80,8 +82,8 @@ class Reading:
             self.distributive = True
         elif index in self.phrases:
             self._thing(self.phrases[index])
-        elif lower in wardrobe.OUTFIT_WORDS and before in v.POSSESSIVES:
-            self._pronoun(v.POSSESSIVES[before])
+        elif lower in wardrobe.OUTFIT_WORDS and (whose := self._possessive(index)):
+            self._pronoun(v.POSSESSIVES[whose])
             self.taking = True
         elif lower in wardrobe.OUTFIT_WORDS and self.described and self._is_worn_outfit(index):
             self.taking = True
@@ -136,8 +138,9 @@ class Reading:
             return  # "a sports bra"
         before = word_at(self.words, index, -1)
         if before in v.NEGATIONS or (before == "t" and word_at(self.words, index, -3).endswith("n")):  # "isn't"
-            self.taking = False
+            self.taking, self.absent = False, True
             return
+        self.absent = False
         by_thing = index - 1 in self.phrases and self.phrases[index - 1].kind == "object"
         self.worn_by_things = by_thing and not self.subject
         self.taking = not self.worn_by_things
@@ -148,14 +151,16 @@ class Reading:
             self.unsure = True
 
     def _describe(self, people: Sequence[Person], *, joined: bool = False) -> None:
-        self.described = self.described + [p for p in people if p not in self.described] if joined else list(people)
-        self.taking = self.distributive = self.together = self.unsure = self.worn_by_things = False
+        self.described = [p for p in self.described if joined and p not in people] + list(people)
+        self.taking = self.distributive = self.together = self.unsure = self.worn_by_things = self.absent = False
         self.last_kind = "person"
         for phrase in self.ahead:
             self._give(phrase, self.described)
         self.ahead = []
 
     def _thing(self, phrase: NounPhrase) -> None:
+        if self.absent and phrase.kind == "garment":
+            return
         under = self.last_kind == "body" and word_at(self.words, phrase.opening, -1) in ("under", "beneath")
         self.last_kind = phrase.kind
         if phrase.kind == "object":
@@ -165,6 +170,10 @@ class Reading:
         if [word_at(self.words, phrase.head, offset) for offset in (1, 2)] == ["worn", "by"]:
             self.ahead.append(phrase)
             return
+        if phrase.before in POSSESSIVE_MARKS and v.kind_of(word_at(self.words, phrase.opening, -1)) == "object":
+            return  # "the giraffe's coat"
+        if self._noun(phrase) in ("heel", "heels") and not phrase.described and phrase.before in v.POSSESSIVES:
+            return  # "he digs his heels into the grass"
         owners = self._owners(phrase, under)
         if (
             self.together
@@ -203,7 +212,7 @@ class Reading:
             one = len(self.described) == 1 and bool(self.described[0].sex)  # who would be "his" or "her"
             return self.cast.people if one or not self.described else self.described
         if phrase.before in POSSESSIVE_MARKS:
-            return self.met if self.last_mention == phrase.first - 2 else []  # "the coat's collar" has no owner
+            return self.met if self.last_mention == phrase.opening - 1 else []  # "the coat's collar" has no owner
         behind = word_at(self.words, phrase.head, 2)
         if word_at(self.words, phrase.head, 1) in _ON_BODY and behind in v.POSSESSIVES:
             return self.cast.last(v.POSSESSIVES[behind])
@@ -217,7 +226,8 @@ class Reading:
             return []  # "her hands on the coat": whose coat?
         noun = self.words[phrase.head].lower
         # "A man and a woman in white shirts" both wear one, "a man and a woman in a red dress" do not.
-        several = noun != v.singular(noun) and noun not in wardrobe.WORN_IN_PAIRS
+        plural = noun != v.singular(noun) or (v.kind_of(noun) is None and noun.endswith("s"))
+        several = plural and noun not in wardrobe.WORN_IN_PAIRS
         several = several and v.singular(noun) not in wardrobe.WORN_IN_PAIRS
         return self.described if several or self.distributive else self.described[-1:]
 
@@ -253,13 +263,18 @@ class Reading:
 
     # Grammar
 
+    def _possessive(self, index: int) -> str:
+        """The "his" of "his casual attire"; "" if there is none."""
+        before = [word_at(self.words, index, -offset) for offset in range(1, 5)]
+        adjectives = list(takewhile(lambda word: word.isalpha() and word not in v.FUNCTION_WORDS, before))
+        whose = before[len(adjectives)] if len(adjectives) < len(before) else ""
+        return whose if whose in v.POSSESSIVES else ""
+
     def _is_worn_outfit(self, index: int) -> bool:
         """Whether clothes follow that make it up: "in a casual outfit, featuring ...", "the man's attire includes"."""
-        opening = opening_of(self.words, index)
-        return bool(
-            {self.words[opening].lower, word_at(self.words, opening, -1), word_at(self.words, index, -1)}
-            & ({"their", "in"} | POSSESSIVE_MARKS | v.WEAR_WORDS)
-        )
+        before = [word_at(self.words, index, -offset) for offset in range(1, 6)]
+        known = {"their", "in"} | POSSESSIVE_MARKS | v.WEAR_WORDS
+        return any(word in known for word in takewhile(lambda word: word not in (",", "and", "with", "of"), before))
 
     def _is_verb(self, index: int, lower: str) -> bool:
         """Whether a word that is in no phrase begins what somebody does: "in a red coat, carefully places shirts"."""
@@ -267,13 +282,18 @@ class Reading:
             return False
         if self.last_kind not in ("garment", "part", "body") or len(lower) < 4:
             return False
+        if word_at(self.words, index, -1) in v.MODIFIERS:
+            return False
         return lower.endswith("s") and v.kind_of(lower) is None and lower not in v.HANDLING and not lower.endswith("ss")
 
     def _says_more(self, mention: Mention) -> bool:
         """Whether a mention names the person again who is described: "is a nurse", "one person, a young man"."""
-        if mention.plural or len(self.described) != 1 or not self.cast.can_mean(self.described[0], mention):
+        if mention.plural or len(self.described) != 1:
             return False
-        return self._is_predicate(mention) or self._is_apposition(mention)
+        person = self.described[0]
+        if self._is_predicate(mention):  # "the dancer, dressed as a pirate"
+            return not (person.sex and mention.sex and person.sex != mention.sex)
+        return self.cast.can_mean(person, mention) and self._is_apposition(mention)
 
     def _is_predicate(self, mention: Mention) -> bool:
         """Whether a noun says what the subject is: "he is likely a doctor", "dressed as a wizard"."""
@@ -339,6 +359,6 @@ class Reading:
             self._give(phrase, self.described)
         self.ahead = []
         self.subject, self.met = [], []
-        self.taking = self.distributive = self.together = self.unsure = self.worn_by_things = False
+        self.taking = self.distributive = self.together = self.unsure = self.worn_by_things = self.absent = False
         self.last_mention = -10
         self.last_kind = ""

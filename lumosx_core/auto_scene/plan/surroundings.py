@@ -40,6 +40,13 @@ THINGS = _words(
     "record controller joystick console card deck dice domino remote-control goalpost hoop hurdle sapling nest cage "
     "aquarium"
 )
+THINGS |= _words(
+    "kettlebell baseball stall kiosk pail razor hairdryer toothbrush soap shampoo loofah trunk sedan vacuum "
+    "cleaner feather shuttlecock palette trowel rake wheelbarrow teacup saucer cardboard walkie-talkie syringe "
+    "clipboard calculator ruler cane crutch whistle trimmer comb hairbrush mousepad webcam tripod projector "
+    "battery charger gavel ticket passport coin banknote wallet padlock bell drumstick xylophone harmonica "
+    "trombone cymbal metronome"
+)
 FIXTURES = _words(
     "bed dresser wardrobe bookcase shelf cabinet counter countertop headboard fireplace stove oven fridge "
     "refrigerator sink bathtub mirror chandelier curtain fountain streetlight tree bush hedge fence gate bookshelf "
@@ -73,7 +80,7 @@ SCENES = _words(
     "boardwalk promenade riverside lakeside riverbank stairwell staircase elevator campus schoolyard cemetery ruins "
     "fortress throne-room tavern saloon speakeasy bookstore boutique salon barbershop spa sauna clinic ward boardroom "
     "workspace facility cityscape suburb metropolis penthouse loft veranda deck gazebo pavilion pasture prairie "
-    "tundra swamp marsh lagoon bay reef seabed grove clearing glade ridge summit volcano crater nursery driveway site "
+    "tundra swamp marsh lagoon bay reef seabed grove clearing glade ridge summit volcano crater nursery driveway site building dojo "
     "laundromat laundry cafeteria canteen pharmacy bank courtroom prison cell bunker planetarium observatory zoo "
     "circus carnival fairground plantation ranch stable quarry mine construction-site kindergarten backstage"
 )

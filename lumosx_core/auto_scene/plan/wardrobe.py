@@ -16,7 +16,7 @@ GARMENTS = _words(
     "poncho uniform apron overalls dungarees jumpsuit romper pajamas pyjamas swimsuit bikini leotard tutu jersey "
     "tunic toga armor armour costume jeans trousers pants shorts leggings tights stockings slacks chinos parka "
     "raincoat overcoat windbreaker anorak trench-coat spacesuit wetsuit camisole corset bra shoe boot sneaker sandal "
-    "heel heels slipper loafer trainer sock hat cap beanie beret fedora helmet hood turban crown tiara headscarf "
+    "heel heels slipper loafer trainers sock hat cap beanie beret fedora helmet hood turban crown tiara headscarf "
     "hijab bonnet sombrero headband hairband bandana headphone headphones headset earbuds glasses sunglasses "
     "eyeglasses spectacles goggles monocle mask scarf shawl tie necktie bowtie bow-tie cravat necklace pendant choker "
     "chain lanyard earring earrings bracelet bangle watch wristwatch ring brooch badge bow ribbon glove gloves mitten "
@@ -28,17 +28,17 @@ GARMENTS = _words(
     "earpiece earphone earphones headwrap headdress headpiece hairnet scrunchie peacoat trenchcoat fleece flannel "
     "caftan kaftan abaya niqab burqa dupatta lehenga kurta sherwani kippah keffiyeh fez stetson clog flip-flop flip- "
     "flops moccasin stiletto cleats galoshes coverup denims khakis henley bralette bustier kneepad kneepads "
-    "lifejacket one-piece frock pinafore visor boutonniere corsage smock doublet chiton boa pumps flats jewelry "
+    "earmuffs sunhat sunbonnet swimcap toque bracers bracer lifejacket one-piece frock pinafore visor boutonniere corsage smock doublet chiton boa pumps flats jewelry "
     "jewellery"
 )
 # Of these a plain "and adjusts ties" or "glasses of wine" is something else.
 DOUBTFUL_GARMENTS = _words("top watch tie ring suit dress cap coat chain tee heel crown hood mask bag braces belt polo")
-DOUBTFUL_GARMENTS |= _words("trainer vest bow shorts sock boot jersey glasses costume habit harness boa pumps flats")
+DOUBTFUL_GARMENTS |= _words("trainers vest bow shorts sock boot jersey glasses costume habit harness boa pumps flats")
 DOUBTFUL_GARMENTS |= _words("trunks gear fleece flannel clog holster bib scrubs")
 WORN_IN_PAIRS = _words(
     "jeans trousers pants shorts leggings tights stockings slacks chinos overalls dungarees pajamas pyjamas heels "
     "headphones earbuds glasses sunglasses eyeglasses spectacles goggles suspenders braces shoe boot sneaker sandal "
-    "heel slipper loafer trainer sock earring glove mitten earrings gloves mittens scrubs joggers sweatpants capris "
+    "heel slipper loafer trainers sock earring glove mitten earrings gloves mittens scrubs joggers sweatpants capris "
     "culottes breeches trunks lederhosen coveralls earphone earphones flip-flop flip-flops moccasin stiletto cleats "
     "galoshes denims khakis kneepad kneepads cufflink clog pumps flats"
 )

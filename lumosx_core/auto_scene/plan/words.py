@@ -99,7 +99,7 @@ def noun_phrases(words: Sequence[Word]) -> list[NounPhrase]:
         noun = v.singular(word.lower)
         kind = "backdrop" if noun in surroundings.BACKDROPS else v.kind_of(word.lower)
         if kind is None:
-            kind = _kind_of_unknown(words, head)
+            kind = _kind_of_unknown(words, head, found)
         # Inside "cup of coffee" nothing begins again.
         if kind in (None, "person") or _describes_the_next(words, head) or (found and head <= found[-1].last):
             continue
@@ -110,7 +110,9 @@ def noun_phrases(words: Sequence[Word]) -> list[NounPhrase]:
             continue
         first = _start_of_place(words, head) if kind == "scene" else None
         first = _start(words, head) if first is None else first
-        opening = opening_of(words, first)
+        opening = _opening(words, first, found[-1].last + 1 if found else 0)
+        while word_at(words, opening, -1) in _OWNING:
+            opening -= 1  # "the couple's matching jackets"
         before = word_at(words, opening, 0) if opening < first else word_at(words, first, -1)
         listed = found and found[-1].kind == kind == "garment" and _continues(words, found[-1], first, head)
         plain = not (first < head or before in DETERMINERS or before in _TAKING)
@@ -118,15 +120,21 @@ def noun_phrases(words: Sequence[Word]) -> list[NounPhrase]:
             continue
         if is_doubtful(word.lower) and (word_at(words, head, 1) == "of" and kind == "garment"):
             continue  # "on top of", "glasses of wine"
+        if kind == "object" and _is_figure_of_speech(words, head, before):
+            continue
         if not _is_absent(words, opening):
             found.append(NounPhrase(kind, opening, first, head, _end(words, head), before))
     return found
 
 
-def opening_of(words: Sequence[Word], first: int) -> int:
-    """The index of the article of a phrase, over adjectives and commas; that of its first word if there is none."""
+def _opening(words: Sequence[Word], first: int, earliest: int) -> int:
+    """The index of the article of a phrase, over adjectives and commas; that of its first word if there is none.
+
+    Args:
+        earliest: behind the phrase in front.
+    """
     place = first
-    while first - place < _REACH and (before := word_at(words, place, -1)):
+    while place > earliest and first - place < _REACH and (before := word_at(words, place, -1)):
         if before in DETERMINERS:
             return place - 1
         if before == "," and place < first and word_at(words, place, 0) == ",":
@@ -137,6 +145,16 @@ def opening_of(words: Sequence[Word], first: int) -> int:
     return first
 
 
+def is_kind_of_clothes(words: Sequence[Word], index: int) -> bool:
+    """Whether a role says what clothes are like: the chef of "a white chef's hat", not of "the chef's hat"."""
+    if words[index].lower not in v.ROLES:
+        return False
+    first = index
+    while _describes(word_at(words, first, -1)) and index - first < _REACH:
+        first -= 1
+    return word_at(words, first, -1) in _TAKEN_NEXT
+
+
 def word_at(words: Sequence[Word], index: int, offset: int) -> str:
     """A neighbour in lower case, "" beyond the sentence."""
     place = index + offset
@@ -145,6 +163,7 @@ def word_at(words: Sequence[Word], index: int, offset: int) -> str:
     return words[place].lower
 
 
+_OWNING = POSSESSIVE_MARKS | frozenset(v.POSSESSIVES) | {"their"}
 _SKIPPED = v.ARTICLES | frozenset(v.NUMBERS)
 _TAKING = v.WEAR_WORDS | v.HOLD_WORDS | {"with", "in"}
 
@@ -168,17 +187,31 @@ def _describes_the_next(words: Sequence[Word], index: int) -> bool:
     return following in v.NOT_A_HEAD_BEFORE or v.kind_of(following) not in (None, "person", "body")
 
 
-def _kind_of_unknown(words: Sequence[Word], head: int) -> str | None:
-    """The kind of a noun that is in no list: "wearing a blue dashiki", "holding a trowel"; None if it is not plain."""
+def _kind_of_unknown(words: Sequence[Word], head: int, found: Sequence[NounPhrase]) -> str | None:
+    """The kind of a noun that is in no list: "wearing a blue dashiki", "holding a trowel"; None if it is not plain.
+
+    Args:
+        found: the phrases in front of it.
+    """
     word, following = words[head].lower, word_at(words, head, 1)
     if not _can_be_noun(word) or _describes(following) or (following == "," and _describes(word_at(words, head, 2))):
         return None
     first = head
+    while head - first < _REACH and word_at(words, first, -1) in v.MODIFIERS:
+        first -= 1
+    if first < head and found and found[-1].kind == "garment":
+        between = [each.lower for each in words[found[-1].last + 1 : first]]
+        if between in ([","], ["and"], [",", "and"]):
+            return "garment"  # "a green tunic, brown leather bracers"
+    if first < head and word_at(words, first, -1) in v.PUTTING_ON:
+        return "garment"  # "wearing white gis"
     while head - first < 4 and _describes(word_at(words, first, -1)):
         first -= 1
     if word_at(words, first, -1) not in _TAKEN_NEXT or any(_is_noun(word.lower) for word in words[first:head]):
         return None
     before, earlier = word_at(words, first, -2), word_at(words, first, -3)
+    if before in ("in", "inside") and not earlier and word_at(words, head, 1) in (",", "filled", "bathed", "adorned"):
+        return None if word in v.NO_PLACES else "scene"
     if before in v.PUTTING_ON or (before == "in" and earlier in v.WEAR_WORDS):
         return "garment"
     return "object" if before in v.GRASPING else None
@@ -224,6 +257,14 @@ def _continues(words: Sequence[Word], previous: NounPhrase, first: int, head: in
     return between in (["and"], [","], [",", "and"]) and following not in DETERMINERS - POSSESSIVE_MARKS
 
 
+def _is_figure_of_speech(words: Sequence[Word], head: int, before: str) -> bool:
+    """Whether a thing is none: "a picture of concentration"; "the glass" is a window."""
+    if words[head].lower == "glass" and before == "the":
+        return True
+    what = word_at(words, head, 2)
+    return word_at(words, head, 1) == "of" and what.endswith(("ion", "ity", "ness", "ment", "ence", "ance", "joy"))
+
+
 def _is_absent(words: Sequence[Word], first: int) -> bool:
     """Whether a phrase says what is not there, or is only heard or compared: "no hat", "the sound of birds"."""
     offset = -1
@@ -256,11 +297,12 @@ def _start(words: Sequence[Word], head: int) -> int:
         elif _is_noun(before) and first < head and not _is_noun(words[first].lower):
             first += 1  # "t-shirts ride bicycles": what follows a noun and is none is a verb
             break
-        elif _describes(before):
-            first -= 1
+        elif _describes(before) or (before in v.ROLES and first == head and v.kind_of(words[head].lower) == "garment"):
+            first -= 1  # "superhero costume" included
         else:
             break
-    if word_at(words, first, -1) not in DETERMINERS:
+    adverb, verb = words[first].lower, words[first + 1].lower if first + 1 < head else ""
+    if word_at(words, first, -1) not in DETERMINERS or (adverb.endswith("ly") and verb.endswith("s")):
         first = _behind_adverb(words, first, head)
     if word_at(words, first, -1) in v.SUBJECTS and first < head:
         first += 1  # "she washes dishes"
@@ -271,9 +313,11 @@ def _start(words: Sequence[Word], head: int) -> int:
         while known > first and _is_known_modifier(words[known - 1].lower):
             known -= 1
         first = known
-    owner = v.kind_of(word_at(words, first, -2)) == "person" and word_at(words, first, -3) in _TAKEN_NEXT
-    if owner and before in POSSESSIVE_MARKS:
-        return first - 2  # "a chef's hat"
+    if before in POSSESSIVE_MARKS and first > 1 and is_kind_of_clothes(words, first - 2):
+        first -= 2
+        while _describes(word_at(words, first, -1)):
+            first -= 1
+        return first
     while first < head and (words[first].lower in v.OPINIONS or _is_participle(words, first)):
         first += 1
     return first
@@ -304,6 +348,8 @@ def _start_of_place(words: Sequence[Word], head: int) -> int | None:
             return first
         if before not in (",", "and") and not _describes(before):
             return None
+        if before == "and" and word_at(words, first, -2).endswith("s"):
+            return None  # "towering skyscrapers and bustling streets"
     return None
 
 
