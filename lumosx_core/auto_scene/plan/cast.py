@@ -129,6 +129,8 @@ class Cast:
             return general[: mention.count]
         if not mention.fresh and not fitting and len(self.people) == mention.count:
             return list(self.people)  # "the two skiers"
+        if not mention.fresh and fitting and self.words[mention.word].lower in v.GROUPS:
+            return fitting  # "the duo" of a person and a horse
         known = [] if mention.fresh else fitting  # "the two men" when one of them was named
         return known + [self._new(mention, nameless=True) for _ in range(mention.count - len(known))]
 
@@ -206,8 +208,8 @@ class Cast:
         _, age = v.PEOPLE.get(mention.noun, ("", ""))
         if len(self.people) == MOST_PEOPLE:
             raise LumosXError(
-                f"The prompt names more than {MOST_PEOPLE} people. LumosX was trained with up to 3: name fewer of them, or "
-                f"write the plan."
+                f"The prompt names more than {MOST_PEOPLE} people. LumosX was trained with up to 3: name fewer of them, "
+                f"or write the plan."
             )
         person = Person(mention.noun, mention.sex, age, nameless)
         self.people.append(person)

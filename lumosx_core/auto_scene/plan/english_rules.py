@@ -14,9 +14,10 @@ from ...prompt.phrase_mask import clean_prompt
 from . import surroundings
 from . import vocabulary as v
 from .people import text_of
+from .phrases import noun_phrases
 from .plan import PersonPlan, ScenePlan
 from .reading import Reading
-from .words import NounPhrase, Word, noun_phrases, split_words, word_at
+from .words import NounPhrase, Word, split_words, word_at
 
 MOST_OBJECTS = 3  # what the network was trained with
 

@@ -165,7 +165,11 @@ def _is_unknown_person(words: Sequence[Word], index: int) -> bool:
         and not {words[i].lower for i in range(first, index)} & (v.NUMBERS.keys())
     ):
         return False
-    if word.endswith(("man", "woman", "men", "women")):
+    if v.kind_of(word_at(words, index, 1)) is not None:
+        return False  # "a Jumpman logo"
+    if word.endswith(("man", "woman", "men", "women")) or {"male", "female"} & {
+        words[i].lower for i in range(first, index)
+    }:
         return True
     after = [word_at(words, index, offset) for offset in (1, 2)]
     return (after[1] if after[0] == "," else after[0]) in _DESCRIBERS
@@ -203,7 +207,10 @@ def _belongs_to_next(words: Sequence[Word], index: int) -> bool:
         return True  # "courier office"
     if following in POSSESSIVE_MARKS and word_at(words, index, 2) in ("seat", "license"):
         return True
-    if following in POSSESSIVE_MARKS and v.kind_of(word_at(words, index, 2)) == "garment":
+    if following in POSSESSIVE_MARKS and v.kind_of(word_at(words, index, 2)) in (
+        "garment",
+        "scene",
+    ):  # "an artist's studio"
         return is_kind_of_clothes(words, index)
     singular = v.singular(following)
     same_number = (singular == following) == (v.singular(words[index].lower) == words[index].lower)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import takewhile
 
 from . import surroundings, wardrobe
 from . import vocabulary as v
 from .cast import Cast, Person
+from .grammar import is_apposition, is_joined, is_worn_outfit, link_of, looks_like_verb, possessive_of
 from .people import Mention, find_names, mention_at, text_of
 from .words import POSSESSIVE_MARKS, NounPhrase, Word, word_at
 
@@ -18,9 +18,7 @@ _NEAR |= {"behind", "from", "next", "onto", "toward", "towards", "against", "bet
 _TAKING = v.WEAR_WORDS | v.HOLD_WORDS
 _JOINING = frozenset({"and", "or", "but", "while", "as", "where", "when", "that", ",", "&", ":", "is", "are", ""})
 _ON_BODY = ("on", "in", "around", "over", "across")
-_APPOSED_BEHIND = (",", "(", ":", "–", "—", "-")
 _REACH = 20  # words from "in" to the noun behind it
-_FAR = 6  # words between "the person on the far left" and its apposition
 _EVERYONE_DOES = _TAKING | v.COPULAS | {"in", "of", ",", "with", "adorned"}
 
 
@@ -71,7 +69,7 @@ class Reading:
         return self.cast.people, loose
 
     def _step(self, index: int, lower: str) -> None:
-        before, following = word_at(self.words, index, -1), word_at(self.words, index, 1)
+        following = word_at(self.words, index, 1)
         mention = mention_at(self.words, index, self.clothes, self.prompt, self.names)
         if mention is not None and (mention.noun or mention.name or self.cast.people):
             self._mention(index, mention)
@@ -82,10 +80,10 @@ class Reading:
             self.distributive = True
         elif index in self.phrases:
             self._thing(self.phrases[index])
-        elif lower in wardrobe.OUTFIT_WORDS and (whose := self._possessive(index)):
+        elif lower in wardrobe.OUTFIT_WORDS and (whose := possessive_of(self.words, index)):
             self._pronoun(v.POSSESSIVES[whose])
             self.taking = True
-        elif lower in wardrobe.OUTFIT_WORDS and self.described and self._is_worn_outfit(index):
+        elif lower in wardrobe.OUTFIT_WORDS and self.described and is_worn_outfit(self.words, index):
             self.taking = True
         elif lower in _TAKING:
             self._take(index, lower)
@@ -116,7 +114,7 @@ class Reading:
         met = self.cast.meet(mention)
         if not met:
             return  # "players": nobody in particular
-        joined = bool(mention.noun or mention.name) and self._is_joined(index)
+        joined = bool(mention.noun or mention.name) and is_joined(self.words, index, self.last_mention)
         self._describe(met, joined=joined)
         self.met = met
         if not self.subject or joined or earlier in _JOINING:
@@ -175,12 +173,8 @@ class Reading:
         if self._noun(phrase) in ("heel", "heels") and not phrase.described and phrase.before in v.POSSESSIVES:
             return  # "he digs his heels into the grass"
         owners = self._owners(phrase, under)
-        if (
-            self.together
-            and len(owners) > 1
-            and phrase.before in ("a", "an")
-            and self._noun(phrase) not in (wardrobe.WORN_IN_PAIRS)
-        ):
+        single = phrase.before in ("a", "an") and self._noun(phrase) not in wardrobe.WORN_IN_PAIRS
+        if self.together and single and len(owners) > 1:
             owners, self.unsure = [], True
         if owners:
             self._give(phrase, owners)
@@ -261,30 +255,11 @@ class Reading:
     def _noun(self, phrase: NounPhrase) -> str:
         return v.singular(self.words[phrase.head].lower)
 
-    # Grammar
-
-    def _possessive(self, index: int) -> str:
-        """The "his" of "his casual attire"; "" if there is none."""
-        before = [word_at(self.words, index, -offset) for offset in range(1, 5)]
-        adjectives = list(takewhile(lambda word: word.isalpha() and word not in v.FUNCTION_WORDS, before))
-        whose = before[len(adjectives)] if len(adjectives) < len(before) else ""
-        return whose if whose in v.POSSESSIVES else ""
-
-    def _is_worn_outfit(self, index: int) -> bool:
-        """Whether clothes follow that make it up: "in a casual outfit, featuring ...", "the man's attire includes"."""
-        before = [word_at(self.words, index, -offset) for offset in range(1, 6)]
-        known = {"their", "in"} | POSSESSIVE_MARKS | v.WEAR_WORDS
-        return any(word in known for word in takewhile(lambda word: word not in (",", "and", "with", "of"), before))
-
     def _is_verb(self, index: int, lower: str) -> bool:
-        """Whether a word that is in no phrase begins what somebody does: "in a red coat, carefully places shirts"."""
-        if not self.taking or index in self.covered or lower in v.FUNCTION_WORDS or lower in v.MODIFIERS:
+        """Whether what somebody does begins behind their clothes: "in a red coat, carefully places shirts"."""
+        if not self.taking or index in self.covered or self.last_kind not in ("garment", "part", "body"):
             return False
-        if self.last_kind not in ("garment", "part", "body") or len(lower) < 4:
-            return False
-        if word_at(self.words, index, -1) in v.MODIFIERS:
-            return False
-        return lower.endswith("s") and v.kind_of(lower) is None and lower not in v.HANDLING and not lower.endswith("ss")
+        return looks_like_verb(self.words, index)
 
     def _says_more(self, mention: Mention) -> bool:
         """Whether a mention names the person again who is described: "is a nurse", "one person, a young man"."""
@@ -297,54 +272,15 @@ class Reading:
 
     def _is_predicate(self, mention: Mention) -> bool:
         """Whether a noun says what the subject is: "he is likely a doctor", "dressed as a wizard"."""
-        place = mention.first - 1
-        if word_at(self.words, mention.first, -1) in v.ARTICLES:
-            place -= 1
-        while place >= 0 and self.words[place].lower in v.HEDGES:
-            place -= 1
-        if place < 0 or self.words[place].sentence != self.words[mention.word].sentence:
-            return False
-        link, before = self.words[place].lower, word_at(self.words, place, -1)
-        if link in ("named", "called"):
+        link = link_of(self.words, mention)
+        if link in ("named", "as"):
             return True
-        if link == "as":
-            return before in v.AS_PREDICATE
-        if link not in v.COPULAS or before in ("there", "here"):
+        if link != "is":
             return False
         return bool(self.subject) and self.described == self.subject
 
     def _is_apposition(self, mention: Mention) -> bool:
-        """Whether a noun behind a comma names the same person, and does not go on with a list of people."""
-        if mention.name and self.last_mention == mention.word - 2:
-            return word_at(self.words, mention.word, -1) == ","  # "the detective, Anna, ..."
-        mark = mention.first - 2
-        if word_at(self.words, mention.first, -1) not in ("a", "an") or mark <= self.last_mention:
-            return False
-        if word_at(self.words, mention.first, -2) not in _APPOSED_BEHIND or mark - self.last_mention > _FAR:
-            return False
-        between = self.words[self.last_mention + 1 : mark]
-        if any(word.lower not in v.FUNCTION_WORDS | v.ARTICLES | v.DISTINCTIONS[0] | {"far"} for word in between):
-            return False
-        if self.met != self.described:
-            return False
-        behind = mention.word + 1
-        if word_at(self.words, mention.word, 1) in (",", "and"):  # "a man, a nurse, and a girl"
-            ahead = range(1, 7)
-            following = [word_at(self.words, mention.word, offset) for offset in ahead]
-            for offset, word in enumerate(following, 1):
-                if word and v.kind_of(word) == "person" and not self._begins_clause(behind, behind + offset):
-                    return False
-        return True
-
-    def _begins_clause(self, start: int, end: int) -> bool:
-        return any(word.lower in v.WEAR_WORDS | v.HOLD_WORDS | {"in", "with"} for word in self.words[start:end])
-
-    def _is_joined(self, index: int) -> bool:
-        """Whether only "and", commas and articles are between this mention and the one before."""
-        between = range(self.last_mention + 1, index)
-        return 1 <= len(between) <= 4 and all(
-            self.words[i].lower in v.ARTICLES | {"and", ",", "&"} or self.words[i].lower in v.MODIFIERS for i in between
-        )
+        return self.met == self.described and is_apposition(self.words, mention, self.last_mention)
 
     def _next_phrase(self, index: int) -> NounPhrase | None:
         """The phrase that begins behind this word, with nothing but an article and the like between."""

@@ -41,11 +41,10 @@ THINGS = _words(
     "aquarium"
 )
 THINGS |= _words(
-    "kettlebell baseball stall kiosk pail razor hairdryer toothbrush soap shampoo loofah trunk sedan vacuum "
-    "cleaner feather shuttlecock palette trowel rake wheelbarrow teacup saucer cardboard walkie-talkie syringe "
-    "clipboard calculator ruler cane crutch whistle trimmer comb hairbrush mousepad webcam tripod projector "
-    "battery charger gavel ticket passport coin banknote wallet padlock bell drumstick xylophone harmonica "
-    "trombone cymbal metronome"
+    "kettlebell baseball stall kiosk pail razor hairdryer toothbrush soap shampoo loofah trunk sedan vacuum cleaner "
+    "feather shuttlecock palette trowel rake wheelbarrow teacup saucer cardboard walkie-talkie syringe clipboard "
+    "calculator ruler cane crutch whistle trimmer comb hairbrush mousepad webcam tripod projector battery charger "
+    "gavel ticket passport coin banknote wallet padlock bell drumstick xylophone harmonica trombone cymbal metronome"
 )
 FIXTURES = _words(
     "bed dresser wardrobe bookcase shelf cabinet counter countertop headboard fireplace stove oven fridge "
@@ -80,9 +79,10 @@ SCENES = _words(
     "boardwalk promenade riverside lakeside riverbank stairwell staircase elevator campus schoolyard cemetery ruins "
     "fortress throne-room tavern saloon speakeasy bookstore boutique salon barbershop spa sauna clinic ward boardroom "
     "workspace facility cityscape suburb metropolis penthouse loft veranda deck gazebo pavilion pasture prairie "
-    "tundra swamp marsh lagoon bay reef seabed grove clearing glade ridge summit volcano crater nursery driveway site building dojo "
-    "laundromat laundry cafeteria canteen pharmacy bank courtroom prison cell bunker planetarium observatory zoo "
-    "circus carnival fairground plantation ranch stable quarry mine construction-site kindergarten backstage"
+    "tundra swamp marsh lagoon bay reef seabed grove clearing glade ridge summit volcano crater nursery driveway site "
+    "building dojo laundromat laundry cafeteria canteen pharmacy bank courtroom prison cell bunker planetarium "
+    "observatory zoo circus carnival fairground plantation ranch stable quarry mine construction-site kindergarten "
+    "backstage"
 )
 BACKDROPS = _words(
     "backdrop wall sky skyline sunset horizon"

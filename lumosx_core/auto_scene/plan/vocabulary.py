@@ -41,8 +41,8 @@ ROLES = _words(
     "receptionist reporter researcher rider roommate runner sailor salesman salesperson saleswoman samurai scientist "
     "sculptor seamstress secretary seller shaman shopper singer skater skier snowboarder soldier sorcerer sorceress "
     "speaker spouse stranger streamer student superhero surfer surgeon swimmer swordsman tailor teacher teammate "
-    "technician teller therapist thief tourist trainee trainer traveler traveller vampire vendor villain violinist visitor "
-    "vlogger vocalist volunteer waiter waitress warrior weaver welder witch wizard worker wrestler"
+    "technician teller therapist thief tourist trainee trainer traveler traveller vampire vendor villain violinist "
+    "visitor vlogger vocalist volunteer waiter waitress warrior weaver welder witch wizard worker wrestler"
 )
 ROLE_SEX = {
     **dict.fromkeys(
@@ -116,8 +116,8 @@ OBJECT_PRONOUNS = _words("him them me us it himself herself themselves itself")
 ARTICLES = _words("a an the this that these those its his her their my your our one another some several each every")
 ARTICLES |= _words("no any both other many few matching")
 FUNCTION_WORDS = OBJECT_PRONOUNS | _words(
-    "and or but nor yet while as then than in inside on at of off over under underneath beneath beside besides near by "
-    "behind between with without within from to into onto toward towards through along across against around for "
+    "and or but nor yet while as then than in inside on at of off over under underneath beneath beside besides near "
+    "by behind between with without within from to into onto toward towards through along across against around for "
     "about above below after before during is are was were be been being has have had having do does did will would "
     "can could may might must not also he him she they them it who whom whose which that there here where when "
     "wearing wears wear wore dressed clad sporting donning dons attired outfitted holding holds hold held carrying "
@@ -134,8 +134,8 @@ NOT_TO_BE_HELD = _words(  # "holding a pose", "wearing a smile"
     "kind type attire outfit clothing ensemble"
 )
 NO_PLACES = _words(  # "in a moment"
-    "moment video scene display series sequence shot clip manner instant burst flash style frame image picture word pose "
-    "way blend mix dance circle row line hurry rush swirl blur array variety"
+    "moment video scene display series sequence shot clip manner instant burst flash style frame image picture word "
+    "pose way blend mix dance circle row line hurry rush swirl blur array variety"
 )
 HANDLING = _words(
     "adjusts straightens fixes puts pulls ties buttons zips removes takes tips smooths clutches grips features"
@@ -160,8 +160,8 @@ METAPHORS = _words(
     "sea ocean canvas mask blanket carpet island mountain tapestry sheet curtain stage"
 )  # "a sea of cars"
 SENTENCE_STARTS = _words(
-    "outside inside indoors outdoors nearby barefoot alone today then later meanwhile everyone everybody somebody someone "
-    "nobody i we you"
+    "outside inside indoors outdoors nearby barefoot alone today then later meanwhile everyone everybody somebody "
+    "someone nobody i we you"
 )
 NEGATIONS = _words("no without not never nor neither n't")
 COPULAS = _words("is are was were be being become becomes becoming resembling resembles")
