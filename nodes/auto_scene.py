@@ -232,4 +232,4 @@ def _plan(
         raise LumosXError("The prompt and the plan are both empty. Write the prompt of the video, or a plan.")
     if reader == "language model":
         return plan_from_model(language_model(model, progress).ask, images, prompt, say=warnings.append)
-    return read_prompt(prompt)
+    return read_prompt(prompt, warnings.append)

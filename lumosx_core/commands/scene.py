@@ -128,7 +128,7 @@ def _plan(options: argparse.Namespace, prompt: str, photos: list, warnings: list
     if options.plan is not None:
         return parse_plan(options.plan)
     if options.read_prompt_by == "rules":
-        return read_prompt(prompt)
+        return read_prompt(prompt, warnings.append)
     from ..auto_scene.plan.language_model import VisionLanguageModel, plan_from_model
 
     device, dtype = _device_and_dtype(options)

@@ -118,7 +118,7 @@ class _Outliner(SceneReader):
         if self.values.get(node, "read_prompt_by") == "language model":
             self.unknown.append(f"Who wears what is read by a language model when {node} runs.")
             return ScenePlan()
-        return read_prompt(self.values.text(node, "prompt"))
+        return read_prompt(self.values.text(node, "prompt"), lambda note: self.say(node, note))
 
 
 def _named(phrase: str) -> Reference:

@@ -208,8 +208,8 @@ class Cast:
         _, age = v.PEOPLE.get(mention.noun, ("", ""))
         if len(self.people) == MOST_PEOPLE:
             raise LumosXError(
-                f"The prompt names more than {MOST_PEOPLE} people. LumosX was trained with up to 3: name fewer of them, "
-                f"or write the plan."
+                f"The prompt names more than {MOST_PEOPLE} people. LumosX was trained with up to 3: name fewer, or "
+                f"write the plan."
             )
         person = Person(mention.noun, mention.sex, age, nameless)
         self.people.append(person)

@@ -185,12 +185,10 @@ def _kind_of_unknown(words: Sequence[Word], head: int, found: Sequence[NounPhras
         found: the phrases in front of it.
     """
     word, following = words[head].lower, word_at(words, head, 1)
-    if (
-        not _can_be_noun(word)
-        or can_describe(following)
-        or (following == "," and can_describe(word_at(words, head, 2)))
-    ):
+    if not _can_be_noun(word) or can_describe(following):
         return None
+    if word_at(words, head, -1) in INDEFINITE and following == "," and can_describe(word_at(words, head, 2)):
+        return None  # "a sturdy, leather-bound book"
     first = head
     while head - first < REACH and word_at(words, first, -1) in v.MODIFIERS:
         first -= 1
@@ -232,6 +230,8 @@ def _continues(words: Sequence[Word], previous: NounPhrase, first: int, head: in
     while between and can_describe(between[-1]) and not between[-1].endswith(("s", "ing")):
         between.pop()  # "and sturdy boots"
     following = word_at(words, first, 1)
+    if between == [","] and word_at(words, head, 1) not in (",", "and"):
+        return False
     return between in (["and"], [","], [",", "and"]) and following not in DETERMINERS - POSSESSIVE_MARKS
 
 

@@ -179,8 +179,11 @@ def detector_word(word: str) -> str:
     """The word that a detector searches photos for to find the person of this word, in lower case.
 
     The word of a plan without its number, articles and counts before it, in the singular: "men#2" -> "man". Words that
-    name nobody ("one", "the other", "first", "left one", "couple", "he", "") -> "person".
+    name nobody ("one", "the other", "first", "left one", "couple", "he", "") and names ("Anna") -> "person".
     """
+    name = split_number(word)[0]
+    if name.isalpha() and name.istitle() and v.kind_of(name.lower()) is None:
+        return "person"  # detectors know no names
     words = list(dropwhile(lambda each: each in _COUNTING, split_number(word)[0].lower().split()))
     named = list(takewhile(lambda each: each not in v.FUNCTION_WORDS, words))  # the "man" of "man on the left"
     if all(each in _NAMELESS for each in named):

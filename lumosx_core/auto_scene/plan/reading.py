@@ -104,7 +104,9 @@ class Reading:
         if before in v.NEGATIONS or earlier in {"or", "like", "than", "without"}:
             return  # "a doctor or nurse", "like a king": nobody else is there
         if self._says_more(mention):
-            if not self._is_predicate(mention):
+            if mention.name and self._is_predicate(mention):
+                self.described[0].names.add(mention.name)  # "a woman named Maria"
+            elif not self._is_predicate(mention):
                 self.cast.more(self.described[0], mention)
                 self.last_mention = index
             self.last_kind = "person"

@@ -4,8 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lumosx_core import LumosXError
+from lumosx_core.auto_scene.plan import english_rules, grammar, people, phrases, reading
 from lumosx_core.auto_scene.plan.english_rules import read_prompt
 from lumosx_core.auto_scene.plan.plan import check_plan, format_plan, parse_plan
+from lumosx_core.auto_scene.plan.words import word_at
 from lumosx_core.prompt.phrase_mask import split_number
 
 READINGS = {
@@ -109,6 +112,55 @@ READINGS = {
     "A woman in a very stylish red coat. The red coat is wet.": "woman: red coat",
     "The soldier smiles, a green scarf around his neck.": "soldier: green scarf",
     "A man in a pair of blue jeans stands in front of a hat shop.": "man: blue jeans || || hat shop",
+    # Appositions, predicates, partners, names
+    "One person, a young man, wears a blue coat.": "man: blue coat",
+    "The patient, a boy in striped pajamas, smiles at the doctor in a white coat.": (
+        "boy: striped pajamas | doctor: white coat"
+    ),
+    "Two guests arrive. One, a tall woman in a green gown, laughs. Her companion, a man in a grey tuxedo, bows.": (
+        "woman: green gown | man: grey tuxedo"
+    ),
+    "A judge, a sailor, and a girl in a red cape.": "judge | sailor | girl: red cape",
+    "He is a chef in a white uniform.": "chef: white uniform",
+    "A boy dressed as a pirate wears a striped shirt.": "boy: striped shirt",
+    "She might be a nurse or doctor. The woman is likely a surgeon in blue scrubs.": "woman: blue scrubs",
+    "A couple dances. The woman, wearing a silver dress, smiles at her partner, who wears a black suit and tie.": (
+        "woman: silver dress | partner: black suit, tie"
+    ),
+    "A man sits at a table. A woman stands beside him in a green dress.": "man | woman: green dress || table",
+    "Anna, wearing a red coat, meets Ben, who wears a blue hat. She laughs.": "Anna: red coat | Ben: blue hat",
+    "Anna and Ben walk in a park. Anna wears a red coat, Ben wears a grey suit.": (
+        "Anna: red coat | Ben: grey suit || || park"
+    ),
+    "A woman named Maria in a yellow dress sings. Maria holds a microphone.": "woman: yellow dress || microphone",
+    "Emma's red scarf flies before the Parthenon, wearing away.": "Emma: red scarf",
+    "A person stirs. They wear a red apron, with a chef's hat on their head.": "person: red apron, chef's hat",
+    "The couple's matching jackets are blue. A man and a woman stand.": "man: jackets | woman: jackets",
+    "Two friends, one in a red hat and the other in a green cap.": "one: red hat | other: green cap",
+    "Two cousins, one wears a red helmet and the other a blue cap.": "one: red helmet | other: blue cap",
+    "Two painters, a man in a blue smock and a woman in a grey shirt, talk.": "man: blue smock | woman: grey shirt",
+    "A person pedals along a street. The cyclist wears a yellow vest.": "cyclist: yellow vest || || street",
+    "Someone hands a letter to another person. A woman and her young son, in a red jersey, watch.": (
+        "person | woman | son: red jersey || letter"
+    ),
+    # Clothes in lists, unknown ones, what is not worn
+    "A man wears a green dashiki, brown leather bracers, and sturdy boots.": (
+        "man: green dashiki, brown leather bracers, boots"
+    ),
+    "A woman in a blue top and shorts, carefully places shirts in a box.": "woman: blue top, shorts || shirts, box",
+    "A girl wears a long, red dress. Her bright red dress shines, and the dress swirls.": "girl: red dress",
+    "A man not wearing a hat holds a trowel.": "man || trowel",
+    "A woman in a coat without buttons and a man without a hat.": "woman: coat | man",
+    "A dog wearing sunglasses sits next to a man.": "man || dog, sunglasses",
+    "A gown worn by a woman shines.": "woman: gown",
+    "A girl in a casual outfit, featuring a white t-shirt and dark jeans.": "girl: white t-shirt, dark jeans",
+    "A player digs his heels into the sand.": "player",
+    "A woman clad in a purple sports bra and leggings. He sports a navy cap.": "woman: purple sports bra, leggings",
+    # Cameras, sounds, comparisons, verbs
+    "The camera pans over a desk. There is no noticeable camera movement, with the sound of birds around.": "|| desk",
+    "A man mirrors her movements like a king, as he scrolls to board a train.": "man || train",
+    "A child, her face a picture of concentration, sits before a sea of cars.": "child || cars",
+    "In the distance, hazy mountains rise beyond a desert highway where a rider waits.": ("rider || || desert highway"),
     # Things, places, nothing
     "A white wardrobe, a lamp, a vase and a globe.": "|| lamp, vase, globe",
     "A lamp, a vase, a globe and a red bowl.": "|| lamp, vase, red bowl",
@@ -193,3 +245,66 @@ def test_every_phrase_that_is_returned_stands_in_the_prompt(words):
 @given(st.text(max_size=60) | st.lists(fragments | st.text(max_size=3), max_size=20).map("".join))
 def test_any_text_is_read(text):
     satisfies(text)
+
+
+UNCERTAIN = {
+    "A man sits beside a woman, wearing a hat.": "hat",
+    "A doctor talks to a patient. She wears a white coat.": "white coat",
+    "A nurse hugs a visitor. His grey scarf falls.": "grey scarf",
+    "A couple dressed in a blue shirt and a yellow dress.": "blue shirt",
+    "A soldier looks at a tourist, holding a red umbrella.": "red umbrella",
+    "A singer meets a dancer. She has a silver necklace.": "silver necklace",
+}
+
+
+@pytest.mark.parametrize(("prompt", "left_out"), UNCERTAIN.items())
+def test_clothes_of_an_uncertain_owner_are_left_out_and_named(prompt, left_out):
+    notes: list[str] = []
+    plan = read_prompt(prompt, notes.append)
+    assert [person.attributes for person in plan.people] == [()] * len(plan.people) != []
+    assert f'who has "{left_out}"' in notes[0] and "language model" in notes[0]
+
+
+BOMBS = {
+    "one kind of word": "man " * 10_000,
+    "commas": "," * 10_000,
+    "nested brackets": "(" * 5_000 + "a man" + ")" * 5_000,
+    "quotation marks": "'" * 20_000,
+    "entities": "&amp;" * 10_000,
+    "many people": "two men " * 400,
+    "crowds": "20 men " * 400,
+    "people with clothes": "a man in a hat " * 190,
+}
+
+
+@pytest.mark.parametrize("prompt", BOMBS.values(), ids=list(BOMBS))
+def test_a_prompt_that_no_model_reads_is_refused(prompt):
+    with pytest.raises(LumosXError, match="more than 1000 words and marks|more than 40 people"):
+        read_prompt(prompt)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a" * 50_000,
+        "a-" * 25_000,
+        " " * 100_000,
+        "hat " * 999,
+        "the man " * 499,
+        "a " + "red, " * 498 + "hat",
+        "'s " * 990,
+    ],
+    ids=["letters", "hyphens", "spaces", "hats", "one man", "adjectives", "possessives"],
+)
+def test_words_are_looked_at_a_bounded_number_of_times(prompt, monkeypatch):
+    looks = 0
+
+    def counted(words, index, offset):
+        nonlocal looks
+        looks += 1
+        return word_at(words, index, offset)
+
+    for module in (phrases, people, reading, grammar, english_rules):
+        monkeypatch.setattr(module, "word_at", counted)
+    read_prompt(prompt)
+    assert looks < 200_000  # 200 for each of 1,000 words
