@@ -240,7 +240,7 @@ def _frame_count(image: Image.Image, path: Path) -> str:
 def _finished(image: Image.Image, stated: StatedColour, path: Path) -> Image.Image:
     """Decode the frame that a file is at, and bring it into the form that `opened` promises."""
     _load(image)
-    mode, turn = image.mode, _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    mode, turn = image.mode, _turn(image, path)
     if mode not in ("RGB", "RGBA"):
         log.info("%s is an image of mode %s: converted to RGB", path, mode)
     levels = grey_levels(stated, 65536) if mode.startswith("I") else None
@@ -264,6 +264,15 @@ def _finished(image: Image.Image, stated: StatedColour, path: Path) -> Image.Ima
         decoded.close()  # gives its memory back
     image = in_srgb(image if turn is None else image.transpose(turn), stated, path)
     return image if image.mode in ("1", "L", "LA", "P", "PA", "RGB", "RGBA") else image.convert("RGB")
+
+
+def _turn(image: Image.Image, path: Path) -> Image.Transpose | None:
+    """What brings an image upright, by its EXIF data."""
+    try:
+        return _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception as error:  # its pixels are good, and other programs show them as they are stored
+        log.warning("The EXIF data of %s is damaged (%s): it is taken as upright", path, str(error)[:100])
+        return None
 
 
 def _load(image: Image.Image) -> None:

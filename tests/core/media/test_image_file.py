@@ -195,6 +195,14 @@ def test_every_orientation_is_turned_upright(tmp_path, name, mode, turn):
     assert picture[5:15, 5:25].min() > 0.7 and picture[25:, :].max() < 0.2 and picture[:, 35:].max() < 0.2
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp"])
+@pytest.mark.parametrize("exif", [b"nonsense", b"II*\0\xff\xff\xff\x7f", b"II*\0\x08\0\0\0\xff\xff" + bytes(9), b"MM"])
+def test_damaged_exif_data_does_not_make_a_damaged_image(tmp_path, name, exif):
+    Image.new("RGB", (9, 8)).save(tmp_path / name, exif=b"Exif\0\0" + exif)
+    assert read_picture(tmp_path / name).shape == (8, 9, 3)
+
+
 def test_a_raw_photo_that_calls_itself_tiff_is_not_read_as_its_thumbnail(tmp_path):
     for name, tag, value in (("a.tif", 254, 1), ("b.tif", 50706, b"\1\4\0\0")):
         Image.new("RGB", (16, 12)).save(tmp_path / name, tiffinfo={tag: value})
