@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from PIL import Image, ImageChops
 from torch import Tensor
 
@@ -46,30 +47,28 @@ def load_image(
     if background not in BACKGROUNDS:
         raise LumosXError(f"background {background!r} is not possible. Use one of {', '.join(BACKGROUNDS)}.")
     with opened(path) as image:
-        colours, alpha = _colours_and_alpha(image)
+        if not has_transparency(image):
+            pixels = to_tensor(image.convert("RGB"))
+            return LoadedImage(pixels, torch.ones(pixels.shape[:2]))
+        image = image.convert("RGBA")
+        colours, alpha = image.convert("RGB"), image.getchannel("A")
+        del image  # a large photo fills memory with every copy
         if painted and alpha.point(lambda value: 255 - value).getbbox() is not None:  # not opaque everywhere
             alpha = ImageChops.invert(alpha)
         box = alpha.point(lambda value: 255 * (value >= 255 * FAINTEST)).getbbox()
         if box is None:
             raise LumosXError(f"The image {path} is wholly transparent. Save it with something visible in it.")
         if crop_to_content:
-            box = _with_margin(box, image.size)
+            box = _with_margin(box, colours.size)
             colours, alpha = colours.crop(box), alpha.crop(box)
         shown = Image.composite(colours, Image.new("RGB", colours.size, background), alpha)
+        del colours
         return LoadedImage(to_tensor(shown), to_tensor(alpha))
 
 
 def is_painted(path: str | Path) -> bool:
     """Whether a file was saved by ComfyUI's mask editor, by its name."""
     return Path(path).name.startswith(PAINTED)
-
-
-def _colours_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image]:
-    """RGB and alpha (L); the alpha of an opaque image is 255 everywhere."""
-    if not has_transparency(image):
-        return image.convert("RGB"), Image.new("L", image.size, 255)
-    image = image.convert("RGBA")
-    return image.convert("RGB"), image.getchannel("A")
 
 
 def _with_margin(box: tuple[int, int, int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:

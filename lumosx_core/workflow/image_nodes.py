@@ -51,7 +51,7 @@ class Pictures:
         self._folder = folder
         self._tensors: dict[tuple[str, int], Tensor] = {}  # each is made once, however many nodes it goes to
         self._images: Makers = {
-            ("LoadImage", 0): lambda node: torch.cat([_rgb(frame) for frame in self._frames(node)]),
+            ("LoadImage", 0): lambda node: _joined([_rgb(frame) for frame in self._frames(node)]),
             ("LumosXLoadImage", 0): lambda node: self._loaded(node).image[None],
             ("LumosXExamplePicture", 0): lambda node: read_example(values.text(node, "picture"))[None],
             ("ImageBatch", 0): lambda node: _batch([self.image(node, "image1"), self.image(node, "image2")]),
@@ -59,7 +59,7 @@ class Pictures:
             ("ImageFromBatch", 0): self._from_batch,
         }
         self._masks: Makers = {
-            ("LoadImage", 1): lambda node: torch.cat([_transparency(frame) for frame in self._frames(node)]),
+            ("LoadImage", 1): lambda node: _joined([_transparency(frame) for frame in self._frames(node)]),
             ("LumosXLoadImage", 1): lambda node: self._loaded(node).mask[None],
             ("LoadImageMask", 0): self._channel,
             ("InvertMask", 0): lambda node: 1 - self.mask(node, "mask"),
@@ -152,7 +152,14 @@ def _transparency(frame: Image.Image) -> Tensor:
 
 
 def _tensor(image: Image.Image) -> Tensor:
-    return torch.from_numpy(np.array(image).astype(np.float32) / 255)[None]
+    values = np.array(image, dtype=np.float32)
+    values /= 255
+    return torch.from_numpy(values)[None]
+
+
+def _joined(tensors: list[Tensor]) -> Tensor:
+    """One batch; a large photo alone is not copied."""
+    return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
 
 
 def _batch(images: list[Tensor]) -> Tensor:

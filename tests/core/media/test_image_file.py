@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import os
 import random
@@ -217,6 +218,12 @@ def samples() -> dict[str, bytes]:
         stream = io.BytesIO()
         image.save(stream, format=ending)
         found[ending] = stream.getvalue()
+    if importlib.util.find_spec("pillow_heif"):
+        import pillow_heif
+
+        stream = io.BytesIO()
+        pillow_heif.from_pillow(image).save(stream)
+        found["HEIC"] = stream.getvalue()
     return found
 
 
