@@ -266,5 +266,5 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path):
 
 def test_a_place_that_cannot_be_written_to_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(LumosXError, match="Cannot write the case folder .*case: .*"):
+    with pytest.raises(LumosXError, match="file/case could not be written: .*Choose another name"):
         write_case(tmp_path / "file" / "case", Case("a", "x", Scene(background=picture("room"))))
