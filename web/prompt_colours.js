@@ -13,8 +13,12 @@ const PROMPTS = { LumosXSceneToVideo: "positive_prompt", LumosXPreviewScene: "pr
 const NEEDS_NO_PROMPT = new Set(["LumosXPreviewScene"]); // an empty prompt lacks nothing there
 const PAUSE = 300; // milliseconds without a change before the server is asked
 
-const prompts = new Set(); // {node, widget, mirror, asked, answer}; no mirror while the page shows no box
+// {node, widget, mirror, asked, answer, request}; no mirror while the page shows no box
+const prompts = new Set();
+// The server gives up an earlier request of the same page.
+const PAGE = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
 let timer;
+let lastRequest = Promise.resolve(); // requests of this page go one after another
 
 function lookSoon() {
     clearTimeout(timer);
@@ -68,7 +72,9 @@ async function ask(prompt, output) {
     const question = id && isTyped(node, widget) && wanted ? questionOf(output, id, text, widget) : null;
     if (question === prompt.asked) return;
     prompt.asked = question;
-    const answer = question && (await answerTo(question));
+    prompt.request?.abort();
+    prompt.request = new AbortController();
+    const answer = question && (await answerTo(question, prompt.request.signal));
     if (prompt.asked !== question) return; // it has changed meanwhile
     prompt.answer = answer;
     if (prompt.mirror && prompt.mirror.textarea.value !== text) return;
@@ -82,16 +88,23 @@ function isTyped(node, widget) {
     return place < 0 || !node.isInputConnected(place);
 }
 
-async function answerTo(question) {
+async function answerTo(question, signal) {
+    const before = lastRequest;
+    let done;
+    lastRequest = new Promise((resolve) => (done = resolve));
     try {
-        const response = await api.fetchApi("/lumosx/match_phrases", {
+        await before;
+        const response = await api.fetchApi(`/lumosx/match_phrases?page=${PAGE}`, {
             method: "POST",
             headers: { "Content-Type": "application/json" },
             body: question,
+            signal,
         });
         return response.ok ? await response.json() : null;
     } catch {
         return null;
+    } finally {
+        done();
     }
 }
 
@@ -143,6 +156,7 @@ app.registerExtension({
         const { onRemoved } = node;
         node.onRemoved = function () {
             prompts.delete(prompt);
+            prompt.request?.abort();
             leave(prompt);
             return onRemoved?.apply(this, arguments);
         };

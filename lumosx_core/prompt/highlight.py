@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -45,7 +46,9 @@ class MarkedPrompt:
     warnings: tuple[str, ...] = ()
 
 
-def mark_prompt(typed: str, scene: Scene, *, dynamic: bool = False) -> MarkedPrompt:
+def mark_prompt(
+    typed: str, scene: Scene, *, dynamic: bool = False, check: Callable[[], None] = lambda: None
+) -> MarkedPrompt:
     """Find the phrases of a scene in a prompt as it is typed, by whole words, past weights and line breaks.
 
     Unlike `match_phrases_in_text` it keeps every letter, so that the spans can lie under the text on the page.
@@ -54,6 +57,7 @@ def mark_prompt(typed: str, scene: Scene, *, dynamic: bool = False) -> MarkedPro
         scene: its images do not matter.
         dynamic: the page draws one of {a|b} and drops comments. A phrase is marked if one of the draws has it, and
             reported if one of them lacks it.
+        check: called for each phrase; what it raises ends the work.
 
     Raises:
         LumosXError: the prompt has more than 20,000 letters.
@@ -69,10 +73,11 @@ def mark_prompt(typed: str, scene: Scene, *, dynamic: bool = False) -> MarkedPro
     labelled = list(scene.labelled())
     for group, positions in enumerate(scene.layout.groups):
         for label, reference in (labelled[position] for position in positions):
+            check()
             phrase = clean_prompt(reference.phrase)
             for reading in texts:
                 _own(owners, group, phrase, reading)
-            mistake = _mistake(phrase, label, texts)
+            mistake = _mistake(phrase, label, texts, check)
             if mistake is not None:
                 missing.setdefault((group, phrase), MissingPhrase(phrase, group, mistake.message, mistake.meant))
     # A scene without images is one that is not connected yet. Of several draws the first: they differ in little else.
@@ -102,8 +107,11 @@ def _own(owners: list[set[int]], group: int, phrase: str, reading: Reading) -> N
                     owners[typed].add(group)
 
 
-def _mistake(phrase: str, label: str, texts: list[Reading]) -> Mistake | None:
-    found = [mistake_in_text(phrase, label, reading.text) for reading in texts]
+def _mistake(phrase: str, label: str, texts: list[Reading], check: Callable[[], None]) -> Mistake | None:
+    found = []
+    for reading in texts:
+        check()
+        found.append(mistake_in_text(phrase, label, reading.text))
     mistakes = [mistake for mistake in found if mistake is not None]
     if mistakes and len(mistakes) < len(found):
         return Mistake(

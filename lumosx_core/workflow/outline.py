@@ -40,7 +40,9 @@ class SceneOutline:
         return tuple(tuple(named[i] for i in group) for group in self.scene.layout.groups)
 
 
-def scene_outline(graph: Graph, node_id: str, *, case: CaseReader) -> SceneOutline:
+def scene_outline(
+    graph: Graph, node_id: str, *, case: CaseReader, check: Callable[[], None] = lambda: None
+) -> SceneOutline:
     """Outline the scene that reaches the input `scene` of a node.
 
     Only connected images count: a phrase without an image has no effect. Mistakes of what is connected do not
@@ -48,6 +50,7 @@ def scene_outline(graph: Graph, node_id: str, *, case: CaseReader) -> SceneOutli
 
     Args:
         case: reads a case folder for LumosX Scene From Folder.
+        check: called for each node; what it raises ends the work.
 
     Raises:
         LumosXError: there is no such node.
@@ -56,7 +59,7 @@ def scene_outline(graph: Graph, node_id: str, *, case: CaseReader) -> SceneOutli
     link = node.link("scene")
     if link is None:
         return SceneOutline(Scene(), (f"No scene is connected to {node}.",))
-    outliner = _Outliner(Values(graph, case))
+    outliner = _Outliner(Values(graph, case), check)
     scene = outliner.scene(link, f"scene of {node}")
     return SceneOutline(phrases_only(scene), tuple(dict.fromkeys(outliner.unknown)))
 
@@ -64,11 +67,13 @@ def scene_outline(graph: Graph, node_id: str, *, case: CaseReader) -> SceneOutli
 class _Outliner(SceneReader):
     """Leaves out what is unknown before the run, and notes it."""
 
-    def __init__(self, values: Values):
+    def __init__(self, values: Values, check: Callable[[], None]):
         super().__init__(values)
+        self.check = check
         self.unknown: list[str] = []
 
     def scene(self, link: Link, what: str) -> Scene:
+        self.check()
         try:
             return super().scene(link, what)
         except LumosXError as error:

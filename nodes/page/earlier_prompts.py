@@ -27,12 +27,13 @@ def translate_earlier_prompts() -> None:
 
 def translated(request: dict) -> dict:
     """The body of POST /prompt, in which ComfyUI's loaders with a file of lumosx-tiny have become ours."""
-    nodes = request.get("prompt")
+    nodes = request.get("prompt") if isinstance(request, dict) else None
     for node in nodes.values() if isinstance(nodes, dict) else ():
-        if not isinstance(node, dict) or node.get("class_type") not in _LOADERS:
+        kind = node.get("class_type") if isinstance(node, dict) else None
+        if not isinstance(kind, str) or kind not in _LOADERS or not isinstance(node.get("inputs"), dict):
             continue
-        old, folder, ours, new = _LOADERS[node["class_type"]]
-        inputs = node.get("inputs", {})
+        old, folder, ours, new = _LOADERS[kind]
+        inputs = node["inputs"]
         tiny = tiny_files().by_folder[folder].name
         if inputs.get(old) != tiny or tiny in folder_paths.get_filename_list(folder):
             continue

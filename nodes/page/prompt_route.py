@@ -4,20 +4,23 @@ missing.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
 from server import PromptServer
 
 from ...lumosx_core.drawing.contact_sheet import group_colour
-from ...lumosx_core.errors import LumosXError
-from ...lumosx_core.prompt.highlight import mark_prompt
+from ...lumosx_core.errors import LumosXError, shown
+from ...lumosx_core.prompt.highlight import MOST_LETTERS, mark_prompt
 from ...lumosx_core.workflow.outline import scene_outline
 from ...lumosx_core.workflow.saved.graph import Graph
 from ..inputs.case_folders import case_phrases
+from .page_work import Busy, Check, GivenUp, PageWork
 
 ROUTE = "/lumosx/match_phrases"
+MOST_BYTES = 4 * 2**20
+MOST_NODES = 2000  # the page sends those that the scene comes from
+_LONGEST_NAME = 100  # of a page
 _QUESTION = {"prompt": dict, "node": str, "text": str, "dynamic": bool}
 
 
@@ -28,25 +31,56 @@ def add_prompt_route() -> None:
         return
     from aiohttp import web
 
+    work = PageWork()
+
     @server.routes.post(ROUTE)
     async def match_phrases(request):
-        body = await request.read()
+        def refusal(status: int, message: str):
+            return web.json_response({"error": message}, status=status)
+
+        def is_gone() -> bool:
+            return request.transport is None or request.transport.is_closing()
+
         try:
-            # In a thread: folders are read, and the server goes on with its other work.
-            return web.json_response(await asyncio.to_thread(answer, body))
+            body = await _read(request)
+            # A page without a name, as of an earlier version, is one of its own.
+            page = request.query.get("page", "")[:_LONGEST_NAME] or f"request {id(request)}"
+            text = await work.run(page, lambda check: json.dumps(answer(body, check)), is_gone)
+            return web.Response(text=text, content_type="application/json")
         except LumosXError as error:
-            return web.json_response({"error": str(error)}, status=400)
+            return refusal(413 if isinstance(error, _TooLarge) else 400, str(error))
         except RecursionError:
-            message = "The scene is nested too deeply. Build it from fewer nodes."
-            return web.json_response({"error": message}, status=400)
+            return refusal(400, "The scene is nested too deeply. Build it from fewer nodes.")
+        except GivenUp:
+            return refusal(409, "The page has asked anew. The answer to its last request is the one that counts.")
+        except MemoryError:
+            return refusal(503, "The memory of the server is full. Wait for its other work, or send a shorter prompt.")
+        except Busy:
+            return refusal(503, "Too many requests are waiting. Ask again in a moment.")
 
 
-def answer(body: bytes) -> dict[str, Any]:
+class _TooLarge(LumosXError):
+    pass
+
+
+async def _read(request) -> bytes:
+    """The body of a request, of which no more is kept than is answered."""
+    parts, size = [], 0
+    async for part in request.content.iter_chunked(2**16):
+        size += len(part)
+        if size > MOST_BYTES:
+            raise _TooLarge(f"The request is too large: at most {MOST_BYTES} bytes are read. Send fewer nodes.")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def answer(body: bytes, check: Check = lambda: None) -> dict[str, Any]:
     """The highlighted prompt for a request of the page.
 
     Args:
         body: JSON: "prompt", the nodes of the workflow that the scene comes from, as they go to /prompt; "node", the
             id of the node with the prompt; "text", the prompt as it is typed; "dynamic", whether {a|b} is drawn in it.
+        check: called now and then; what it raises ends the work.
 
     Returns: "spans", each with its text and the colours of its groups; "missing", each with phrase, colour, message,
         and "meant", what it was probably meant to be, or null; "warnings", as sentences.
@@ -57,7 +91,7 @@ def answer(body: bytes) -> dict[str, Any]:
     try:
         question = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise LumosXError(f"The request is not JSON: {error}.") from error
+        raise LumosXError(f"The request is not JSON: {shown(error)}.") from error
     if not isinstance(question, dict) or any(
         not isinstance(question.get(name), kind) for name, kind in _QUESTION.items()
     ):
@@ -65,8 +99,15 @@ def answer(body: bytes) -> dict[str, Any]:
             'The request must be a JSON object with "prompt" (nodes by their ids), "node" (an id), "text", and '
             '"dynamic" (true or false).'
         )
-    scene = scene_outline(Graph(question["prompt"]), question["node"], case=case_phrases).scene
-    marked = mark_prompt(question["text"], scene, dynamic=question["dynamic"])
+    if len(question["prompt"]) > MOST_NODES:
+        raise LumosXError(
+            f"The scene has {len(question['prompt'])} nodes, but at most {MOST_NODES} are read. Use fewer."
+        )
+    scene = scene_outline(Graph(question["prompt"]), question["node"], case=case_phrases, check=check).scene
+    letters = sum(len(reference.phrase) for reference in scene.references)
+    if letters > MOST_LETTERS:
+        raise LumosXError(f"The phrases have {letters} letters, but at most {MOST_LETTERS} are read. Shorten them.")
+    marked = mark_prompt(question["text"], scene, dynamic=question["dynamic"], check=check)
     return {
         "spans": [
             {"text": span.text, "colours": [group_colour(scene, group) for group in span.groups]}

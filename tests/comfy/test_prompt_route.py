@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import socket
 import urllib.error
+import urllib.parse
 import urllib.request
 
 import pytest
@@ -116,6 +118,152 @@ def test_a_prompt_of_pages_is_answered(server):
     text = "A man in a red hat greets a woman. " * 500
     status, answer = ask(server, question(text))
     assert status == 200 and len(marked(answer)) == 1500
+
+
+INFINITE = node("LumosXSceneToVideo", scene=["5", 1e400])  # a value that is no link
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"prompt": {str(i): node("LumosXSubject") for i in range(2001)}},
+        {"text": "x" * 5_000_000},
+        {"prompt": {"5": INFINITE}},
+        {"prompt": {"5": {"class_type": ["LumosXScene"], "inputs": {}}}},
+        {"prompt": {"5": None}},
+        {"prompt": {"5": node("LumosXSceneToVideo", scene=["5", 0])}},
+    ],
+    ids=["nodes", "bytes", "infinity", "kind", "null", "circle"],
+)
+def test_a_request_beyond_its_limits_is_refused_in_a_sentence(server, changes):
+    status, answer = ask(server, question(**changes))
+    assert status == 200 or (status in (400, 413) and answer["error"].endswith("."))
+    assert (status == 200) == (changes.get("prompt", {}).get("5", {}) == INFINITE)
+
+
+@pytest.mark.parametrize(
+    "value", [None, [], {}, 5, True, ["1"], ["1", "0"], "x" * 30_000, float("inf"), [["1", 0]]], ids=str
+)
+@pytest.mark.parametrize("name", ["face_phrase", "face", "strength", "attribute_1_mask", "more_attributes_1"])
+def test_wrong_types_in_a_scene_are_answered_or_refused(server, name, value):
+    graph = {**SCENE, "2": node("LumosXSubject", **{"face": ["1", 0], "face_phrase": "man", name: value})}
+    status, answer = ask(server, question(prompt=graph))
+    assert status == 200 or (status == 400 and answer["error"].endswith("."))
+
+
+def doubling(count: int) -> dict:
+    graph = {"s0": node("PrimitiveString", value="man")}
+    for i in range(1, count + 1):
+        graph[f"s{i}"] = node("StringConcatenate", string_a=[f"s{i - 1}", 0], string_b=[f"s{i - 1}", 0], delimiter=" ")
+    subject = node("LumosXSubject", face=["1", 0], face_phrase=[f"s{count}", 0])
+    return {**SCENE, **graph, "5": node("LumosXSceneToVideo", scene=["6", 0]), "6": subject}
+
+
+@pytest.mark.parametrize("count", [18, 20, 90])
+def test_a_chain_that_doubles_its_text_is_no_work(server, count):
+    status, _ = ask(server, question(prompt=doubling(count)))
+    assert status in (200, 400)
+
+
+def slow_question() -> bytes:
+    """Some seconds of work: many phrases that a long prompt nearly has."""
+    words = [f"{letter}at{i}" for letter in "bcfhmprs" for i in range(9)]
+    graph = {"1": node("LoadImage", image="x.png"), "5": node("LumosXSceneToVideo", scene=["4", 0])}
+    slots = {}
+    for number in range(15):
+        attributes = {f"attribute_{k}": ["1", 0] for k in (1, 2, 3)}
+        phrases = {f"attribute_{k}_phrase": f"{words[number + k]}x dress{number}" for k in (1, 2, 3)}
+        graph[f"p{number}"] = node("LumosXSubject", face=["1", 0], face_phrase=f"man{number}", **attributes, **phrases)
+        slots[f"subject_{number + 1}"] = [f"p{number}", 0]
+    graph["4"] = node("LumosXScene", **slots)
+    return json.dumps(question(" ".join(words) * 50, graph)).encode()
+
+
+@pytest.mark.slow
+def test_the_server_goes_on_while_pages_ask_and_go(server):
+    """Twelve pages ask for much and hang up; other routes answer, and so does the next page that asks."""
+    address = urllib.parse.urlsplit(server.address)
+    body = slow_question()
+    left = []
+    for number in range(12):
+        connection = socket.create_connection((address.hostname, address.port))
+        head = f"POST /api/lumosx/match_phrases?page=p{number} HTTP/1.1\r\nHost: {address.netloc}\r\n"
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        left.append(connection)
+    for _ in range(10):
+        assert server.get("/system_stats")["system"]
+    for connection in left:
+        connection.close()
+    status, answer = ask(server, question("A man"))
+    assert status == 200 and marked(answer) == [("man", MAN)]
+
+
+WORK = """
+import asyncio, threading, time
+page_work = sys.modules["pack.nodes.page.page_work"]
+
+async def try_out():
+    work, running, most, seen = page_work.PageWork(), [0], [0], []
+
+    def slow(name):
+        def run(check):
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+            try:
+                for _ in range(2000):
+                    check()
+                    time.sleep(0.005)
+                return name
+            finally:
+                running[0] -= 1
+                seen.append(name)
+        return run
+
+    def quick(name):
+        def run(check):
+            seen.append(name)
+            return name
+        return run
+
+    async def outcome(page, run, gone=lambda: False):
+        try:
+            return await work.run(page, run, gone)
+        except (page_work.GivenUp, page_work.Busy) as error:
+            return type(error).__name__
+
+    anew = [asyncio.create_task(outcome("a", slow(i))) for i in range(5)]
+    await asyncio.sleep(0.3)
+    last = await outcome("a", quick("last"))
+    first, alone = await asyncio.gather(*anew), most[0]
+    closed = [False]
+    leaving = asyncio.create_task(outcome("b", slow("b"), lambda: closed[0]))
+    others = [asyncio.create_task(outcome(f"c{i}", slow("c"), lambda: closed[0])) for i in range(100)]
+    await asyncio.sleep(0.3)
+    ticks = 0
+    for _ in range(20):
+        await asyncio.sleep(0.01)
+        ticks += 1
+    closed[0] = True
+    ended = await asyncio.gather(leaving, *others)
+    return {
+        "first": first, "last": last, "most": most[0], "ticks": ticks, "left": len(work._last), "running": running[0],
+        "alone": alone, "given up": ended.count("GivenUp"), "busy": ended.count("Busy"), "order": seen.index("last"),
+        "waiting": work._waiting,
+    }
+
+result = asyncio.run(try_out())
+"""
+
+
+@pytest.mark.slow
+def test_work_is_one_at_a_time_a_page_and_given_up_when_nobody_waits(run_in_comfyui):
+    result = run_in_comfyui("import pack.nodes.page.page_work\n" + WORK)
+    assert result["first"] == ["GivenUp"] * 5 and result["last"] == "last"
+    assert result["order"] == 2  # of the five the first and the latest had begun, and had ended
+    assert result["alone"] == 1
+    assert result["most"] <= 2 and result["ticks"] == 20
+    assert result["given up"] + result["busy"] == 101 and result["busy"] == 101 - 64
+    assert (result["left"], result["running"], result["waiting"]) == (0, 0, 0)
 
 
 def test_the_page_finds_the_files_that_ask(server):
