@@ -11,6 +11,7 @@ from .example_picture import LumosXExamplePicture
 from .faces import LumosXFaces
 from .load import LumosXApply, LumosXLoadModel, LumosXLoadTextEncoder, LumosXLoadVAE
 from .load_image import LumosXLoadImage
+from .page.full_memory import explains_full_memory
 from .preview import LumosXPreviewScene
 from .sampling import LumosXSampler, LumosXSigmas
 from .scene import LumosXScene, LumosXSceneFromFolder, LumosXSubject
@@ -22,7 +23,7 @@ class LumosXExtension(ComfyExtension):
     """The nodes of the pack, as ComfyUI asks for them."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [
+        nodes: list[type[io.ComfyNode]] = [
             LumosXLoadModel,
             LumosXLoadTextEncoder,
             LumosXLoadVAE,
@@ -43,6 +44,7 @@ class LumosXExtension(ComfyExtension):
             LumosXRecordAttention,
             LumosXAttentionMap,
         ]
+        return [explains_full_memory(node) for node in nodes]
 
 
 async def comfy_entrypoint() -> LumosXExtension:

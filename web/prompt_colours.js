@@ -94,7 +94,7 @@ async function answerTo(question, signal) {
     lastRequest = new Promise((resolve) => (done = resolve));
     try {
         await before;
-        const response = await api.fetchApi(`/lumosx/match_phrases?page=${PAGE}`, {
+        const response = await api.fetchApi("/lumosx/match_phrases", {
             method: "POST",
             headers: { "Content-Type": "application/json" },
             body: question,
@@ -128,7 +128,7 @@ function questionOf(output, id, text, widget) {
             waiting.push(source);
         }
     }
-    return JSON.stringify({ prompt: graph, node: id, text, dynamic: !!widget.dynamicPrompts });
+    return JSON.stringify({ prompt: graph, node: id, text, dynamic: !!widget.dynamicPrompts, page: PAGE });
 }
 
 app.registerExtension({

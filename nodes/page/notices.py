@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from comfy_api.latest import io
 from server import PromptServer
 
-from ...lumosx_core.errors import LumosXError, MissingPackageError
+from ...lumosx_core.errors import LumosXError, MissingPackageError, OutOfMemory
 from ...lumosx_core.workflow.saved.titles import own_title
 
 EVENT = "lumosx.notice"
@@ -20,7 +20,7 @@ HIDDEN = [io.Hidden.unique_id, io.Hidden.prompt]
 """For a node's schema (`hidden=HIDDEN`), so that its notices can name it."""
 
 # ComfyUI puts the kind of an error before its message, with its module: for custom nodes a path of several lines.
-LumosXError.__module__ = MissingPackageError.__module__ = "builtins"
+LumosXError.__module__ = MissingPackageError.__module__ = OutOfMemory.__module__ = "builtins"
 
 
 def given_title(cls: type[io.ComfyNode]) -> str:

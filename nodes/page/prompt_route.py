@@ -4,6 +4,7 @@ missing.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -42,10 +43,11 @@ def add_prompt_route() -> None:
             return request.transport is None or request.transport.is_closing()
 
         try:
-            body = await _read(request)
+            question = await asyncio.to_thread(read_question, await _read(request))
             # A page without a name, as of an earlier version, is one of its own.
-            page = request.query.get("page", "")[:_LONGEST_NAME] or f"request {id(request)}"
-            text = await work.run(page, lambda check: json.dumps(answer(body, check)), is_gone)
+            page = question.get("page")
+            page = page[:_LONGEST_NAME] if isinstance(page, str) and page else f"request {id(request)}"
+            text = await work.run(page, lambda check: json.dumps(answer(question, check)), is_gone)
             return web.Response(text=text, content_type="application/json")
         except LumosXError as error:
             return refusal(413 if isinstance(error, _TooLarge) else 400, str(error))
@@ -74,19 +76,16 @@ async def _read(request) -> bytes:
     return b"".join(parts)
 
 
-def answer(body: bytes, check: Check = lambda: None) -> dict[str, Any]:
-    """The highlighted prompt for a request of the page.
+def read_question(body: bytes) -> dict[str, Any]:
+    """What the page asks.
 
     Args:
         body: JSON: "prompt", the nodes of the workflow that the scene comes from, as they go to /prompt; "node", the
-            id of the node with the prompt; "text", the prompt as it is typed; "dynamic", whether {a|b} is drawn in it.
-        check: called now and then; what it raises ends the work.
-
-    Returns: "spans", each with its text and the colours of its groups; "missing", each with phrase, colour, message,
-        and "meant", what it was probably meant to be, or null; "warnings", as sentences.
+            id of the node with the prompt; "text", the prompt as it is typed; "dynamic", whether {a|b} is drawn in it;
+            "page", optional, the name of the page that asks.
 
     Raises:
-        LumosXError: it is another question, or one about a node that is not there.
+        LumosXError: it is another question.
     """
     try:
         question = json.loads(body)
@@ -99,6 +98,22 @@ def answer(body: bytes, check: Check = lambda: None) -> dict[str, Any]:
             'The request must be a JSON object with "prompt" (nodes by their ids), "node" (an id), "text", and '
             '"dynamic" (true or false).'
         )
+    return question
+
+
+def answer(question: dict[str, Any], check: Check = lambda: None) -> dict[str, Any]:
+    """The highlighted prompt for a question of the page.
+
+    Args:
+        question: as `read_question` returns it.
+        check: called now and then; what it raises ends the work.
+
+    Returns: "spans", each with its text and the colours of its groups; "missing", each with phrase, colour, message,
+        and "meant", what it was probably meant to be, or null; "warnings", as sentences.
+
+    Raises:
+        LumosXError: it is about a node that is not there, or beyond a limit.
+    """
     if len(question["prompt"]) > MOST_NODES:
         raise LumosXError(
             f"The scene has {len(question['prompt'])} nodes, but at most {MOST_NODES} are read. Use fewer."

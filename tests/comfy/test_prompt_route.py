@@ -165,7 +165,7 @@ def test_a_chain_that_doubles_its_text_is_no_work(server, count):
     assert status in (200, 400)
 
 
-def slow_question() -> bytes:
+def slow_question(page: str) -> bytes:
     """Some seconds of work: many phrases that a long prompt nearly has."""
     words = [f"{letter}at{i}" for letter in "bcfhmprs" for i in range(9)]
     graph = {"1": node("LoadImage", image="x.png"), "5": node("LumosXSceneToVideo", scene=["4", 0])}
@@ -176,18 +176,18 @@ def slow_question() -> bytes:
         graph[f"p{number}"] = node("LumosXSubject", face=["1", 0], face_phrase=f"man{number}", **attributes, **phrases)
         slots[f"subject_{number + 1}"] = [f"p{number}", 0]
     graph["4"] = node("LumosXScene", **slots)
-    return json.dumps(question(" ".join(words) * 50, graph)).encode()
+    return json.dumps(question(" ".join(words) * 50, graph, page=page)).encode()
 
 
 @pytest.mark.slow
 def test_the_server_goes_on_while_pages_ask_and_go(server):
     """Twelve pages ask for much and hang up; other routes answer, and so does the next page that asks."""
     address = urllib.parse.urlsplit(server.address)
-    body = slow_question()
     left = []
     for number in range(12):
         connection = socket.create_connection((address.hostname, address.port))
-        head = f"POST /api/lumosx/match_phrases?page=p{number} HTTP/1.1\r\nHost: {address.netloc}\r\n"
+        body = slow_question(f"page {number}")
+        head = f"POST /api/lumosx/match_phrases HTTP/1.1\r\nHost: {address.netloc}\r\n"
         connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         left.append(connection)
     for _ in range(10):
