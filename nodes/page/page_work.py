@@ -18,7 +18,7 @@ _LOOK = 0.1  # seconds between two looks whether the page is still there
 
 
 class GivenUp(Exception):
-    """The page has gone, or has asked anew."""
+    """The page has gone, or has asked again."""
 
 
 class Busy(Exception):

@@ -54,7 +54,7 @@ def add_prompt_route() -> None:
         except RecursionError:
             return refusal(400, "The scene is nested too deeply. Build it from fewer nodes.")
         except GivenUp:
-            return refusal(409, "The page has asked anew. The answer to its last request is the one that counts.")
+            return refusal(409, "The page has asked again. The answer to its last request is the one that counts.")
         except MemoryError:
             return refusal(503, "The memory of the server is full. Wait for its other work, or send a shorter prompt.")
         except Busy:

@@ -231,10 +231,10 @@ async def try_out():
         except (page_work.GivenUp, page_work.Busy) as error:
             return type(error).__name__
 
-    anew = [asyncio.create_task(outcome("a", slow(i))) for i in range(5)]
+    repeated = [asyncio.create_task(outcome("a", slow(i))) for i in range(5)]
     await asyncio.sleep(0.3)
     last = await outcome("a", quick("last"))
-    first, alone = await asyncio.gather(*anew), most[0]
+    first, alone = await asyncio.gather(*repeated), most[0]
     closed = [False]
     leaving = asyncio.create_task(outcome("b", slow("b"), lambda: closed[0]))
     others = [asyncio.create_task(outcome(f"c{i}", slow("c"), lambda: closed[0])) for i in range(100)]
