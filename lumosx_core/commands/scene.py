@@ -94,9 +94,11 @@ def _scene(options: argparse.Namespace) -> None:
     except PartsMissing as missing:
         _preview(options, photos, missing.marks)
         raise
-    write_case(options.out, Case(options.name, prompt, found.scene))
-    print(f"The case is {Path(options.out).resolve()}")
-    _preview(options, photos, found.marks)
+    try:
+        _preview(options, photos, found.marks)
+    finally:  # last: a case is not written twice, so a run that was killed before it can be repeated
+        write_case(options.out, Case(options.name, prompt, found.scene))
+        print(f"The case is {Path(options.out).resolve()}")
     _say(warnings + found.warnings)
 
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 class ForkServer:
     """Starts runs; each is a line to the server, which answers with the process id."""
 
-    def __init__(self, preload: Sequence[str] = ()):
+    def __init__(self, preload: Sequence[str] = (), environment: Mapping[str, str] | None = None):
         self._server = subprocess.Popen(
             [sys.executable, str(Path(__file__))],
             stdin=subprocess.PIPE,
@@ -31,7 +31,8 @@ class ForkServer:
             text=True,
             env=os.environ
             | {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])]), "OMP_NUM_THREADS": "1"}
-            | {"LUMOSX_PRELOAD": ",".join(preload)},
+            | {"LUMOSX_PRELOAD": ",".join(preload)}
+            | dict(environment or {}),
         )
         self._running: dict[int, int] = {}
 
@@ -61,8 +62,9 @@ class ForkServer:
 
 
 @contextlib.contextmanager
-def fork_server(preload: Sequence[str] = ()) -> Iterator[ForkServer]:
-    server = ForkServer(preload)
+def fork_server(preload: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> Iterator[ForkServer]:
+    """A server that has imported these modules, too, and passes on these variables of the environment."""
+    server = ForkServer(preload, environment)
     try:
         yield server
     finally:

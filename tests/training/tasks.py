@@ -111,7 +111,7 @@ def case_folder(tables: dict) -> int:
     from lumosx_core.scene.write_case import write_case
 
     case = read_case(tables["source"])
-    write_case(tables["out"], case)
     with atomic_path(Path(tables["out"]).with_suffix(".png")) as partial:
         to_pil(case.scene.references[0].image).save(partial)
+    write_case(tables["out"], case)
     return 0
