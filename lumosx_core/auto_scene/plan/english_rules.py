@@ -22,6 +22,10 @@ from .words import NounPhrase, Word, split_words, word_at
 MOST_OBJECTS = 3  # what the network was trained with
 
 
+# "A handheld camera follows her" is the one that films.
+_FILMING = frozenset({"the", "tracking", "handheld", "static", "stationary", "moving", "panning", "steady", "fixed"})
+
+
 def _unheard(note: str) -> None:
     """The default of `read_prompt`: notes are not kept."""
 
@@ -100,9 +104,9 @@ def _best_objects(words: Sequence[Word], loose: Sequence[NounPhrase], prompt: st
     for phrase in loose:
         noun = v.singular(words[phrase.head].lower)
         known = [other for other in kept if v.singular(words[other.head].lower) == noun]
-        if not (known and _is_again(words, phrase, known, prompt)) and not (
-            noun == "camera" and phrase.before == "the"
-        ):
+        around = {word.lower for word in words[phrase.first : phrase.head]} | {phrase.before}
+        filmed = noun == "camera" and bool(around & _FILMING)
+        if not filmed and not (known and _is_again(words, phrase, known, prompt)):
             kept.append(phrase)
 
     def rank(phrase: NounPhrase) -> tuple[bool, bool, bool]:

@@ -62,6 +62,8 @@ def is_apposition(words: Sequence[Word], mention: Mention, last_mention: int) ->
     Args:
         last_mention: index of the noun of the mention before, in this sentence; negative if there is none.
     """
+    if mention.name and last_mention == mention.word - 1:
+        return True  # "her sister Zoe"
     if mention.name and last_mention == mention.word - 2:
         return word_at(words, mention.word, -1) == ","  # "the detective, Anna, ..."
     mark = mention.first - 2

@@ -247,8 +247,8 @@ def _place(words: Sequence[Word], index: int) -> set[str]:
 
 def _identifying_garment(words: Sequence[Word], index: int, clothes: Sequence[NounPhrase], prompt: str) -> str | None:
     """The garment that identifies the person: the first one of "the man in the red hat", without a comma between."""
-    if word_at(words, index, 1) not in v.WEAR_WORDS | {"in", "with"}:
-        return None
+    if word_at(words, index, 1) not in ("wearing", "dressed", "clad", "in", "with"):
+        return None  # "the man wears a hat" says something new
     for phrase in clothes:
         if index < phrase.first <= index + 4 and words[phrase.head].sentence == words[index].sentence:
             return text_of(words, phrase, prompt)

@@ -87,6 +87,9 @@ class Reading:
             self.taking = True
         elif lower in _TAKING:
             self._take(index, lower)
+        elif lower == "on" and word_at(self.words, index, -1) in v.PUTTING:
+            # "Puts on a coat", but "in a hat ... puts on a helmet" is what they wear later.
+            self.taking = not any(person.worn for person in self.described)
         elif lower == "in":
             phrase = self._next_phrase(index)
             self.taking = phrase is not None and phrase.kind == "garment"
@@ -122,7 +125,8 @@ class Reading:
         if not self.subject or joined or earlier in _JOINING:
             self.subject = self.described
         self.distributive = mention.plural
-        self.together = mention.plural
+        apart = {word.lower for word in self.words[max(mention.first - 3, 0) : mention.first]} & v.EVERYONE
+        self.together = mention.plural and not apart  # "each of the two girls"
         self.last_mention = index
         # "One wears a red helmet, and the other a blue cap"
         self.taking = not mention.noun and not mention.name and word_at(self.words, index, 1) in ("a", "an")
@@ -214,7 +218,7 @@ class Reading:
             return self.cast.last(v.POSSESSIVES[behind])
         if word_at(self.words, phrase.head, 1) in _ON_BODY and behind == "their" and len(self.described) == 1:
             return self.described
-        if under and len(self.described) == 1:
+        if (under or self._is_tag(phrase)) and len(self.described) == 1:
             return self.described
         if not self.taking or self.unsure:
             return []
@@ -226,6 +230,13 @@ class Reading:
         several = plural and noun not in wardrobe.WORN_IN_PAIRS
         several = several and v.singular(noun) not in wardrobe.WORN_IN_PAIRS
         return self.described if several or self.distributive else self.described[-1:]
+
+    def _is_tag(self, phrase: NounPhrase) -> bool:
+        """Whether a garment is one of a list of tags behind a person: "man, red hat, blue jeans"."""
+        if phrase.before != "," or phrase.first < 2:
+            return False
+        worn = [each for person in self.described for each in person.worn]
+        return phrase.first - 2 in [self.last_mention, *(each.last for each in worn)] and not self.taking
 
     def _give(self, phrase: NounPhrase, owners: Sequence[Person]) -> None:
         head = self._noun(phrase)

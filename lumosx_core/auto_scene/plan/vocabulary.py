@@ -127,6 +127,7 @@ FUNCTION_WORDS = OBJECT_PRONOUNS | _words(
 WEAR_WORDS = _words("wearing wears wear wore dressed clad sporting sports donning dons attired outfitted")
 HOLD_WORDS = _words("holding holds hold carrying carries carry clutching gripping has have had")
 PUTTING_ON = _words("wearing wears wear wore sporting sports donning dons")  # directly before a garment
+PUTTING = _words("puts put putting slips slipping pulls pulling tries trying")  # "puts on a coat"
 GRASPING = _words("holding holds carrying carries clutching clutches gripping grips wielding wields cradling cradles")
 NOT_TO_BE_HELD = _words(  # "holding a pose", "wearing a smile"
     "pose conversation gaze glance smile grin frown expression look breath position moment stance discussion speech "

@@ -28,8 +28,9 @@ GARMENTS = _words(
     "earpiece earphone earphones headwrap headdress headpiece hairnet scrunchie peacoat trenchcoat fleece flannel "
     "caftan kaftan abaya niqab burqa dupatta lehenga kurta sherwani kippah keffiyeh fez stetson clog flip-flop flip- "
     "flops moccasin stiletto cleats galoshes coverup denims khakis henley bralette bustier kneepad kneepads earmuffs "
-    "sunhat sunbonnet swimcap toque bracers bracer lifejacket one-piece frock pinafore visor boutonniere corsage "
-    "smock doublet chiton boa pumps flats jewelry jewellery"
+    "haori obi thobe surcoat tabard salopettes gilet dungaree sunhat sunbonnet swimcap toque bracers bracer "
+    "lifejacket one-piece frock pinafore visor boutonniere corsage smock doublet chiton boa pumps flats jewelry "
+    "jewellery"
 )
 # Of these a plain "and adjusts ties" or "glasses of wine" is something else.
 DOUBTFUL_GARMENTS = _words("top watch tie ring suit dress cap coat chain tee heel crown hood mask bag braces belt polo")

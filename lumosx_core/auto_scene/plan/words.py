@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -76,10 +77,27 @@ def split_words(prompt: str) -> list[Word]:
             raise LumosXError(
                 f"The prompt has more than {MOST_WORDS} words and marks, but the model reads 512 tokens. Shorten it."
             )
+        if words and words[-1].end == match.start() and _are_one_word(words[-1].text[-1], match[0]):
+            words[-1] = Word(words[-1].text + match[0], words[-1].start, match.end(), sentence)
+            continue
         words.append(Word(match[0], *match.span(), sentence))
         if _SENTENCE_MARK.fullmatch(match[0]) and not _inside_sentence(words, prompt):
             sentence += 1
     return words
+
+
+def _are_one_word(before: str, text: str) -> bool:
+    """Whether neighbours are one word where phrases are sought: "Boy™" reads as "BoyTM" there, "é" may be two marks."""
+    if _is_letter_like(text):
+        return before.isalnum() or _is_letter_like(before)
+    return _is_letter_like(before) and text[0].isalnum()
+
+
+def _is_letter_like(mark: str) -> bool:
+    """Whether a mark becomes a letter in compatibility form, or belongs to the letter in front."""
+    if len(mark) != 1 or mark.isascii() or mark.isalnum():
+        return False
+    return unicodedata.category(mark)[0] == "M" or any(each.isalnum() for each in unicodedata.normalize("NFKC", mark))
 
 
 def _inside_sentence(words: Sequence[Word], prompt: str) -> bool:

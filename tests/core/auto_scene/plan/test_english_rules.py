@@ -143,6 +143,12 @@ READINGS = {
     "Someone hands a letter to another person. A woman and her young son, in a red jersey, watch.": (
         "person | woman | son: red jersey || letter"
     ),
+    "Mia wears a sari. Her sister Zoe wears a lehenga.": "Mia: sari | Zoe: lehenga",
+    "The woman takes the man's hat. The man wears a grey suit.": "woman | man: hat, grey suit",
+    "Each of the two girls wears a crown.": "girls: crown | girls: crown",
+    "man, red hat, blue jeans, street": "man: red hat, blue jeans || || street",
+    "A woman puts on a red coat before a handheld camera.": "woman: red coat",
+    "BOY™ and a girl in a cap": "girl: cap",
     # Clothes in lists, unknown ones, what is not worn
     "A man wears a green dashiki, brown leather bracers, and sturdy boots.": (
         "man: green dashiki, brown leather bracers, boots"
