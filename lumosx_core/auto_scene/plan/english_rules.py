@@ -62,6 +62,7 @@ def read_prompt(prompt: str, say: Callable[[str], None] = _unheard) -> ScenePlan
     def named(first: int, last: int, owner: object) -> str:
         return claims.phrase(words[first].start, words[last].end, owner)
 
+    scene = None if background is None else text_of(words, background, prompt)
     plans = []
     for person in people:
         word = (
@@ -70,11 +71,11 @@ def read_prompt(prompt: str, say: Callable[[str], None] = _unheard) -> ScenePlan
             else person.described_at
         )
         worn = [named(phrase.first, phrase.last, person) for phrase in person.worn]
-        plans.append(PersonPlan(named(word, word, person), tuple(worn)))
+        plans.append(PersonPlan(named(word, word, person), tuple(filter(None, worn))))
     return ScenePlan(
         tuple(plans),
-        tuple(named(phrase.first, phrase.last, phrase) for phrase in objects),
-        None if background is None else text_of(words, background, prompt),
+        tuple(filter(None, (named(phrase.first, phrase.last, phrase) for phrase in objects))),
+        scene if scene and find_phrase(scene, prompt) else None,
     )
 
 
@@ -89,9 +90,14 @@ class _Claims:
         self.spans.append((start, end, owner))
 
     def phrase(self, start: int, end: int, owner: object) -> str:
-        """The text of a stretch, numbered if it occurs in what belongs to others."""
+        """The text of a stretch, numbered if it occurs in what belongs to others.
+
+        Returns: "" for a stretch that is not found as it stands: a word behind a lone accent.
+        """
         text = self.prompt[start:end]
         occurrences = find_phrase(text, self.prompt)
+        if (start, end) not in occurrences:
+            return ""
         others = [(a, b) for a, b, whose in self.spans if whose is not owner and (a, b) != (start, end)]
         if any(a < d and c < b for a, b in occurrences for c, d in others):
             return f"{text}#{occurrences.index((start, end)) + 1}"

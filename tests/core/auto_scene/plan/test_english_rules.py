@@ -149,6 +149,7 @@ READINGS = {
     "man, red hat, blue jeans, street": "man: red hat, blue jeans || || street",
     "A woman puts on a red coat before a handheld camera.": "woman: red coat",
     "BOY™ and a girl in a cap": "girl: cap",
+    "A girl in a  \u0301red cap": "girl",
     # Clothes in lists, unknown ones, what is not worn
     "A man wears a green dashiki, brown leather bracers, and sturdy boots.": (
         "man: green dashiki, brown leather bracers, boots"
