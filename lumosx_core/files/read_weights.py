@@ -174,6 +174,10 @@ def _open_safetensors(path: Path) -> dict[str, StoredTensor]:
         file = safe_open(path, framework="pt")
         names = list(file.keys())
     except (SafetensorError, OSError) as error:
+        if "not valid UTF-8" in str(error):  # of its name
+            raise LumosXError(
+                f"The name of {path} has bytes that are not letters of UTF-8. Rename the file."
+            ) from error
         raise LumosXError(f"{path} is a damaged safetensors file ({error}). {_AGAIN}") from error
 
     def load(name: str) -> Tensor:

@@ -19,8 +19,9 @@ from ..errors import LumosXError
 from ..files.stored_tensor import StoredTensor
 from ..scene.encoded import EncodedScene
 
-MOST_PIXELS_A_SIDE, MOST_FRAMES, MOST_STEPS, LARGEST_SHIFT = 8192, 8193, 10_000, 1000.0
-"""Limits of one video: those of the nodes' own inputs, far above what a model was trained on."""
+# Limits of one video: about those of the nodes' own inputs, far above what a model was trained on.
+MOST_PIXELS_A_SIDE, MOST_FRAMES, MOST_STEPS = 8192, 8193, 10_000
+SMALLEST_SHIFT, LARGEST_SHIFT = 0.001, 1000.0
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,10 @@ class ModelSpec:
             raise LumosXError(f"steps is {steps}, expected at most {MOST_STEPS}. The released model uses {self.steps}.")
         if not 0 < shift < math.inf:
             raise LumosXError(f"shift is {shift}, expected more than 0. The released model uses {self.shift:g}.")
-        if shift > LARGEST_SHIFT:
+        if not SMALLEST_SHIFT <= shift <= LARGEST_SHIFT:
             raise LumosXError(
-                f"shift is {shift:g}, expected at most {LARGEST_SHIFT:g}. The released model uses {self.shift:g}."
+                f"shift is {shift:g}, expected {SMALLEST_SHIFT:g} to {LARGEST_SHIFT:g}. The released model uses "
+                f"{self.shift:g}."
             )
 
 

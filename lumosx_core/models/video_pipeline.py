@@ -32,6 +32,7 @@ Progress = Callable[[str, int, int], None]
 MOST_PIXELS = 2**33
 """Of all frames of all videos of a run, which are in memory at the end, with 3 bytes each: 265 released videos."""
 LARGEST_CFG = 1000.0
+MOST_VIDEOS = 4096  # of a run, as in the node
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class VideoSettings:
         spec.check_schedule(self.steps, self.shift)
         if self.batch < 1:
             raise LumosXError(f"batch is {self.batch}, expected the number of videos, 1 or more. Use 1.")
+        if self.batch > MOST_VIDEOS:
+            raise LumosXError(f"batch is {self.batch}, expected at most {MOST_VIDEOS} videos. Run it several times.")
         pixels = self.width * self.height * self.frames * self.batch
         if pixels > MOST_PIXELS:
             raise LumosXError(

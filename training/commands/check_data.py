@@ -22,7 +22,7 @@ def add_check_data(commands) -> None:
     )
     parser.add_argument("--json", metavar="REPORT", help="write the whole report there")
     parser.add_argument(
-        "--workers", type=whole(1, MOST_WORKERS), help="samples read at once (default: the cores, up to 8)"
+        "--workers", type=whole(0, MOST_WORKERS), help="samples read at once (default: the cores, up to 8)"
     )
     parser.set_defaults(run=_check_data)
 

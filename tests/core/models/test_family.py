@@ -78,3 +78,23 @@ def test_each_familys_files_are_refused_by_the_other(toy_files, tiny_models):
     with pytest.raises(LumosXError, match="not a toy|cannot be used|damaged"):
         LUMOSX.open(toy_files.diffusion_model)
     assert Settings().family is LUMOSX
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"width": 16 * 10**6}, "at most 8192 pixels"),
+        ({"height": 16 * 10**30}, "at most 8192 pixels"),
+        ({"frames": 4 * 10**9 + 1}, "at most 8193 are possible"),
+        ({"steps": 10**9}, "at most 10000"),
+        ({"shift": 1e300}, "expected 0.001 to 1000"),
+        ({"shift": 1e-300}, "expected 0.001 to 1000"),
+        ({"cfg": -1e300}, "at most 1000"),
+        ({"batch": 10**30}, "at most 4096 videos"),
+        ({"width": 8192, "height": 8192, "frames": 8193}, "billion pixels"),
+    ],
+    ids=str,
+)
+def test_numbers_beyond_their_limits_are_refused_before_any_work(changes, message):
+    with pytest.raises(LumosXError, match=message):
+        Settings(**changes)
