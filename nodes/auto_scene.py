@@ -93,7 +93,8 @@ class LumosXAutoScene(io.ComfyNode):
                     options=list(BACKGROUNDS),
                     tooltip="fill: the photo without people and objects, filled in simply; good for plain walls. "
                     "inpaint: no background yet; inpaint place where removed is white, and join it with the "
-                    "scene in LumosX Scene. none: no background.",
+                    "scene in LumosX Scene. none: no background. fill always: also where people and objects hide more "
+                    "than half of it; fill leaves the background out then.",
                 ),
                 io.Combo.Input(
                     "if_missing",

@@ -7,6 +7,8 @@ from comfy_api.latest import io, ui
 from ..lumosx_core.auto_scene.annotations import Mark, note_of
 from ..lumosx_core.auto_scene.cutouts.faces import ORDERS, crop_face, face_crop_box, faces_of_masks, order_faces, pick
 from ..lumosx_core.auto_scene.cutouts.quality import face_warnings
+from ..lumosx_core.auto_scene.detectors import check_photo
+from ..lumosx_core.auto_scene.face_search import find_faces
 from ..lumosx_core.drawing.contact_sheet import COLOURS, FAINT
 from ..lumosx_core.errors import LumosXError
 from .bridges.photo_models_bridge import face_finder, model_input
@@ -78,6 +80,7 @@ class LumosXFaces(io.ComfyNode):
     @classmethod
     def execute(cls, image, face_model, threshold, order, picks, boxes=None, masks=None) -> io.NodeOutput:
         photograph = one_photograph(image)
+        check_photo(photograph, "The photo")
         height, width = photograph.shape[:2]
         if boxes is not None and masks is not None:
             raise LumosXError("Boxes and masks are both connected to LumosX Faces. Disconnect one of them.")
@@ -92,7 +95,7 @@ class LumosXFaces(io.ComfyNode):
                 )
             found = faces_of_masks(masks)
         else:
-            found = face_finder(face_model, threshold).find(photograph)
+            found = find_faces(face_finder(face_model, threshold), photograph)
         if not found:
             raise LumosXError(
                 "No face was found in the photo. Lower the threshold, use a photo in which faces are seen from the "
@@ -100,12 +103,12 @@ class LumosXFaces(io.ComfyNode):
             )
         faces = order_faces(found, order)
         chosen = pick(picks, len(faces))
-        notes = {i: face_warnings(f"Face {i + 1}", faces[i], (height, width)) for i in chosen}
+        notes = {i: face_warnings(f"Face {i + 1}", faces[i], (height, width), photograph) for i in chosen}
         marks = [
             Mark(
                 f"{i + 1}  {face.score:.2f}" if i in notes else f"{i + 1}  not picked",
                 COLOURS[i % len(COLOURS)] if i in notes else FAINT,
-                face_crop_box(face.box).within(height, width),
+                face_crop_box(face).within(height, width),
                 note=note_of(notes.get(i, [])),
             )
             for i, face in enumerate(faces)

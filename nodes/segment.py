@@ -12,6 +12,7 @@ from ..lumosx_core.auto_scene.cutouts.faces import pick
 from ..lumosx_core.auto_scene.cutouts.mask_cleaning import clean
 from ..lumosx_core.auto_scene.cutouts.quality import cut_out_warnings
 from ..lumosx_core.auto_scene.cutouts.regions import Box
+from ..lumosx_core.auto_scene.detectors import check_photo
 from ..lumosx_core.auto_scene.instances import MOST_INSTANCES, Instance, View, find_instances
 from ..lumosx_core.drawing.contact_sheet import COLOURS
 from ..lumosx_core.errors import LumosXError
@@ -124,6 +125,7 @@ class LumosXSegment(io.ComfyNode):
         region=None,
     ) -> io.NodeOutput:
         photograph = one_photograph(image)
+        check_photo(photograph, "The photo")
         height, width = photograph.shape[:2]
         wanted = list(dict.fromkeys(part.strip() for part in re.split(r"[,\n]", phrases) if part.strip()))
         if not wanted:
@@ -166,7 +168,7 @@ class LumosXSegment(io.ComfyNode):
                 cleaned = clean(thing.region, feather=feather)
                 cut_outs.append(cleaned.cut_out(photograph)[None])
                 whole.append(cleaned.mask(height, width))
-                boxes.append(given_of(thing.box, phrase, thing.score))
+                boxes.append(given_of(thing.box, phrase, thing.score, **_told(thing)))
                 notes = cut_out_warnings(f'"{phrase}"', cut_outs[-1][0], cleaned, (height, width))
                 warnings += notes
                 colour = COLOURS[number % len(COLOURS)]
@@ -180,6 +182,12 @@ class LumosXSegment(io.ComfyNode):
             text,
             ui=ui.PreviewText(text or f"{len(boxes)} found"),
         )
+
+
+def _told(thing: Instance) -> dict[str, float]:
+    """What the segmenter tells about a mask, for the nodes behind this one."""
+    quality = thing.region.quality
+    return {} if quality is None else {"predicted_iou": quality.predicted_iou, "stability": quality.stability}
 
 
 def _picked(phrase: str, things: list[Instance], picks: str) -> list[Instance]:

@@ -109,6 +109,15 @@ def shared_cases() -> Path:
 
 
 @pytest.fixture(scope="session")
+def real_networks() -> Path:
+    """Folder of small released networks that read photos."""
+    folder = Path(os.environ.get("LUMOSX_NETWORKS", ROOT.parent / "shared" / "weights"))
+    for name in ("mobile_sam.pt", "scrfd_500m_kps.onnx"):
+        existing(folder / name, f"the network {name}", "Set LUMOSX_NETWORKS to its folder.")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory) -> Path:
     """A models folder in ComfyUI's layout with the tiny preset. Do not change it."""
     pytest.importorskip("sentencepiece")

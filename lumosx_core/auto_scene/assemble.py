@@ -9,7 +9,7 @@ from torch import Tensor
 from ..errors import LumosXError
 from ..scene.scene import Scene
 from .cutouts.regions import Face
-from .detectors import Progress
+from .detectors import Progress, check_photo
 from .overrides import Overrides
 from .plan.plan import ScenePlan
 from .search import AutoScene, SceneSearch
@@ -42,11 +42,13 @@ def build_scene(
 
     Raises:
         PartsMissing: people, faces or things that are not found; all of them are named.
-        LumosXError: no photo, an empty plan, an override that the plan does not name, or masks of other numbers or
-            sizes than the photos.
+        LumosXError: no photo, one that is tiny or has values that are not numbers, an empty plan, an override that the
+            plan does not name, or masks of other numbers or sizes than the photos.
     """
     if not photos:
         raise LumosXError("There is no photo. Give one or more.")
+    for number, image in enumerate(photos, 1):
+        check_photo(image, f"Photo {number}")
     if not plan.people and not plan.objects and plan.background is None:
         raise LumosXError(
             "The plan is empty: it names no person, no object and no background. Write one, such as "

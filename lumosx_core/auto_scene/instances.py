@@ -13,7 +13,7 @@ from .detectors import PhraseFinder, Segmenter
 Look = Callable[[Sequence[Box]], list[Region]]
 
 MOST_INSTANCES = 20  # of one phrase in one photo: a crowd need not be masked one by one
-ZOOM = 2.0  # a part of a photo is looked at on its own where that shows it at least this much larger
+ZOOM = 2.0  # a part of a photo is looked at on its own where that shows at least this many pixels for each one
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +52,20 @@ class View:
         return [region.moved(left, top) for region in found]
 
     def part(self, box: Box) -> View:
-        """A view of a part: this one itself, where a closer look would not show the part much larger."""
-        if max(box.width, box.height) * ZOOM > max(self.box.width, self.box.height):
+        """A view around a part: this one itself, where a closer look would show no more of the photo's pixels.
+
+        The part has leeway around it, and at least as many pixels as the segmenter takes: with fewer it would be
+        enlarged, which shows nothing more and makes masks worse.
+        """
+        height, width = self.photo.shape[:2]
+        room = box.with_leeway()
+        side = self._segmenter.side
+        wide, high = max(room.width, min(side, width)), max(room.height, min(side, height))
+        if max(self.box.width, self.box.height) < ZOOM * max(side, wide, high):
             return self
-        return View(self.photo, self._segmenter, box)
+        (x, y) = room.centre
+        left, top = min(max(0, x - wide / 2), width - wide), min(max(0, y - high / 2), height - high)
+        return View(self.photo, self._segmenter, Box(left, top, left + wide, top + high))
 
 
 def find_instances(

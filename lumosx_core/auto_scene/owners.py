@@ -1,111 +1,22 @@
-"""Identity of the people in photos and ownership of things: boxes, regions and scores in, owners out."""
+"""Which person each word of a plan means, and ownership of things: regions and scores in, owners out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from ..errors import MissingPackageError
-from .cutouts.regions import Box, Detection, Face, Region
+from .cutouts.regions import Region
 from .instances import Instance
+from .persons import Person, cheapest
 from .plan.plan import detector_word
 
-# Two boxes of people are one person above this intersection over union ("man" and "person" find the same one).
-SAME_PERSON = 0.6
 # Two regions are one thing above this fraction: of the smaller one between two people, for one of them may see a part
 # of it only; of both together for one person, whose necklace is wholly inside the shirt.
 SAME_THING = 0.5
-# A face belongs to the person in whose box it is high up: its centre within this fraction of the height.
-FACE_WITHIN = 0.5
-NOT_THEIRS = 10.0  # as a distance of a face: more than any within a box, and finite, as the assignment asks for
-# A body around a face, in widths and heights of the face: shoulders three faces wide, a figure seven and a half high.
-BODY_SIDE, BODY_ABOVE, BODY_BELOW = 1.2, 0.4, 6.0
 STRAY = 0.5  # a thing is somebody else's if it is this much more in their region than in one's own
 # Among the scores: who shows a face is rather meant than who does not, for a face is what a subject is known by.
 FACE_SEEN = 0.3
 ORDER = 1e-4  # what a place in the row counts against scores: it decides only between equals
-
-
-@dataclass(frozen=True, eq=False)
-class Person:
-    """Somebody seen in a photo.
-
-    Args:
-        photo: index of the photo.
-        box: of the whole figure, in its pixels.
-        face: None if the face is not seen.
-        scores: for each word that was looked for, how well it fits, 0..1.
-        region: None as long as the figure is not masked.
-    """
-
-    photo: int
-    box: Box
-    face: Face | None
-    scores: dict[str, float]
-    region: Region | None = None
-
-
-def people_of(
-    photo: int,
-    faces: Sequence[Face],
-    detections: Mapping[str, Sequence[Detection]],
-    height: int,
-    width: int,
-) -> list[Person]:
-    """The people of one photo, from left to right.
-
-    Boxes found for several words are joined to people, and each face is given to the person in whose box it lies
-    highest and most in the middle. A face in nobody's box is a person of its own, with a box as large as a figure
-    around such a face.
-
-    Args:
-        detections: for each word, the boxes found.
-    """
-    people: list[Person] = []
-    found = [(detection, word) for word, each in detections.items() for detection in each]
-    for detection, word in sorted(found, key=lambda pair: -pair[0].score):
-        same = next((i for i, person in enumerate(people) if person.box.iou(detection.box) > SAME_PERSON), None)
-        if same is None:
-            people.append(Person(photo, detection.box, None, {word: detection.score}))
-        else:
-            people[same].scores.setdefault(word, detection.score)
-    people, unclaimed = _give_faces(people, faces)
-    for face in unclaimed:
-        body = Box(
-            face.box.left - BODY_SIDE * face.box.width,
-            face.box.top - BODY_ABOVE * face.box.height,
-            face.box.right + BODY_SIDE * face.box.width,
-            face.box.bottom + BODY_BELOW * face.box.height,
-        )
-        people.append(Person(photo, body.within(height, width), face, {}))
-    return sorted(people, key=lambda person: (person.face or person).box.centre)
-
-
-def _give_faces(people: list[Person], faces: Sequence[Face]) -> tuple[list[Person], list[Face]]:
-    """Each face to at most one person; the faces left over."""
-    if not people or not faces:
-        return people, list(faces)
-    costs = [[_distance(face.box, person.box) for person in people] for face in faces]
-    people, unclaimed = list(people), []
-    pairs = dict(_cheapest(costs))
-    for f, face in enumerate(faces):
-        p = pairs.get(f)
-        if p is None or costs[f][p] == NOT_THEIRS:
-            unclaimed.append(face)
-        else:
-            people[p] = replace(people[p], face=face)
-    return people, unclaimed
-
-
-def _distance(face: Box, person: Box) -> float:
-    """How far a face is from where a person's face would be, as a fraction of the person's box; or NOT_THEIRS."""
-    x, y = face.centre
-    if not person.width or not person.height:
-        return NOT_THEIRS
-    right, down = (x - person.left) / person.width, (y - person.top) / person.height
-    if not 0 <= right <= 1 or not 0 <= down <= FACE_WITHIN or face.width > 1.2 * person.width:
-        return NOT_THEIRS
-    return abs(right - 0.5) + down
 
 
 def name_people(words: Sequence[str], people: Sequence[Person]) -> list[int | None]:
@@ -129,22 +40,12 @@ def name_people(words: Sequence[str], people: Sequence[Person]) -> list[int | No
         ]
         for w, word in enumerate(sought)
     ]
-    chosen = dict(_cheapest(costs)) if words and people else {}
+    chosen = dict(cheapest(costs)) if words and people else {}
     for word in set(sought):
         alike = [w for w, other in enumerate(sought) if other == word]
         found = sorted(chosen.pop(w) for w in alike if w in chosen)
         chosen |= dict(zip(alike, found, strict=False))
     return [chosen.get(w) for w in range(len(words))]
-
-
-def _cheapest(costs: list[list[float]]) -> list[tuple[int, int]]:
-    """Pairs of row and column with the lowest sum of costs."""
-    try:
-        from scipy.optimize import linear_sum_assignment
-    except ImportError as error:
-        raise MissingPackageError("scipy", "Telling who is who in a photo", error) from error
-    rows, columns = linear_sum_assignment(costs)
-    return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
 @dataclass(frozen=True, eq=False)

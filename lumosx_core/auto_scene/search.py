@@ -15,19 +15,24 @@ from ..scene.scene import Reference, Scene, Subject
 from .annotations import Mark, note_of
 from .cutouts.background_fill import background_mask, fill
 from .cutouts.faces import crop_face, face_crop_box
+from .cutouts.known_faces import without_faces
 from .cutouts.mask_cleaning import clean
 from .cutouts.quality import cut_out_warnings, face_warnings
-from .cutouts.regions import Box, Detection, Face, Region, region_of
+from .cutouts.regions import Box, Face, Region, region_of
 from .detectors import Progress
 from .instances import Instance, View, find_instances
 from .overrides import Overrides
-from .owners import Claim, Person, name_people, people_of, settle_claims
+from .owners import Claim, name_people, settle_claims
+from .people_search import search_people
+from .persons import Person
 from .plan.plan import ScenePlan, detector_word
-from .settings import AutoSettings, Finders
+from .settings import FILLS, AutoSettings, Finders
 
 ANYBODY = "person"  # looked for besides the words of the plan, so that bystanders, too, leave the background
 MOST_CLAIMS = 5  # of one phrase and one person: the right one is among the best few
 SAME_OBJECT = 0.8  # intersection over union of two boxes
+CROWD = 12  # people: with more of them the words of a plan say little about who is meant
+MOST_HIDDEN = 0.5  # of a background: with more of it hidden, the fill is made up
 
 
 class PartsMissing(LumosXError):
@@ -83,7 +88,8 @@ class SceneSearch:
         self.missing: list[str] = []
         self.marks: list[list[Mark]] = [[] for _ in photos]
         self.views: dict[int, View] = {}
-        fills = settings.background == "fill" and plan.background is not None and overrides.background is None
+        self.seen: list[Person] = []
+        fills = settings.background in FILLS and plan.background is not None and overrides.background is None
         self.empties = fills or settings.background == "inpaint"
         self.seeks_hiding = self.empties and foreground is None
         # What hides the place in each photo.
@@ -97,7 +103,7 @@ class SceneSearch:
     def scene(self) -> AutoScene:
         people = self._people()
         chosen = self._name(people)
-        people = self._masked(people, chosen)
+        people = self.seen = self._masked(people, chosen)
         garments = self._garments(people, chosen)
         subjects = [
             self._subject(number, people[chosen[number]] if number in chosen else None, garments)
@@ -125,15 +131,15 @@ class SceneSearch:
             return []
         words = list(dict.fromkeys(detector_word(person.word) for person in self.plan.people))
         words += [] if ANYBODY in words else [ANYBODY]
-        people = []
-        for index, image in enumerate(self.photos):
-            self.progress("people", index, len(self.photos))
-            height, width = image.shape[:2]
-            detections: dict[str, list[Detection]] = {}
-            if self._needs_boxes():
-                detections = dict(zip(words, self.finders.phrases().find(image, words), strict=True))
-            people += people_of(index, self._faces(index), detections, height, width)
-        return people
+        sought = len(self._sought_people())
+        return search_people(
+            self.photos,
+            words if self._needs_boxes() else [],
+            self.finders,
+            sought=sought,
+            given=self.given_faces,
+            progress=self.progress,
+        )
 
     def _sought_people(self) -> list[int]:
         """The people of the plan of whom something has to be found in a photo."""
@@ -153,13 +159,6 @@ class SceneSearch:
         words = {detector_word(self.plan.people[number].word) for number in sought}
         return self.seeks_hiding or len(words) > 1 or any(self._sought(number) for number in sought)
 
-    def _faces(self, index: int) -> Sequence[Face]:
-        if self.given_faces is not None:
-            return self.given_faces[index]
-        if not self._sought_people():
-            return []
-        return self.finders.faces().find(self.photos[index])
-
     def _name(self, people: list[Person]) -> dict[int, int]:
         """Person of the plan -> index into `people`."""
         sought = self._sought_people()
@@ -170,6 +169,12 @@ class SceneSearch:
             self.missing.append(
                 f"The plan has {len(sought)} people to be found, but {len(people)} can be seen in the photos: "
                 f"there is nobody for {names}."
+            )
+        if sought and len(people) > len(sought) + CROWD:
+            self.warnings.append(
+                f"{len(people)} people can be seen in the photos, and the plan has {len(sought)} to be found: those "
+                f"were chosen whom the words fit best, then from left to right. Look at the preview, and crop the "
+                f"photos to the people who are meant if it is wrong."
             )
         for number, p in chosen.items():
             word = detector_word(self.plan.people[number].word)
@@ -247,9 +252,9 @@ class SceneSearch:
             image = self.photos[person.photo]
             label = f"The face of {name}"
             height, width = image.shape[:2]
-            notes = face_warnings(label, person.face, (height, width))
+            notes = face_warnings(label, person.face, (height, width), image)
             self.warnings += notes
-            self._mark(person.photo, f"face {number + 1}", colour, face_crop_box(person.face.box), notes)
+            self._mark(person.photo, f"face {number + 1}", colour, face_crop_box(person.face), notes)
             face = Reference(plan.word, crop_face(image, person.face).clone())
         attributes = []
         for i, phrase in enumerate(plan.attributes):
@@ -257,7 +262,7 @@ class SceneSearch:
                 attributes.append(given)
             elif person is not None and (number, i) in garments:
                 found = _Found(person.photo, garments[number, i], phrase)
-                attributes.append(self._cut(found, f" of {name}", colour))
+                attributes.append(self._cut(found, f" of {name}", colour, person))
             elif person is not None:
                 self.missing.append(f'Nothing was found for "{phrase}" of {name} in photo {person.photo + 1}.')
         return Subject(face, tuple(attributes))
@@ -288,12 +293,27 @@ class SceneSearch:
                 self.missing.append(f'Nothing was found for the object "{phrase}".')
         return [given[phrase] or best.get(phrase) for phrase in self.plan.objects]
 
-    def _cut(self, found: _Found | Reference, owner: str, colour: str = TEXT) -> Reference:
-        """The cutout of something found, cleaned; an image that was given stays as it is."""
+    def _cut(
+        self, found: _Found | Reference, owner: str, colour: str = TEXT, wearer: Person | None = None
+    ) -> Reference:
+        """The cutout of something found, cleaned; an image that was given stays as it is.
+
+        Args:
+            wearer: whose attribute it is: known faces are removed from it.
+        """
         if isinstance(found, Reference):
             return found
         image = self.photos[found.photo]
-        region = clean(found.instance.region, feather=self.settings.feather)
+        region = found.instance.region
+        if wearer is not None:
+            # A face in nobody's box may be a print on the garment.
+            others = [p for p in self.seen if p.photo == found.photo and p is not wearer and p.scores]
+            others_faces = [person.face for person in others if person.face is not None]
+            region = without_faces(region, wearer.face, others_faces)
+            # Cleaning fills small holes: a face may be one.
+            region = without_faces(clean(region, feather=self.settings.feather), wearer.face, others_faces)
+        else:
+            region = clean(region, feather=self.settings.feather)
         picture = region.cut_out(image)
         height, width = image.shape[:2]
         notes = cut_out_warnings(f'"{found.phrase}"{owner}', picture, region, (height, width))
@@ -316,13 +336,20 @@ class SceneSearch:
     def _background(self, place: int, removed: Tensor) -> Reference | None:
         if self.overrides.background is not None:
             return self.overrides.background
-        if self.plan.background is None or self.settings.background != "fill":
+        if self.plan.background is None or self.settings.background not in FILLS:
             return None
         self.progress("background", 0, 1)
-        if float(removed.mean()) > 0.5:
+        hidden = float(removed.mean())
+        if hidden > MOST_HIDDEN:
+            advice = "Use a photo of the empty place, or connect an inpainted one."
+            if self.settings.background == "fill":
+                self.warnings.append(
+                    f"The background is left out: people and objects hide {hidden:.0%} of it, so most of it would be "
+                    f"made up. {advice} To use it all the same, set background to fill always."
+                )
+                return None
             self.warnings.append(
-                f"People and objects hide {100 * float(removed.mean()):.0f} % of the background: most of it is made "
-                f"up. Use a photo of the empty place, or connect an inpainted one."
+                f"People and objects hide {hidden:.0%} of the background: most of it is made up. {advice}"
             )
         return Reference(self.plan.background, fill(self.photos[place], removed))
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from ..errors import LumosXError
 from .detectors import FaceFinder, PhraseFinder, Segmenter
 
-BACKGROUNDS = ("fill", "inpaint", "none")
+BACKGROUNDS = ("fill", "inpaint", "none", "fill always")
+FILLS = ("fill", "fill always")
 MISSING = ("error", "leave out")
 
 
@@ -26,7 +27,8 @@ class AutoSettings:
     """
     Args:
         background: "fill" empties the photo that shows most of its place, by the built-in fill, if the plan
-            names a background; "inpaint" leaves that to others and only says what to fill; "none" does neither.
+            names a background, and leaves it out where people and things hide more than half of it; "fill always"
+            keeps it then, too. "inpaint" leaves that to others and only says what to fill; "none" does neither.
         missing: what to do if a part of the plan is not found: "error", or "leave out" with a warning.
         feather: pixels over which the edge of a cutout fades.
     """

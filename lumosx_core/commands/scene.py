@@ -36,8 +36,8 @@ def add_scene(commands) -> None:
     parser.add_argument(
         "--background",
         default="fill",
-        metavar="fill|none|FILE",
-        help="filled in, left out, or an image (default fill)",
+        metavar="fill|fill-always|none|FILE",
+        help="filled in, if half of it or more is seen; filled in always; left out; or an image (default fill)",
     )
     parser.add_argument("--leave-out-missing", action="store_true", help="go on without what is not found")
     parser.add_argument("--face-threshold", type=float, default=0.5, help="default 0.5")
@@ -84,7 +84,8 @@ def _scene(options: argparse.Namespace) -> None:
     people = [(person.word, person.attributes) for person in plan.people]
     check_names(options.name, prompt, people, plan.objects, None if options.background == "none" else plan.background)
     overrides, background = None, options.background
-    if background not in ("fill", "none"):
+    background = {"fill-always": "fill always"}.get(background, background)
+    if background not in ("fill", "fill always", "none"):
         if plan.background is None:
             raise LumosXError(f"The plan has no background for {background}. Name it after the second || of --plan.")
         overrides, background = Scene(background=Reference(plan.background, read_picture(background))), "none"

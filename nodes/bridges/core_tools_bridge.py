@@ -68,6 +68,7 @@ class Sam3:
     model: Any  # a ModelPatcher of ComfyUI's
     clip: Any  # comfy.sd.CLIP
     threshold: float
+    side: int = 1008  # pixels of the square that it brings photos to
 
     def find(self, image: Tensor, phrases: Sequence[str]) -> list[list[Detection]]:
         return [self._find(image, phrase) for phrase in phrases]
@@ -81,12 +82,12 @@ class Sam3:
         found = []
         for mask, box in zip(masks, boxes[0], strict=True):
             within = _box(box).within(height, width)
-            found.append(Detection(within, float(box["score"]), _region(mask, within)))
+            found.append(Detection(within, float(box["score"]), _region(mask, within.with_leeway())))
         return found
 
     @torch.no_grad()
     def look_at(self, image: Tensor) -> Callable[[Sequence[Box]], list[Region]]:
-        """A region has the size of its box, brought within the photo, and a hard edge (bool)."""
+        """A region has the size of its box with its leeway, brought within the photo, and a hard edge (bool)."""
         height, width = image.shape[:2]
 
         def regions_in(boxes: Sequence[Box]) -> list[Region]:
@@ -96,7 +97,7 @@ class Sam3:
                 comfy.model_management.throw_exception_if_processing_interrupted()
                 given = {"x": box.left, "y": box.top, "width": box.width, "height": box.height}
                 masks, _ = self._detect(image, bboxes=[given])
-                regions.append(_region(masks[0], box))
+                regions.append(_region(masks[0], box.with_leeway()))
             return regions
 
         return regions_in
@@ -152,4 +153,5 @@ def _box(given: dict) -> Box:
 
 
 def _region(mask: Tensor, box: Box) -> Region:
+    box = box.within(*mask.shape)
     return Region(int(box.left), int(box.top), (box.crop(mask) > 0.5).cpu().clone())

@@ -31,7 +31,8 @@ AUTO = "auto"
 _TOOLTIPS: dict[Kind, str] = {
     "faces": f"A detector of InsightFace, such as det_10g.onnx, in models/insightface. {INSIGHTFACE}.",
     "phrases": "GroundingDINO in the transformers format, a folder in models/grounding-dino.",
-    "masks": "Segment Anything: a SAM 1 file, or a SAM or SAM 2 folder in the transformers format, in models/sams.",
+    "masks": "Segment Anything: a file of SAM 1 or MobileSAM, or a SAM or SAM 2 folder in the transformers format, in "
+    "models/sams.",
     "language": "Qwen2.5-VL, or a model with the same interface, as a folder in models/LLM.",
 }
 
@@ -161,6 +162,10 @@ class _OnDevice:
 
     def find(self, image, phrases):
         return self._ready().find(image, phrases)
+
+    @property
+    def side(self):
+        return self.network.side
 
     def look_at(self, image):
         look = self._ready().look_at(image)

@@ -54,15 +54,16 @@ def pick(picks: str, count: int, what: str = "Face") -> list[int]:
 
 
 def crop_face(image: Tensor, face: Face) -> Tensor:
-    """(H, W, 3) photo -> the face with the margin of the released benchmark, (h, w, 3), cut at the photo's
-    edges.
+    """(H, W, 3) photo -> the face with the margin of the released benchmark, (h, w, 3), cut at the photo's edges.
+
+    A head that lies or is upside down is turned upright.
     """
-    return face_crop_box(face.box).crop(image)
+    return face_crop_box(face).crop(image).rot90(face.turns, (0, 1))
 
 
-def face_crop_box(box: Box) -> Box:
-    """What is shown of a face whose box is known; it may reach beyond the photo."""
-    return box.grown(top=MARGIN_TOP, bottom=MARGIN_BOTTOM)
+def face_crop_box(face: Face) -> Box:
+    """What is shown of a face; it may reach beyond the photo."""
+    return face.box.turned(face.turns).grown(top=MARGIN_TOP, bottom=MARGIN_BOTTOM).turned(-face.turns)
 
 
 def faces_of_masks(masks: Tensor) -> list[Face]:

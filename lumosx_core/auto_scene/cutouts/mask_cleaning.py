@@ -52,7 +52,7 @@ def clean(region: Region, *, feather: float = 1.5, shrink: float = 1.0) -> Regio
         )
     whole = _without_holes(_without_crumbs(solid.numpy()))
     cleaned = region_of(torch.from_numpy(_soften(whole, feather, shrink)))
-    return Region(region.left + cleaned.left, region.top + cleaned.top, cleaned.opacity)
+    return Region(region.left + cleaned.left, region.top + cleaned.top, cleaned.opacity, region.quality)
 
 
 def check_feather(value: float) -> None:

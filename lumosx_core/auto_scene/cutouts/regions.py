@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ...errors import LumosXError
 from ...media.images import cut_out
+
+LEEWAY = 0.1  # of its width and height: how far a mask may leave the detector's box, which is often too tight
+LYING = 1.2  # from eyes to mouth, sideways against down: a head tilted by less than 50 degrees counts as upright
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,13 @@ class Box:
         """In an image that is x times as wide and y times as high."""
         return Box(self.left * x, self.top * y, self.right * x, self.bottom * y)
 
+    def turned(self, turns: int) -> Box:
+        """Turned about the origin by quarter turns counter-clockwise, as `torch.rot90` turns a photo."""
+        box = self
+        for _ in range(turns % 4):
+            box = Box(box.top, -box.right, box.bottom, -box.left)
+        return box
+
     def grown(self, *, left: float = 0.0, top: float = 0.0, right: float = 0.0, bottom: float = 0.0) -> Box:
         """Grown by these fractions of its own width and height; negative ones shrink it."""
         return Box(
@@ -71,6 +81,10 @@ class Box:
             self.right + right * self.width,
             self.bottom + bottom * self.height,
         )
+
+    def with_leeway(self) -> Box:
+        """The room that a mask has: a detector's box is drawn to a few per cent, and a mask ends where it ends."""
+        return self.grown(left=LEEWAY, top=LEEWAY, right=LEEWAY, bottom=LEEWAY)
 
     def within(self, height: int, width: int) -> Box:
         """Its part inside an image of this size, on whole pixels, never empty: at least one pixel at the edge."""
@@ -101,6 +115,33 @@ class Face:
     score: float = 1.0
     landmarks: tuple[tuple[float, float], ...] | None = None
 
+    @property
+    def turns(self) -> int:
+        """Quarter turns counter-clockwise that bring the head upright: 0 unless the landmarks tell that it lies or
+        is upside down.
+        """
+        points = self.landmarks
+        if points is None or len(points) != 5:
+            return 0
+        across = (points[3][0] + points[4][0] - points[0][0] - points[1][0]) / 2
+        down = (points[3][1] + points[4][1] - points[0][1] - points[1][1]) / 2
+        if abs(across) > LYING * abs(down):
+            return 3 if across > 0 else 1
+        return 2 if -down > LYING * abs(across) else 0
+
+    def moved(self, x: float, y: float) -> Face:
+        points = self.landmarks and tuple((px + x, py + y) for px, py in self.landmarks)
+        return Face(self.box.moved(x, y), self.score, points)
+
+    def turned(self, turns: int, height: int, width: int) -> Face:
+        """The same face after its photo of this height and width was turned counter-clockwise by quarter turns."""
+        face = self
+        for _ in range(turns % 4):
+            points = face.landmarks and tuple((y, width - x) for x, y in face.landmarks)
+            face = Face(face.box.turned(1).moved(0, width), face.score, points)
+            height, width = width, height
+        return face
+
 
 @dataclass(frozen=True)
 class Detection:
@@ -120,6 +161,19 @@ class Detection:
         return Detection(self.box.moved(x, y), self.score, region)
 
 
+@dataclass(frozen=True)
+class MaskQuality:
+    """What a segmenter tells about a mask.
+
+    Args:
+        predicted_iou: the network's own estimate of the intersection over union with the thing, about 0..1.
+        stability: intersection over union of the mask at a little higher and a little lower threshold, 0..1.
+    """
+
+    predicted_iou: float
+    stability: float
+
+
 @dataclass(frozen=True, eq=False)
 class Region:
     """A part of a photo with a soft or a hard edge.
@@ -130,11 +184,13 @@ class Region:
     Args:
         left, top: of the rectangle, in pixels of the photo.
         opacity: (h, w) float, 0 outside, 1 inside; or bool, which is a hard edge.
+        quality: of the mask; None if whoever made it does not tell.
     """
 
     left: int
     top: int
     opacity: Tensor
+    quality: MaskQuality | None = None
 
     @property
     def box(self) -> Box:
@@ -157,7 +213,7 @@ class Region:
         return mask
 
     def moved(self, x: int, y: int) -> Region:
-        return Region(self.left + x, self.top + y, self.opacity)
+        return replace(self, left=self.left + x, top=self.top + y)
 
     def share_in(self, other: Region) -> float:
         """The fraction of this region inside the other one, 0..1."""

@@ -45,10 +45,10 @@ _FORMS: dict[Kind, _Form] = {
         beside=(_TOKENIZER,),
     ),
     "masks": _Form(
-        "segmentation model (SAM, or SAM 2 in the format of transformers)",
+        "segmentation model (SAM, MobileSAM, or SAM 2 in the format of transformers)",
         ("sams", "sam", "SAM", "sam2"),
-        # Not sam_hq_vit_... and mobile_sam: other networks.
-        re.compile(r".*sam_vit_.*\.(pth|pt|safetensors)", re.IGNORECASE),
+        # Not sam_hq_vit_...: another network.
+        re.compile(r"(.*sam_vit_.*|mobile_?sam.*)\.(pth|pt|safetensors)", re.IGNORECASE),
     ),
     "language": _Form(
         "vision-language model",

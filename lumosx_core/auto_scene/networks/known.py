@@ -120,6 +120,10 @@ PHOTO_MODELS = (
         *(APACHE, "sams/sam2.1-hiera-tiny"),
     ),
     PhotoModel(
+        *("masks", "mobile_sam", "dhkim2810/MobileSAM", ("mobile_sam.pt",), 40_728_226),
+        *(APACHE, "sams"),
+    ),
+    PhotoModel(
         *("language", "qwen2.5-vl-7b", "Qwen/Qwen2.5-VL-7B-Instruct", _QWEN, 16_600_000_000),
         *(APACHE, "LLM/Qwen2.5-VL-7B-Instruct"),
     ),

@@ -86,10 +86,16 @@ class ColourPhrases:
 
 
 class OwnersMasks:
-    """Masks by the faint shade of the owner; counts how often a photo, or a part of one, was looked at."""
+    """Masks by the faint shade of the owner; counts how often a photo, or a part of one, was looked at.
 
-    def __init__(self):
+    Args:
+        side: of what it looks at: a photo of more than twice as many pixels is looked at in parts.
+    """
+
+    def __init__(self, side: int = 1024):
+        self.side = side
         self.looks: list[tuple[int, int]] = []
+        self.side = side
 
     def look_at(self, image):
         self.looks.append(tuple(image.shape[:2]))
@@ -102,10 +108,10 @@ class OwnersMasks:
         def regions(boxes):
             found = []
             for box in boxes:
-                box = box.within(*image.shape[:2])
                 inside = box.crop(shade)
                 owner = inside[inside >= 0].mode().values if (inside >= 0).any() else torch.tensor(-9.0)
-                found.append(Region(int(box.left), int(box.top), (inside == owner).float()))
+                room = box.with_leeway().within(*image.shape[:2])
+                found.append(Region(int(room.left), int(room.top), (room.crop(shade) == owner).float()))
             return found
 
         return regions

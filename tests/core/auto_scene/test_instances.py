@@ -26,18 +26,38 @@ def test_a_search_inside_a_box_finds_nothing_outside_and_answers_in_pixels_of_th
     photo = Photo().paint("lamp", (10, 10, 40, 60), 1).paint("lamp", (210, 20, 240, 70), 2)
     finder = ColourPhrases()
     [[lamp]] = find_instances(View(photo.image, OwnersMasks()), ["lamp"], finder, inside=Box(200, 0, 300, 200))
-    assert lamp.box == Box(210, 20, 240, 70) and lamp.region.box == lamp.box
+    assert lamp.box == Box(210, 20, 240, 70) and lamp.region.box == Box(207, 15, 243, 75)
     assert finder.asked == [((200, 100), ("lamp",))]
 
 
-def test_a_small_part_is_looked_at_on_its_own_and_a_large_one_is_not():
+def test_a_part_is_looked_at_on_its_own_where_that_shows_more_pixels_of_the_photo():
     photo = Photo().paint("lamp", (10, 10, 40, 60), 1)
-    masks = OwnersMasks()
+    masks = OwnersMasks(side=50)
     view = View(photo.image, masks)
     assert view.part(Box(0, 0, 160, 100)) is view
     part = view.part(Box(5, 5, 105, 105))
     [[lamp]] = find_instances(part, ["lamp"], ColourPhrases(), inside=Box(5, 5, 105, 105))
-    assert masks.looks == [(100, 100)] and lamp.region.box == Box(10, 10, 40, 60)
+    assert masks.looks == [(120, 120)] and lamp.region.area == 30 * 50
+
+
+@pytest.mark.parametrize("side", [300, 200, 151])
+def test_a_photo_of_few_pixels_is_looked_at_as_it_is_however_small_the_part(side):
+    view = View(Photo().image, OwnersMasks(side=side))
+    assert view.part(Box(5, 5, 25, 25)) is view
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        (Box(0, 0, 20, 20), Box(0, 0, 100, 100)),
+        (Box(280, 180, 300, 200), Box(200, 100, 300, 200)),
+        (Box(140, 90, 160, 110), Box(100, 50, 200, 150)),
+        (Box(140, 0, 160, 20), Box(100, 0, 200, 100)),
+        (Box(0, 90, 120, 110), Box(0, 50, 144, 150)),
+    ],
+)
+def test_a_part_has_no_fewer_pixels_than_the_segmenter_takes(box, expected):
+    assert View(Photo().image, OwnersMasks(side=100)).part(box).box == expected
 
 
 def test_instances_are_limited_and_empty_ones_left_out():

@@ -5,7 +5,8 @@ import torch
 
 from lumosx_core.auto_scene.cutouts.regions import Box, Detection, Face, Region
 from lumosx_core.auto_scene.instances import Instance
-from lumosx_core.auto_scene.owners import Claim, Person, name_people, people_of, settle_claims
+from lumosx_core.auto_scene.owners import Claim, name_people, settle_claims
+from lumosx_core.auto_scene.persons import Person, people_of
 
 pytest.importorskip("scipy", reason="scipy is not installed")
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lumosx_core.auto_scene.cutouts.quality import cut_out_warnings, face_warnings
-from lumosx_core.auto_scene.cutouts.regions import Box, Face, Region
+from lumosx_core.auto_scene.cutouts.regions import Box, Face, MaskQuality, Region
 
 SIZE = (1000, 800)  # of the photo, height and width
 
@@ -131,7 +131,7 @@ def test_a_face_near_the_edge_is_whole():
     assert of_face(Box(1, 1, 799, 999)) == []
 
 
-@pytest.mark.parametrize("tilted", [0, 30, -90])
+@pytest.mark.parametrize("tilted", [0, 30, -45])
 @pytest.mark.parametrize("direction", [1, -1])
 def test_a_face_is_turned_away_from_about_43_degrees_on_however_tilted(direction, tilted):
     assert of_face(landmarks=turned(direction * 41, tilted)) == []
@@ -174,3 +174,29 @@ def test_all_that_is_wrong_is_said():
     opacity = torch.zeros(100, 100)
     opacity[:, 0] = 1
     assert len(of_region(Region(0, 100, opacity))) == 3
+
+
+@pytest.mark.parametrize(("tilted", "state"), [(90, "lies on its side"), (-90, "lies on its side"), (180, "is upside")])
+def test_a_face_that_lies_is_warned_of(tilted, state):
+    (sentence,) = of_face(landmarks=turned(0, tilted))
+    assert state in sentence and "turn it first" in sentence
+
+
+@pytest.mark.parametrize(
+    ("stability", "warned"), [(0.0, True), (0.87, True), (0.88, False), (1.0, False), (None, False)]
+)
+def test_an_unstable_mask_is_warned_of(stability, warned):
+    quality = None if stability is None else MaskQuality(0.9, stability)
+    region = Region(20, 20, torch.ones(300, 200), quality)
+    sentences = cut_out_warnings("lamp", torch.ones(300, 200, 3), region, (800, 800))
+    assert [f"stability is {stability:.2f}" in sentence for sentence in sentences] == [True] * warned
+
+
+@pytest.mark.parametrize("size", [120, 300, 800])
+@pytest.mark.parametrize(("cells", "warned"), [(60, False), (4, True)])
+def test_a_face_without_detail_is_called_blurred(size, cells, warned):
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.rand(1, 3, cells, cells, generator=generator)
+    image = torch.nn.functional.interpolate(noise, size=(size, size), mode="bicubic")[0].permute(1, 2, 0).clamp(0, 1)
+    sentences = face_warnings("face", Face(Box(1, 1, size - 1, size - 1)), (size, size), image)
+    assert ["blurred" in sentence for sentence in sentences] == [True] * warned

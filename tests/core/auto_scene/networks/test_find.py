@@ -108,9 +108,15 @@ def test_the_only_network_of_a_face_pack_may_have_any_name(models):
 
 
 def test_only_sam_itself_is_taken_for_sam(models):
-    names = ("sam_hq_vit_h.pth", "mobile_sam.pt", "sam2.1_hiera_large.safetensors", "sam_vit_b.txt")
+    names = ("sam_hq_vit_h.pth", "mobile_net.pt", "sam2.1_hiera_large.safetensors", "sam_vit_b.txt")
     write(*(models / "sams" / name for name in names), models / "sams" / "medsam_vit_b.pth")
     assert list(find_models("masks", [models])) == ["medsam_vit_b.pth"]
+
+
+@pytest.mark.parametrize("name", ["mobile_sam.pt", "MobileSAM.pth", "mobile_sam_v1.safetensors"])
+def test_mobile_sam_is_found(models, name):
+    write(models / "sams" / name)
+    assert list(find_models("masks", [models])) == [name]
 
 
 def test_a_folder_is_judged_by_what_its_config_says(models):
