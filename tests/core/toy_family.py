@@ -73,7 +73,8 @@ class ToyNetwork(nn.Module):
         target = text.mean() * options["text"]
         if scene is not None:
             named = scene.phrase_mask.any(dim=-1)
-            target = target + scene.references[:, :, named].mean(dim=2, keepdim=True)
+            if named.any():  # the mean of no image is no number
+                target = target + scene.references[:, :, named].mean(dim=2, keepdim=True)
         return (latents - target) * self.gain / (timestep.view(-1, 1, 1, 1, 1) / 1000)
 
 
