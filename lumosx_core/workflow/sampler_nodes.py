@@ -108,11 +108,11 @@ def _nothing_found(graph: Graph, broken: list[str]) -> str:
         return f"The workflow has no LumosX Scene To Video.{reasons or ' Add one, and save it again.'}"
     return (
         "No sampler of the workflow gets its positive conditioning from LumosX Scene To Video directly."
-        f"{_between(graph)} Connect SamplerCustomAdvanced through CFGGuider, or KSampler.{reasons}"
+        f"{reasons}{_between(graph, broken)} Connect SamplerCustomAdvanced through CFGGuider, or KSampler."
     )
 
 
-def _between(graph: Graph) -> str:
+def _between(graph: Graph, broken: list[str]) -> str:
     """The nodes whose conditioning comes from a LumosX Scene To Video and that are no sampler or guider of ours."""
     videos = {node.id for node in graph.of_type(VIDEO)}
     users = [
@@ -120,7 +120,9 @@ def _between(graph: Graph) -> str:
         for node in graph.nodes.values()
         if any(link.node in videos and link.slot in (POSITIVE, NEGATIVE) for _, link in node.links)
     ]
-    return f" It goes to {', '.join(users[:5])}." if users else " It is not connected."
+    if users:
+        return f" It goes to {', '.join(users[:5])}."
+    return "" if broken else " It is not connected."
 
 
 class _Reader:

@@ -258,3 +258,13 @@ def test_a_stock_sampler_among_others_is_named(folder):
 def test_the_graph_is_read_only_once(folder):
     graph = Graph(workflow())
     assert read_video(graph, folder).prompt == read_video(graph, folder).prompt
+
+
+def test_a_broken_link_to_the_sampler_is_the_reason(tmp_path):
+    """As in a subgraph whose links were lost by a program that rewrote the file."""
+    video = {"id": 1, "type": "LumosXSceneToVideo", "mode": 0, "inputs": [], "outputs": [], "widgets_values": []}
+    slots = [{"name": "positive", "type": "CONDITIONING", "link": 9}]
+    sampler = {"id": 2, "type": "KSampler", "mode": 0, "inputs": slots, "outputs": [], "widgets_values": []}
+    with pytest.raises(LumosXError, match="is connected by link 9, which the file does not have") as error:
+        read_video(read_workflow(page_file(tmp_path, nodes=[video, sampler])), tmp_path)
+    assert "It is not connected" not in str(error.value)
