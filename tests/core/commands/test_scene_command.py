@@ -55,7 +55,9 @@ def scene(models, photo, tmp_path, monkeypatch, capsys):
 
 
 def test_a_photograph_becomes_a_case(scene, tmp_path):
-    code, out, err = scene("--plan", PLAN, "--box-threshold", 0.98, "--leave-out-missing", "--name", "two")
+    code, out, err = scene(
+        "--plan", PLAN, "--box-threshold", 0.98, "--leave-out-missing", "--name", "two", "--background", "fill-always"
+    )
     assert code == 0, err
     assert f"The plan is: {PLAN}" in out and f"The case is {tmp_path / 'case'}" in out
     case = read_case(tmp_path / "case")
