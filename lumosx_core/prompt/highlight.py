@@ -10,11 +10,11 @@ import torch
 from ..errors import LumosXError
 from ..scene.scene import Reference, Scene
 from .messages import Mistake, owner_of
-from .phrase_mask import PromptSpan, clean_prompt, mistake_in_text, words_meant
+from .phrase_mask import MOST_LETTERS, PromptSpan, clean_prompt, mistake_in_text, words_meant
 from .readings import Reading, readings
 from .scene_warnings import scene_warnings
 
-MOST_LETTERS = 20_000  # far more than any text encoder reads
+_MOST_SUGGESTIONS = 10  # of missing phrases: each is a search through the prompt
 
 
 @dataclass(frozen=True)
@@ -67,19 +67,27 @@ def mark_prompt(
         raise LumosXError(
             f"The prompt has {len(typed)} letters, but phrases are looked for in up to {MOST_LETTERS}. Shorten it."
         )
+    scene.check_size()
     texts = readings(typed, dynamic=dynamic)
     owners: list[set[int]] = [set() for _ in typed]
     missing: dict[tuple[int, str], MissingPhrase] = {}
     labelled = list(scene.labelled())
+    groups_of: dict[str, set[int]] = {}
+    mistakes: dict[str, bool] = {}
     for group, positions in enumerate(scene.layout.groups):
         for label, reference in (labelled[position] for position in positions):
             check()
             phrase = clean_prompt(reference.phrase)
-            for reading in texts:
-                _own(owners, group, phrase, reading)
-            mistake = _mistake(phrase, label, texts, check)
+            mistake = None
+            if phrase not in groups_of or mistakes[phrase]:  # a phrase that is there is looked for once
+                mistake = _mistake(phrase, label, texts, check, suggest=len(missing) < _MOST_SUGGESTIONS)
+            mistakes[phrase] = mistake is not None
+            groups_of.setdefault(phrase, set()).add(group)
             if mistake is not None:
                 missing.setdefault((group, phrase), MissingPhrase(phrase, group, mistake.message, mistake.meant))
+    for phrase, groups in groups_of.items():
+        for reading in texts:
+            _own(owners, groups, phrase, reading)
     # A scene without images is one that is not connected yet. Of several draws the first: they differ in little else.
     warnings = scene_warnings(phrases_only(scene), texts[0].text) if labelled else []
     return MarkedPrompt(tuple(_spans(typed, owners)), tuple(missing.values()), tuple(warnings))
@@ -99,19 +107,21 @@ def phrases_only(scene: Scene) -> Scene:
     return Scene(tuple(subjects), tuple(map(bare, scene.objects)), scene.background and bare(scene.background))
 
 
-def _own(owners: list[set[int]], group: int, phrase: str, reading: Reading) -> None:
+def _own(owners: list[set[int]], groups: set[int], phrase: str, reading: Reading) -> None:
     for start, end in words_meant(phrase, reading.text):
         for place in range(start, end):
             if reading.text[place] != " ":
                 for typed in range(*reading.places[place]):
-                    owners[typed].add(group)
+                    owners[typed] |= groups
 
 
-def _mistake(phrase: str, label: str, texts: list[Reading], check: Callable[[], None]) -> Mistake | None:
+def _mistake(
+    phrase: str, label: str, texts: list[Reading], check: Callable[[], None], *, suggest: bool
+) -> Mistake | None:
     found = []
     for reading in texts:
         check()
-        found.append(mistake_in_text(phrase, label, reading.text))
+        found.append(mistake_in_text(phrase, label, reading.text, suggest=suggest))
     mistakes = [mistake for mistake in found if mistake is not None]
     if mistakes and len(mistakes) < len(found):
         return Mistake(

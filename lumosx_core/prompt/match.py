@@ -32,7 +32,7 @@ _IGNORED = re.compile(
 )
 _JOINED = re.compile("[\u1160-\u11ff\ud7b0-\ud7ff\uff9e\uff9f]")  # what composes with the letter in front of it
 # Korean writes particles and the copula behind a noun without a space.
-_HANGUL = re.compile("[\uac00-\ud7a3]*")
+_HANGUL = re.compile("[\uac00-\ud7a3]{0,13}")  # longer than any three endings
 _KOREAN_ENDING = re.compile(
     "(?:들|은|는|이|가|을|를|의|에|에게|에게서|에서|께|께서|한테|와|과|랑|이랑|하고|도|만|로|으로|까지|부터|처럼|보다|마다|밖에"
     "|이나|나|이며|며|이고|고|인|이다|입니다|이에요|예요|였다|이었다){1,3}"
@@ -76,8 +76,8 @@ def _occurrences(phrase: str, text: str) -> Iterator[tuple[int, int]]:
 
 
 def split_number(phrase: str) -> tuple[str, int | None]:
-    """Divide "man#2" into ("man", 2); a phrase without a number gives (phrase, None)."""
-    match = re.fullmatch(r"(.*\S)\s*#([0-9]+)", phrase)
+    """Divide "man#2" into ("man", 2); a phrase without a number, or with an endless one, gives (phrase, None)."""
+    match = re.fullmatch(r"(.*\S)\s*#([0-9]{1,300})", phrase)
     return (match[1], int(match[2])) if match else (phrase, None)
 
 

@@ -38,7 +38,7 @@ class Mistake:
         """
         if self.meant is None:
             return ""
-        return f' Did you mean "{self.meant}"' + (f' instead of "{self.phrase}"?' if named else "?")
+        return f' Did you mean "{self.meant}"' + (f' instead of "{shown(self.phrase)}"?' if named else "?")
 
 
 def owner_of(label: str) -> str:
@@ -47,22 +47,25 @@ def owner_of(label: str) -> str:
     return f"{subject} ({role})" if subject else {"background": "the background"}.get(role, role)
 
 
-def mistake_of(phrase: str, label: str, prompt: str, count_of: Callable[[str], int], *, cut: bool) -> Mistake:
+def mistake_of(
+    phrase: str, label: str, prompt: str, count_of: Callable[[str], int], *, cut: bool, suggest: bool = True
+) -> Mistake:
     """Why a cleaned phrase was not found.
 
     Args:
         prompt: cleaned, too.
         count_of: how often words without a number were found.
         cut: the prompt is as long as it may be, so that its end may be missing.
+        suggest: look for what was probably meant, which takes some time.
     """
     words, number = split_number(phrase)
     if number is not None and (count := count_of(words)):
         return Mistake(_no_such_number(phrase, words, number, count, label), phrase)
-    return _missing(words, number, label, prompt, cut=cut)
+    return _missing(words, number, label, prompt, cut=cut, suggest=suggest)
 
 
-def _missing(words: str, number: int | None, label: str, prompt: str, *, cut: bool) -> Mistake:
-    message = f'Phrase "{words}" of {owner_of(label)} does not occur in the prompt.'
+def _missing(words: str, number: int | None, label: str, prompt: str, *, cut: bool, suggest: bool) -> Mistake:
+    message = f'Phrase "{shown(words)}" of {owner_of(label)} does not occur in the prompt.'
     meant = None
     inside = _word_around(words, prompt)
     if find_phrase(words, prompt):
@@ -70,7 +73,7 @@ def _missing(words: str, number: int | None, label: str, prompt: str, *, cut: bo
             message += " It occurs so late in the prompt that it is cut off: shorten the prompt."
         else:
             message += " It is there, but the text encoder has no tokens for it: write it in other words."
-    elif meant := near_miss(words, prompt):
+    elif suggest and (meant := near_miss(words, prompt)):
         if meant.casefold() == words.casefold():
             message += f' The prompt writes it "{meant}".'
         elif inside:
@@ -101,7 +104,7 @@ def _word_around(words: str, prompt: str) -> str | None:
 def _no_such_number(phrase: str, words: str, number: int, count: int, label: str) -> str:
     numbers = " or ".join([f'"{words}#{i}"' for i in range(1, min(count, 3) + 1)])
     return (
-        f'Phrase "{phrase}" of {owner_of(label)} asks for occurrence {number} of "{words}", but the prompt has '
+        f'Phrase "{shown(phrase)}" of {owner_of(label)} asks for occurrence {number} of "{words}", but the prompt has '
         f'{count}. Write {numbers}{" ..." if count > 3 else ""}, or "{words}" for every occurrence.'
     )
 

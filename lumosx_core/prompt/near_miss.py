@@ -14,6 +14,8 @@ from .match import fold, is_unspaced, occurs
 _NEAR = 0.72  # of 1; "shrit" and "shirt" are 0.8 alike, "hat" and "cat" 0.67
 _LONGER = 100  # letters by which a word that contains the phrase may be longer
 _MOST_WORDS = 600  # of the prompt; it has room for 512 tokens
+_MOST_LETTERS = 200  # of a phrase
+_MOST_STEPS = 1_000_000  # letters compared with letters
 
 
 def near_miss(phrase: str, prompt: str) -> str | None:
@@ -24,21 +26,36 @@ def near_miss(phrase: str, prompt: str) -> str | None:
 
     Returns: words as the prompt writes them, so that they are found when they take the place of the phrase.
     """
-    wanted = _core(phrase)
+    wanted = _core(phrase) if len(phrase) <= _MOST_LETTERS else ""
     if not wanted:
         return None
     best: str | None = None
     least: tuple[float, ...] = (math.inf,)
+    seen: set[str] = set()  # of ten thousand words of one kind one is enough
+    steps = 0
     for candidate in _candidates(phrase, prompt):
+        if candidate in seen:
+            continue
+        seen.add(candidate)
         core = _core(candidate)
         if len(core) > 2 * len(wanted) + _LONGER:
             continue
-        if _is_near(wanted, core):
+        if _may_be_near(wanted, core) and steps < _MOST_STEPS:
+            steps += len(wanted) * len(core)
+            if not _is_near(wanted, core):
+                continue
             # Of equally many changes: the longer one, which keeps more of the phrase, then one that begins alike.
             effort = _edits(wanted, core), -len(core), wanted[:1] != core[:1]
             if effort < least and occurs(candidate, prompt):
                 best, least = candidate, effort
     return best
+
+
+def _may_be_near(wanted: str, candidate: str) -> bool:
+    """What can be said about `_is_near` without comparing letter by letter."""
+    if wanted in candidate or (is_unspaced(wanted[0]) and len(wanted) == len(candidate)):
+        return True
+    return SequenceMatcher(None, wanted, candidate, autojunk=False).quick_ratio() >= _NEAR
 
 
 def _is_near(wanted: str, candidate: str) -> bool:
@@ -50,8 +67,7 @@ def _is_near(wanted: str, candidate: str) -> bool:
     # A word of few characters, one of which is another one.
     if is_unspaced(wanted[0]) and len(wanted) == len(candidate) and 3 * _edits(wanted, candidate) <= len(wanted):
         return True
-    matcher = SequenceMatcher(None, wanted, candidate, autojunk=False)
-    return matcher.quick_ratio() >= _NEAR and matcher.ratio() >= _NEAR
+    return SequenceMatcher(None, wanted, candidate, autojunk=False).ratio() >= _NEAR
 
 
 def _edits(one: str, other: str) -> int:
@@ -76,12 +92,17 @@ def _candidates(phrase: str, prompt: str) -> Iterator[str]:
     """Runs of words about as many as the phrase has; stretches about as long in scripts without spaces."""
     units = _units(prompt)[:_MOST_WORDS]
     count = len(_units(phrase))
+    # Twice as long as the phrase is not like it, but may contain it.
+    shortest, longest = len(phrase) // 3, 4 * len(phrase) + 20
     for length in range(max(1, count - 2), count + 3):
         for i in range(len(units) - length + 1):
-            yield prompt[units[i][0] : units[i + length - 1][1]]
+            start, end = units[i][0], units[i + length - 1][1]
+            if shortest <= end - start <= longest:
+                yield prompt[start:end]
 
 
-def _units(text: str) -> list[tuple[int, int]]:
+@lru_cache(maxsize=64)
+def _units(text: str) -> tuple[tuple[int, int], ...]:
     """Words, and in scripts without spaces letters with their marks."""
     units: list[tuple[int, int]] = []
     for match in re.finditer(r"\S", text):
@@ -94,4 +115,4 @@ def _units(text: str) -> list[tuple[int, int]]:
             units[-1] = (units[-1][0], at + 1)
         else:
             units.append((at, at + 1))
-    return units
+    return tuple(units)

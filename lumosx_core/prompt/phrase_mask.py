@@ -9,11 +9,12 @@ import html
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from ..errors import LumosXError, MissingPackageError
+from ..errors import LumosXError, MissingPackageError, shown
 from ..scene.scene import Scene
 from .match import find_phrase, split_number
 from .messages import Mistake, mistake_of, owner_of, shortened
@@ -21,6 +22,8 @@ from .token_text import token_text
 from .tokens import END_ID, PAD_ID, PromptTokens, before_end, occurrences
 
 # Soft hyphens, zero-width spaces, byte order marks, marks of writing direction: copied with a text and not seen in it.
+MOST_LETTERS = 20_000  # far more than any text encoder reads
+_MOST_SUGGESTIONS = 5  # of phrases that are missing: each is a search through the prompt
 _INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 
 
@@ -30,8 +33,19 @@ def clean_prompt(text: str) -> str:
     Invisible characters such as soft hyphens are removed, too: the tokenizer would divide words at them.
 
     Raises:
+        LumosXError: the text has more than 20,000 letters.
         MissingPackageError: ftfy is needed for this text and not installed.
     """
+    if len(text) > MOST_LETTERS:
+        raise LumosXError(
+            f"A prompt or phrase has {len(text)} letters, expected at most {MOST_LETTERS}: the model reads some "
+            f'thousand. Shorten it. It begins: "{shown(text, 60)}"'
+        )
+    return _cleaned(text)
+
+
+@lru_cache(maxsize=1024)
+def _cleaned(text: str) -> str:
     # ftfy has nothing to repair in plain ASCII, so a host without it can still take most English prompts.
     if not re.fullmatch(r"[\t\r\n\x20-\x25\x27-\x7e]*", text):
         try:
@@ -39,7 +53,13 @@ def clean_prompt(text: str) -> str:
         except ImportError as error:
             raise MissingPackageError("ftfy", "A prompt with characters beyond plain ASCII", error) from error
         text = fix_text(text)
-    return re.sub(r"\s+", " ", _INVISIBLE.sub("", html.unescape(html.unescape(text)))).strip()
+    try:
+        text = html.unescape(html.unescape(text))
+    except ValueError as error:  # the number of a character has more digits than Python reads
+        raise LumosXError(
+            f"A prompt or phrase has an HTML escape that is no character ({error}). Remove it."
+        ) from error
+    return re.sub(r"\s+", " ", _INVISIBLE.sub("", text)).strip()
 
 
 def check_prompt_length(prompt_ids: Sequence[int], text_len: int, *, negative: bool = False) -> None:
@@ -102,12 +122,17 @@ def phrase_mask(
         LumosXError: the prompt is too long, a phrase does not occur, or has fewer occurrences than its number asks for.
     """
     check_prompt_length(prompt_ids, text_len)
+    scene.check_size()
     tokens = PromptTokens(prompt_ids, tokenize, pieces, text_len)
-    rows, mistakes = [], []
+    rows: list[Tensor] = []
+    mistakes: list[Mistake] = []
+    more = 0
     for label, reference in scene.labelled():
         phrase = clean_prompt(reference.phrase)
         mask = tokens.mask_of(phrase)
-        if phrase and not mask.any():
+        if phrase and not mask.any() and len(mistakes) == _MOST_SUGGESTIONS:
+            more += 1
+        elif phrase and not mask.any():
             cut = _length(prompt_ids) >= text_len
             mistakes.append(mistake_of(phrase, label, clean_prompt(prompt), tokens.count_of, cut=cut))
         rows.append(mask)
@@ -115,6 +140,7 @@ def phrase_mask(
         mistakes = _undivided(scene, rows, tokens)
     if mistakes:
         statements = " ".join(mistake.statement for mistake in mistakes)
+        statements += f" Neither do {more} other phrases." if more else ""
         suggestions = "".join(mistake.suggestion(named=len(mistakes) > 1) for mistake in mistakes)
         raise LumosXError(f'{statements} The prompt is: "{shortened(prompt)}"{suggestions}')
     return torch.stack(rows) if rows else torch.zeros(0, text_len, dtype=torch.bool)
@@ -125,8 +151,10 @@ def _undivided(scene: Scene, rows: list[Tensor], tokens: PromptTokens) -> list[M
     labelled = list(zip(scene.labelled(), rows, strict=True))
     owners = [number for number, subject in enumerate(scene.subjects) for _ in subject.references]
     people = list(zip(owners, labelled[len(scene.standalone) :], strict=True))
-    mistakes = []
+    mistakes: list[Mistake] = []
     for i, (one, ((label, reference), row)) in enumerate(people):
+        if len(mistakes) >= _MOST_SUGGESTIONS:
+            break
         for other, ((other_label, other_reference), other_row) in people[i + 1 :]:
             phrase, other_phrase = clean_prompt(reference.phrase), clean_prompt(other_reference.phrase)
             if one == other or not row.any() or not torch.equal(row, other_row):
@@ -161,12 +189,12 @@ def phrase_mistake(phrase: str, label: str, prompt: str) -> str | None:
     return None if mistake is None else mistake.message
 
 
-def mistake_in_text(phrase: str, label: str, prompt: str) -> Mistake | None:
-    """The same with what the phrase was probably meant to be."""
+def mistake_in_text(phrase: str, label: str, prompt: str, *, suggest: bool = True) -> Mistake | None:
+    """The same with what the phrase was probably meant to be; without `suggest` that is not looked for."""
     prompt, phrase = clean_prompt(prompt), clean_prompt(phrase)
     if not phrase or words_meant(phrase, prompt):
         return None
-    return mistake_of(phrase, label, prompt, lambda words: len(find_phrase(words, prompt)), cut=False)
+    return mistake_of(phrase, label, prompt, lambda words: len(find_phrase(words, prompt)), cut=False, suggest=suggest)
 
 
 # What the preview shows

@@ -5,6 +5,7 @@ An error stops a run; these do not. They are shown on the contact sheet and in C
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import combinations
 from typing import Protocol
@@ -14,13 +15,14 @@ from torch import Tensor
 from ..scene.scene import Reference, Scene
 from .match import find_phrase, split_number
 from .messages import owner_of
-from .phrase_mask import clean_prompt, words_meant
+from .phrase_mask import clean_prompt
 
 EMPTY_PROMPT = (
     "The prompt is empty, so the reference images are bound to no words. Write what happens in the video, with the "
     "phrase of each image in it."
 )
 SMALLEST_FACE = 0.05  # of the image's area; in a whole-body photo the face has 1 to 3 %
+_MOST_SHARED = 20  # warnings about words of two people; more say nothing new
 _TALLEST_FACE = (
     2.2  # height / width of the figure; face crops, long hair included, stay below 1.8, standing people reach 2.5
 )
@@ -48,6 +50,7 @@ def scene_warnings(scene: Scene, prompt: str | None = "", *, faces: FaceFinder |
         prompt = clean_prompt(prompt)
         if not prompt:
             warnings.append(EMPTY_PROMPT)
+    scene.check_size()
     warnings += _without_phrases(scene)
     warnings += shared_words(scene, prompt or "")
     warnings += _whole_bodies(scene, faces)
@@ -90,19 +93,67 @@ def shared_words(scene: Scene, prompt: str) -> Iterator[str]:
             if phrase := clean_prompt(reference.phrase):
                 phrases.setdefault(phrase, owner_of(label))
         people.append(phrases)
+    spans = _Spans(clean_prompt(prompt))
     seen: set[str] = set()
     for one, other in combinations(people, 2):
         for first, first_owner in one.items():
             for second, second_owner in other.items():
-                message = _shared(first, first_owner, second, second_owner, prompt)
+                message = _shared(first, first_owner, second, second_owner, spans)
                 if message and message not in seen:
                     seen.add(message)
                     yield message
+                if len(seen) == _MOST_SHARED:
+                    return
 
 
-def _shared(first: str, first_owner: str, second: str, second_owner: str, prompt: str) -> str | None:
-    (words, number), (other_words, other_number) = _numbered(first, prompt), _numbered(second, prompt)
-    count = len(find_phrase(words, prompt))
+class _Spans:
+    """Where phrases are in a prompt; each is looked for once, however many pairs of people are compared."""
+
+    def __init__(self, prompt: str):
+        self.prompt = prompt
+        self._found: dict[str, list[tuple[int, int]]] = {}
+        self._numbered: dict[str, tuple[str, int | None]] = {}
+        self._meant: dict[str, list[tuple[int, int]]] = {}
+        self._letters: dict[str, tuple[int, int]] = {}
+
+    def found(self, words: str) -> list[tuple[int, int]]:
+        """Every occurrence of words without a number."""
+        if words not in self._found:
+            self._found[words] = find_phrase(words, self.prompt)
+        return self._found[words]
+
+    def numbered(self, phrase: str) -> tuple[str, int | None]:
+        """Words and number of a phrase; a number that the prompt itself contains is part of the words."""
+        if phrase not in self._numbered:
+            self._numbered[phrase] = (phrase, None) if self.found(phrase) else split_number(phrase)
+        return self._numbered[phrase]
+
+    def meant(self, phrase: str) -> list[tuple[int, int]]:
+        """The occurrences that a phrase means, of which all are as long."""
+        if phrase not in self._meant:
+            words, number = self.numbered(phrase)
+            found = self.found(words)
+            self._meant[phrase] = found if number is None else found[max(0, number - 1) : number]
+        return self._meant[phrase]
+
+    def may_cover(self, long: str, short: str) -> bool:
+        """Whether an occurrence of a phrase begins in one of another phrase: quick, as most pairs have none."""
+        return bool(self._bits(long)[1] & self._bits(short)[0])
+
+    def _bits(self, phrase: str) -> tuple[int, int]:
+        """The letters at which a phrase begins, and all its letters, as bits."""
+        if phrase not in self._letters:
+            starts = letters = 0
+            for start, end in self.meant(phrase):
+                starts |= 1 << start
+                letters |= ((1 << (end - start)) - 1) << start
+            self._letters[phrase] = starts, letters
+        return self._letters[phrase]
+
+
+def _shared(first: str, first_owner: str, second: str, second_owner: str, spans: _Spans) -> str | None:
+    (words, number), (other_words, other_number) = spans.numbered(first), spans.numbered(second)
+    prompt, count = spans.prompt, len(spans.found(words))
     if words == other_words:
         if number is None and other_number is None:
             if count > 1:
@@ -127,32 +178,31 @@ def _shared(first: str, first_owner: str, second: str, second_owner: str, prompt
                 f'{single_owner}. Write "{words}#{free}" for {every_owner}.'
             )
         return None
-    return _inside(first, first_owner, second, second_owner, prompt) or _inside(
-        second, second_owner, first, first_owner, prompt
+    return _inside(first, first_owner, second, second_owner, spans) or _inside(
+        second, second_owner, first, first_owner, spans
     )
 
 
-def _inside(short: str, short_owner: str, long: str, long_owner: str, prompt: str) -> str | None:
+def _inside(short: str, short_owner: str, long: str, long_owner: str, spans: _Spans) -> str | None:
     """A phrase that also takes in words of someone else's longer one: "shirt" and "white shirt"."""
-    spans = words_meant(long, prompt)
+    if not spans.may_cover(long, short):
+        return None
+    longer = spans.meant(long)
 
     def covered(start: int, end: int) -> bool:
-        return any(a <= start and end <= b for a, b in spans)
+        # The last one that begins at or before it reaches furthest.
+        before = bisect_right(longer, (start, len(spans.prompt) + 1)) - 1
+        return before >= 0 and end <= longer[before][1]
 
-    if not any(covered(*span) for span in words_meant(short, prompt)):
+    if not any(covered(*span) for span in spans.meant(short)):
         return None
-    words, _ = _numbered(short, prompt)
-    free = [i for i, span in enumerate(find_phrase(words, prompt), 1) if not covered(*span)]
+    words, _ = spans.numbered(short)
+    free = [i for i, span in enumerate(spans.found(words), 1) if not covered(*span)]
     fix = f'Write "{words}#{free[0]}"' if free else "Use different words in the prompt and in the phrase"
     return (
         f'The phrase "{short}" of {short_owner} is also part of "{long}" of {long_owner}, so it does not say whose it '
         f"is. {fix} for {short_owner}."
     )
-
-
-def _numbered(phrase: str, prompt: str) -> tuple[str, int | None]:
-    """Words and number of a phrase; a number that the prompt itself contains is part of the words."""
-    return (phrase, None) if find_phrase(phrase, prompt) else split_number(phrase)
 
 
 def _other_number(number: int | None, count: int) -> int:

@@ -145,16 +145,20 @@ class Scene:
 
     def check(self) -> None:
         """Raise LumosXError for a scene, or a subject in it, without any image, and for a scene with too many."""
+        self.check_size()
         if not self.subjects and not self.standalone:
             raise LumosXError(
                 "The scene is empty: it has no subject, no object and no background. Add at least one image."
-            )
-        if len(self.references) > MOST_IMAGES:
-            raise LumosXError(
-                f"The scene has {len(self.references)} images, expected at most {MOST_IMAGES}. Remove some: the "
-                f"model was trained with up to 3 subjects of up to 4 images."
             )
         for s, subject in enumerate(self.subjects, 1):
             if not subject.references:
                 name = subject.title or f"Subject {s}"
                 raise LumosXError(f"{name} has no image. Give it a face or an attribute, or remove the subject.")
+
+    def check_size(self) -> None:
+        """Raise LumosXError for a scene with more than 200 images."""
+        if len(self.references) > MOST_IMAGES:
+            raise LumosXError(
+                f"The scene has {len(self.references)} images, expected at most {MOST_IMAGES}. Remove some: the model "
+                f"was trained with up to 3 subjects of up to 4 images."
+            )
