@@ -26,7 +26,7 @@ class ModelFiles:
     def check(self) -> None:
         """Raise LumosXError for a file that is not there."""
         for folder, path in self.by_folder.items():
-            if not path.exists():
+            if not os.path.exists(path):  # a name that is too long is not there either
                 raise LumosXError(f"There is no {_KINDS[folder]} at {str(path)!r}. {_GET}")
 
 
@@ -56,7 +56,7 @@ def find_model_files(
     """
     model = Path(model)
     given = {"vae": vae, "text_encoders": text_encoder}
-    if (model / "diffusion_models").is_dir():
+    if os.path.isdir(model / "diffusion_models"):
         given["diffusion_models"] = None
         found = {folder: Path(path) if path else _only_file(model / folder) for folder, path in given.items()}
     else:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..errors import LumosXError
 from .stored_tensor import StoredTensor
+from .text_file import check_regular
 
 DTYPES = {
     "F64": torch.float64,
@@ -63,8 +64,16 @@ def read_header(path: Path) -> Header:
     """Read a file's header, checked so far that the library's own terse errors cannot be met in common damage.
 
     Raises:
-        LumosXError: the file is damaged or cut short.
+        LumosXError: there is no such file, or it is damaged or cut short.
     """
+    try:
+        return _read_header(path)
+    except OSError as error:
+        raise LumosXError(f"{str(path)[:300]} cannot be read: {error.strerror or error}. Check the path.") from error
+
+
+def _read_header(path: Path) -> Header:
+    check_regular(path)
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")

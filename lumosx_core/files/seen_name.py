@@ -122,7 +122,7 @@ def _listed(folder: Path) -> SeenNames:
         if time.time_ns() - changed > _SETTLED:
             return _remembered(folder, changed)
         return SeenNames(os.listdir(folder))
-    except OSError:
+    except (OSError, ValueError):  # not there, or no name that a folder can have
         return SeenNames(())
 
 

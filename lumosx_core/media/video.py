@@ -67,10 +67,11 @@ def write_video(path: str | os.PathLike, frames: Tensor, fps: float) -> Path:
         raise LumosXError(f"The frames have shape {tuple(frames.shape)}, expected (frames, height, width, 3).")
 
     _, height, width, _ = frames.shape
-    # faststart puts the index first, so that a browser plays before it has loaded everything.
+    # faststart puts the index first, so that a browser plays before it has loaded everything. FFmpeg takes what is in
+    # front of a colon, as in "take:1.mp4", for a protocol, but not in an absolute path.
     with (
         atomic_path(path) as partial,
-        av.open(str(partial), "w", options={"movflags": "+faststart"}) as container,
+        av.open(os.path.abspath(partial), "w", options={"movflags": "+faststart"}) as container,
     ):
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
         stream.width, stream.height = width + width % 2, height + height % 2

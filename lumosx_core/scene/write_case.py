@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ..errors import LumosXError
+from ..errors import LumosXError, shown
 from ..files.atomic_file import atomic_folder
 from ..media.images import to_pil
 from .case_folder import Case, parse_caption, phrase_of_subject
@@ -82,6 +82,12 @@ def _caption(case: Case) -> str:
             f"A case of name {case.name!r} and prompt {case.prompt!r} cannot be written as caption.txt. The prompt "
             f"must not be empty; the name must not be empty, contain ';', or start or end with a space."
         )
+    try:
+        caption.encode()
+    except UnicodeEncodeError as error:
+        raise LumosXError(
+            f"The caption {shown(caption)!r} has half a surrogate pair, which no file takes. Write it again."
+        ) from error
     return caption
 
 

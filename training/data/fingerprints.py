@@ -38,6 +38,8 @@ def files_below(path: Path) -> list[Path]:
 def entries_below(directory: Path) -> Iterator[Path]:
     """Files and folders in a folder, at any depth, without junk; raises LumosXError behind 20,000 of them."""
     count = 0
+    if not os.path.isdir(directory):
+        return
     for folder, below, files in os.walk(directory):
         below[:] = [name for name in below if not is_junk(name)]
         for name in [*below, *(name for name in files if not is_junk(name))]:

@@ -6,6 +6,7 @@ room for it.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,7 +43,7 @@ def opened_video(path: Path) -> Iterator:
         raise LumosXError(f"The video {path} is empty (zero bytes). Get the file again.")
     try:
         _check_index(path, size)
-        with av.open(str(path), options=dict(OWN_BYTES)) as container:
+        with av.open(os.path.abspath(path), options=dict(OWN_BYTES)) as container:
             yield container
     except LumosXError:
         raise

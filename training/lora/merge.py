@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -226,7 +227,7 @@ def _too_large(name: str, dtype: torch.dtype) -> LumosXError:
 
 
 def _read_header(path: Path) -> Header:
-    if not path.is_file() or not is_safetensors(path):
+    if not os.path.isfile(path) or not is_safetensors(path):
         raise LumosXError(
             f"{path} is not one safetensors file. Convert it: {own_command('convert', path, 'model.safetensors')}"
         )

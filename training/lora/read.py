@@ -8,6 +8,7 @@ weights, if there are any). names.py knows how tensors are called, scaling.py wh
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +39,7 @@ def read_any_lora(source: str | Path) -> LoraFile:
         LumosXError: the source holds no LoRA that can be read; see `read_lora`.
     """
     source = Path(source)
-    if not source.is_dir():
+    if not os.path.isdir(source):
         return read_lora(source)
     if (source / PEFT_CONFIG).is_file():
         for name in PEFT_WEIGHTS:

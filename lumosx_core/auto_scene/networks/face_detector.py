@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -105,13 +106,13 @@ def _opened(file: Path, get_model):
 
 def _detector_in(path: Path, get_model):
     """The face detector that the file is, or the first one in the folder."""
-    if path.is_dir():
+    if os.path.isdir(path):
         # The usual names first: a folder holds other, larger networks, which need not be read then.
         named = [file for pattern in _NAMES for file in sorted(path.glob(pattern))]
         files = named or sorted(path.glob("*.onnx"))
-    elif path.is_file() and path.suffix == ".onnx":
+    elif os.path.isfile(path) and path.suffix == ".onnx":
         files = [path]
-    elif path.is_file():
+    elif os.path.isfile(path):
         raise LumosXError(f"{path} is no onnx file by its name. {_WHERE_TO_GET}")
     else:
         raise LumosXError(f"There is no face detector {path}. Check the path. {_WHERE_TO_GET}")

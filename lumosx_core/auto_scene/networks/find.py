@@ -191,7 +191,7 @@ def _children(folder: Path) -> list[Path]:
     """What is in a folder, in the order of names; nothing hidden."""
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError:  # not there, or not for us
+    except (OSError, ValueError):  # not there, not for us, or no name that a folder can have
         return []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from functools import partial
@@ -108,7 +109,7 @@ def open_network(path: Path) -> SamNetwork:
         LumosXError: no such file, another network, or a damaged one.
         MissingPackageError: a package that builds the network is not installed.
     """
-    return _open_folder(path) if path.is_dir() else _open_checkpoint(path)
+    return _open_folder(path) if os.path.isdir(path) else _open_checkpoint(path)
 
 
 def _open_folder(path: Path) -> _Hub:

@@ -16,12 +16,15 @@ from dataclasses import dataclass
 from itertools import combinations, dropwhile, takewhile
 
 from ...errors import LumosXError
+from ...prompt.highlight import MOST_LETTERS
 from ...prompt.match import find_phrase, split_number
 from ...prompt.messages import shortened
 from ...prompt.phrase_mask import clean_prompt, phrase_mistake, words_meant
+from ...scene.scene import MOST_IMAGES
 from . import vocabulary as v
 
 MOST_TRAINED = 3  # people of a video, and attributes of a person, in the training data (paper, section 4)
+_MOST_NAMED = 10  # phrases in one message: each is compared with all words of the prompt
 UNSTABLE = 10  # with so many people the paper's authors saw it fail
 
 _LINES = r"[|\r\n]"  # what divides people
@@ -118,11 +121,14 @@ def format_plan(plan: ScenePlan) -> str:
 
 
 def check_written(plan: ScenePlan) -> None:
-    """Raise LumosXError for a plan that text cannot hold, or that asks for one image twice.
+    """Raise LumosXError for a plan that text cannot hold, that asks for one image twice, or for more than a scene has.
 
     A phrase is empty, contains what divides phrases, or is there twice for one person or as an object. Whether phrases
     can become file names is another question: see `case_folder.check_names`.
     """
+    count = sum(1 for _ in plan.labelled())
+    if count > MOST_IMAGES:
+        raise LumosXError(f"The plan has {count} phrases, but a scene has at most {MOST_IMAGES} images. Remove some.")
     for label, phrase in plan.labelled():
         forbidden = "|" if label == "background" else "|," if label.startswith("object") else "|,:"
         found = [character for character in forbidden if character in phrase]
@@ -152,11 +158,18 @@ def check_plan(plan: ScenePlan, prompt: str) -> list[str]:
         people with up to 3 attributes), or two people bound to the same words.
 
     Raises:
-        LumosXError: phrases do not occur in the prompt, or less often than their number asks for; names all of them.
+        LumosXError: phrases do not occur in the prompt, or less often than their number asks for; names the first ten
+            of them. Or the prompt or the plan is longer than any that is used.
     """
+    if len(prompt) > MOST_LETTERS:
+        raise LumosXError(
+            f"The prompt has {len(prompt)} letters, but phrases are looked for in up to {MOST_LETTERS}. Shorten it."
+        )
+    check_written(plan)
     prompt = clean_prompt(prompt)
     meant = {phrase: _characters(phrase, prompt) for phrase in {phrase for _, phrase in plan.labelled()}}
-    mistakes = [phrase_mistake(phrase, label, prompt) for label, phrase in plan.labelled() if not meant[phrase]]
+    unfound = [(phrase, label) for label, phrase in plan.labelled() if not meant[phrase]]
+    mistakes = [phrase_mistake(phrase, label, prompt) for phrase, label in unfound[:_MOST_NAMED]]
     if any(mistakes):
         raise LumosXError(" ".join(filter(None, mistakes)) + f' The prompt is: "{shortened(prompt)}"')
     warnings = []

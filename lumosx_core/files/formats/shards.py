@@ -38,12 +38,13 @@ def open_shards(index: Path, open_file: Open) -> dict[str, StoredTensor]:
         raise LumosXError(f"{index} is not an index of shards, or damaged ({error}). {_AGAIN}") from error
     if not files:
         raise LumosXError(f"{index} lists no tensor at all. {_AGAIN}")
-    tensors: dict[str, StoredTensor] = {}
-    for file in dict.fromkeys(files.values()):
-        if not is_safe_name(file) or (SHARD.fullmatch(str(file)) is None and not str(file).endswith(".safetensors")):
+    for file in files.values():
+        if not is_safe_name(file) or not str(file).endswith(".safetensors"):
             raise LumosXError(
                 f"{index} is refused: it names the file {str(file)[:100]!r}, which is no shard beside it."
             )
+    tensors: dict[str, StoredTensor] = {}
+    for file in dict.fromkeys(files.values()):
         tensors |= _open(index.parent / file, open_file)
     if missing := [name for name in files if name not in tensors]:
         raise LumosXError(f"{index.parent} is incomplete: no shard holds {missing[0][:200]!r}. {_AGAIN}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def _video_metadata(path: Path) -> Mapping[str, str]:
     except ImportError as error:
         raise MissingPackageError("av", "Reading the workflow in a video", error) from error
     try:
-        with av.open(path, options=dict(OWN_BYTES)) as container:
+        with av.open(os.path.abspath(path), options=dict(OWN_BYTES)) as container:
             return {name.lower(): text for name, text in container.metadata.items()}
     except (av.FFmpegError, OSError, ValueError) as error:
         raise LumosXError(f"Cannot read the video {path} ({shown(error)}). {_USE_JSON}") from error

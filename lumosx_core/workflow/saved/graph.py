@@ -201,6 +201,8 @@ def _node(id: str, entry: Any, unreadable: str) -> Node:
             f"Node {shown(id, 60)} of the workflow has no class_type and inputs, but is {_kind(entry)}. {_FIX}"
         )
     inputs = {name: _input(value) for name, value in entry.get("inputs", {}).items()}
+    if not all(isinstance(name, str) for name in inputs):  # of a page's file, where names are values
+        raise LumosXError(f"Node {shown(id, 60)} of the workflow has an input whose name is not text. {_FIX}")
     return Node(id, entry["class_type"], inputs, unreadable, own_title(entry))
 
 

@@ -139,8 +139,7 @@ class Checkpoint:
         try:
             self.facts: dict = json.loads((path / RUN).read_text(encoding="utf-8"))
             self.step: int = self.facts["step"]
-            if type(self.step) is not int:
-                raise TypeError("its step is no whole number")
+            _check_facts(self.facts)
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise self._damaged(RUN, error) from error
 
@@ -170,6 +169,14 @@ class Checkpoint:
             f"The checkpoint {self.path} is damaged: {name} cannot be read ({error}). Remove this folder, and the run "
             f"resumes from the one before it."
         )
+
+
+def _check_facts(facts: dict) -> None:
+    """Raise TypeError or KeyError unless what a resumed run compares is of its kind; parts may be missing."""
+    if type(facts["step"]) is not int or not isinstance(facts.get("config") or {}, dict):
+        raise TypeError("it has no step or config")
+    if (clips := facts.get("clips")) is not None and type(clips["count"]) is not int:
+        raise TypeError("it has no number of clips")
 
 
 def _flush(path: Path) -> None:

@@ -41,21 +41,36 @@ class RunLog:
 
 
 def read_log(path: Path) -> list[dict]:
-    """The lines of a log, without one that is unfinished."""
+    """The lines of a log, without a last one that is unfinished.
+
+    Raises:
+        LumosXError: another line is not one of a log.
+    """
     if not path.exists():
         return []
+    written = path.read_bytes().split(b"\n")
     lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
+    for number, line in enumerate(written, 1):
+        if not line and number == len(written):
             break
+        try:
+            entry = json.loads(line)
+            if not isinstance(entry, dict) or type(entry.get("step")) is not int:
+                raise ValueError("it has no step")
+        except (ValueError, RecursionError) as error:
+            if number >= len(written) - 1:  # a kill or a full disk left it unfinished
+                break
+            raise LumosXError(
+                f"Line {number} of {path} is damaged ({error}). Remove that line, or move the file away, and start "
+                f"again."
+            ) from error
+        lines.append(entry)
     return lines
 
 
 def _cut(path: Path, done: int) -> None:
     lines = read_log(path)
     content = "".join(json.dumps(line) + "\n" for line in lines if line["step"] <= done)
-    if path.exists() and content != path.read_text(encoding="utf-8"):
+    if path.exists() and content.encode() != path.read_bytes():
         with atomic_file(path) as file:
             file.write(content.encode())

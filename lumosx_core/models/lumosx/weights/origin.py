@@ -7,6 +7,7 @@ checksums of the published files of plain Wan2.1, and, last, the name of a file.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -52,7 +53,9 @@ def origin_of(path: str | Path) -> Origin:
     ours = noted is None and any(key.startswith("lumosx_") for key in metadata)
     names = [path.stem, metadata.get("lumosx_source", ""), metadata.get("modelspec.title", "")]
     if any(map(_LUMOSX.search, names)):
-        if ours or path.is_dir() or path.suffix in (".pt", ".pth"):  # plain Wan2.1 is not published in these forms
+        if (
+            ours or os.path.isdir(path) or path.suffix in (".pt", ".pth")
+        ):  # plain Wan2.1 is not published in these forms
             return "lumosx"
         return "wan" if is_plain_wan(path) else "lumosx by name"
     if any(map(_WAN.search, names)):
@@ -107,7 +110,7 @@ def is_plain_wan(path: Path) -> bool:
 
     Reads a file of their size once, which takes some seconds, and no other file.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         return False
     about = path.stat()
     if not any(about.st_size in sizes for sizes in _PLAIN_WAN_SIZES):
