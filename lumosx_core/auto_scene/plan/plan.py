@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from itertools import combinations, dropwhile, takewhile
 
 from ...errors import LumosXError
-from ...prompt.highlight import MOST_LETTERS
 from ...prompt.match import find_phrase, split_number
 from ...prompt.messages import shortened
 from ...prompt.phrase_mask import clean_prompt, phrase_mistake, words_meant
@@ -159,12 +158,8 @@ def check_plan(plan: ScenePlan, prompt: str) -> list[str]:
 
     Raises:
         LumosXError: phrases do not occur in the prompt, or less often than their number asks for; names the first ten
-            of them. Or the prompt or the plan is longer than any that is used.
+            of them. Or the plan cannot be written (see `check_written`).
     """
-    if len(prompt) > MOST_LETTERS:
-        raise LumosXError(
-            f"The prompt has {len(prompt)} letters, but phrases are looked for in up to {MOST_LETTERS}. Shorten it."
-        )
     check_written(plan)
     prompt = clean_prompt(prompt)
     meant = {phrase: _characters(phrase, prompt) for phrase in {phrase for _, phrase in plan.labelled()}}

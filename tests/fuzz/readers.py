@@ -1,0 +1,26 @@
+"""All readers, by name."""
+
+from __future__ import annotations
+
+from fuzz import (
+    command_readers,
+    media_readers,
+    place_readers,
+    prompt_readers,
+    training_readers,
+    weight_readers,
+    workflow_readers,
+)
+from fuzz.reader import Make, Reader
+
+__all__ = ["READERS", "Reader"]
+
+READERS: dict[str, Make] = {
+    **media_readers.READERS,
+    **workflow_readers.READERS,
+    **prompt_readers.READERS,
+    **weight_readers.READERS,
+    **training_readers.READERS,
+    **command_readers.READERS,
+    **place_readers.READERS,
+}
