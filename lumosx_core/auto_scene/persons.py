@@ -18,6 +18,8 @@ SAME_PERSON = 0.6
 # Of the way from one face to another: two boxes whose heads differ by this much in that direction are two people. Boxes
 # of one person differ by some per cent of their size, hardly ever towards another face.
 TWO_APART = 0.3
+# Boxes of one person have more than this in common, where both have a face of their own to fit.
+DOUBLE = 0.8
 # A face belongs to the person in whose box it is high up: its centre within this fraction of the height.
 FACE_WITHIN = 0.5
 NOT_THEIRS = 10.0  # as a distance of a face: more than any within a box, and finite, as the assignment asks for
@@ -107,7 +109,7 @@ def _are_two(one: Box, other: Box, faces: Sequence[Face]) -> bool:
         (x0, y0), (x1, y1) = (_head(box, his.turns) for box in (one, other))
         (u0, v0), (u1, v1) = (face.box.turned(his.turns).centre for face in (his, hers))
         across, down = u1 - u0, v1 - v0
-        if (x1 - x0) * across + (y1 - y0) * down > TWO_APART * (across**2 + down**2) > 0:
+        if one.iou(other) < DOUBLE or (x1 - x0) * across + (y1 - y0) * down > TWO_APART * (across**2 + down**2) > 0:
             return True
     return False
 
