@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from lumosx_core.auto_scene.plan.plan import PersonPlan, ScenePlan, check_plan, parse_plan
 from lumosx_core.errors import LumosXError
@@ -16,6 +16,8 @@ from lumosx_core.files.read_weights import open_tensors
 from lumosx_core.files.safetensors_file import read_header
 from lumosx_core.files.seen_name import find_seen
 from lumosx_core.media.video import write_video
+from lumosx_core.models.lumosx.tiny import tiny_files
+from lumosx_core.models.wan.umt5 import TextEncoder
 from lumosx_core.scene.write_case import check_names
 from lumosx_core.workflow.saved.file import read_workflow
 from lumosx_training.cache.files import write_pack
@@ -130,3 +132,15 @@ def test_a_lora_and_a_model_with_too_long_a_name_are_not_there(tmp_path):
         read_any_lora(tmp_path / ("x" * 300))
     with pytest.raises(LumosXError):
         find_model_files(tmp_path / ("x" * 300), tmp_path / "vae", tmp_path / "text")
+
+
+def test_a_damaged_tokeniser_and_one_of_another_encoder_are_refused(tmp_path):
+    pytest.importorskip("sentencepiece")
+    tensors = load_file(tiny_files().text_encoder)
+    path = tmp_path / "encoder.safetensors"
+    save_file(tensors | {"spiece_model": tensors["spiece_model"][:5000].clone()}, path)
+    with pytest.raises(LumosXError, match="damaged tokeniser"):
+        TextEncoder(path)
+    save_file(tensors | {"shared.weight": tensors["shared.weight"][:100].clone()}, path)
+    with pytest.raises(LumosXError, match="100 token embeddings, but its tokeniser has 512 pieces"):
+        TextEncoder(path)

@@ -49,8 +49,15 @@ class TextEncoder:
         self._network = self._build_network()
 
     def tokenize(self, text: str) -> list[int]:
-        """Token ids of a text, closed by the end token (id 1)."""
-        return self._tokenizer.encode(text)
+        """Token ids of a text, closed by the end token (id 1).
+
+        Raises:
+            LumosXError: the tokeniser in the file is damaged.
+        """
+        try:
+            return self._tokenizer.encode(text)
+        except RuntimeError as error:  # damage in its rules shows only where they are applied
+            raise self._damaged_tokenizer(error) from error
 
     def tokenize_prompt(self, prompt: str) -> list[int]:
         """Token ids of a prompt, closed by the end token (id 1)."""
@@ -95,7 +102,20 @@ class TextEncoder:
         model = _tokenizer_model(self.path)
         if model is None:
             raise LumosXError(f"The text encoder {str(self.path)!r} has no tokeniser in it. {_WHERE_TO_GET}")
-        return sentencepiece.SentencePieceProcessor(model_proto=model, add_eos=True)
+        try:
+            tokenizer = sentencepiece.SentencePieceProcessor(model_proto=model, add_eos=True)
+        except RuntimeError as error:
+            raise self._damaged_tokenizer(error) from error
+        words, rows = tokenizer.get_piece_size(), self._tensors["shared.weight"].shape[0]
+        if words > rows:
+            raise LumosXError(
+                f"The text encoder {str(self.path)!r} has {rows} token embeddings, but its tokeniser has {words} "
+                f"pieces. {_WHERE_TO_GET}"
+            )
+        return tokenizer
+
+    def _damaged_tokenizer(self, error: RuntimeError) -> LumosXError:
+        return LumosXError(f"The text encoder {str(self.path)!r} has a damaged tokeniser ({error}). {_WHERE_TO_GET}")
 
     def _build_network(self) -> nn.Module:
         """The encoder without weights, whose parts fetch them when they are called."""
