@@ -115,6 +115,7 @@ _OPTIONS = {
         "--face-model": _PATHS,
         "--device": STRINGS,
         "--read-prompt-by": STRINGS,
+        "--plan-only": None,
     },
     "convert": {"--dtype": STRINGS, "--overwrite": None},
     "tiny": {},
@@ -140,7 +141,7 @@ _OPTIONS = {
 }
 _PLACES = {
     "generate": 1,
-    "scene": 2,
+    "scene": 1,
     "convert": 2,
     "tiny": 0,
     "check-data": 1,
@@ -176,7 +177,7 @@ def _commands(*commands: str) -> Make:
                 }.get(command, given[0])
             options = _OPTIONS[command]
             chosen = draw(st.lists(st.sampled_from(sorted(options)), max_size=4)) if options else []
-            needed = [name for name in ("--out", "--prompt") if name in options and draw(st.integers(0, 5))]
+            needed = [name for name in ("--out", "--prompt", "--plan-only") if name in options and draw(st.integers(0, 5))]
             for name in dict.fromkeys([*needed, *chosen]):
                 value = options[name]
                 if value is None:

@@ -286,16 +286,16 @@ BOMBS = {
 
 @pytest.mark.parametrize("prompt", BOMBS.values(), ids=list(BOMBS))
 def test_a_prompt_that_no_model_reads_is_refused(prompt):
-    with pytest.raises(LumosXError, match="more than 1000 words and marks|more than 40 people"):
+    with pytest.raises(LumosXError, match="more than 1000 words and marks|more than 40 people|at most 20000"):
         read_prompt(prompt)
 
 
 @pytest.mark.parametrize(
     "prompt",
     [
-        "a" * 50_000,
-        "a-" * 25_000,
-        " " * 100_000,
+        "a" * 20_000,
+        "a-" * 10_000,
+        " " * 20_000,
         "hat " * 999,
         "the man " * 499,
         "a " + "red, " * 498 + "hat",

@@ -221,7 +221,7 @@ def test_a_plan_that_a_case_folder_can_hold_is_accepted():
         ("|| black/white lamp", "objects/black/white lamp.png"),
         ("|| || sea \\ sky", "background/sea \\ sky.png"),
         ("|| || .net office", "background/.net office.png"),
-        ("man | woman: bell\a", "subjects/2/bell\a.png"),
+        ("man | woman: bell\a", "subjects/2/bell\\x07.png"),
         ("man: face_paint", "subjects/1/face_paint.png"),
         ("fullfullbody", "subjects/1/face_fullfullbody.png"),
         ("man: " + "é" * 130, ".png"),
