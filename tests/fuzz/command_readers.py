@@ -177,7 +177,9 @@ def _commands(*commands: str) -> Make:
                 }.get(command, given[0])
             options = _OPTIONS[command]
             chosen = draw(st.lists(st.sampled_from(sorted(options)), max_size=4)) if options else []
-            needed = [name for name in ("--out", "--prompt", "--plan-only") if name in options and draw(st.integers(0, 5))]
+            needed = [
+                name for name in ("--out", "--prompt", "--plan-only") if name in options and draw(st.integers(0, 5))
+            ]
             for name in dict.fromkeys([*needed, *chosen]):
                 value = options[name]
                 if value is None:
