@@ -44,13 +44,13 @@ def encode_in_comfyui(comfyui, path, output, sizes):
 
 
 def tiny_sizes(path):
-    encoder = TextEncoder(path)
-    config = encoder._network.config
+    weights = load_file(path)
+    gates = [name for name in weights if name.endswith("DenseReluDense.wi_0.weight")]
     return {
-        "num_layers": config.num_layers,
-        "num_heads": config.num_heads,
-        "d_ff": config.d_ff,
-        "vocab_size": config.vocab_size,
+        "num_layers": len(gates),
+        "num_heads": weights["encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"].shape[1],
+        "d_ff": weights[gates[0]].shape[0],
+        "vocab_size": weights["shared.weight"].shape[0],
     }
 
 

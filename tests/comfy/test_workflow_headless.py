@@ -14,7 +14,7 @@ from workflow_graphs import PICTURE_FILES, write_picture
 
 from lumosx_core.commands.main import main
 from lumosx_core.models.lumosx.pipeline import LumosXPipeline
-from lumosx_core.models.wan.vae import WanVae
+from lumosx_core.models.wan.vae import LATENT_MEAN, LATENT_STD, WanVae
 from lumosx_core.workflow.image_nodes import Pictures
 from lumosx_core.workflow.run import read_video
 from lumosx_core.workflow.saved.file import read_workflow
@@ -61,8 +61,7 @@ def headless(graph: dict, server, models):
     pipeline = LumosXPipeline(video.weights.find(models), device="cpu", dtype=torch.float32)
     vae = WanVae.load(pipeline.files.vae)
     normalised = pipeline.sample(pipeline.prepare(video.scene, video.prompt, video.settings, vae), video.settings)
-    config = vae.network.config
-    mean, std = (torch.tensor(each).view(1, -1, 1, 1, 1) for each in (config.latents_mean, config.latents_std))
+    mean, std = (torch.tensor(each).view(1, -1, 1, 1, 1) for each in (LATENT_MEAN, LATENT_STD))
     return normalised * std + mean
 
 
