@@ -7,6 +7,7 @@ limits of time or memory, a message that is empty, and one that a terminal would
 from __future__ import annotations
 
 import faulthandler
+import gc
 import pickle
 import re
 import resource
@@ -81,6 +82,8 @@ class Measured:
             seconds, error = min(seconds, again[0]), again[2]
         figures = self.figures
         figures.inputs += 1
+        if figures.inputs % 50 == 0:
+            gc.collect()  # mapped files in cycles of references fill the limit of addresses
         figures.seconds += time.monotonic() - started
         figures.slowest, figures.largest = max(figures.slowest, seconds), max(figures.largest, grown)
         if isinstance(error, LumosXError | Refused):

@@ -56,7 +56,7 @@ class TextEncoder:
         """
         try:
             return self._tokenizer.encode(text)
-        except RuntimeError as error:  # damage in its rules shows only where they are applied
+        except (RuntimeError, ValueError) as error:  # damage in its rules shows only where they are applied
             raise self._damaged_tokenizer(error) from error
 
     def tokenize_prompt(self, prompt: str) -> list[int]:
@@ -104,7 +104,7 @@ class TextEncoder:
             raise LumosXError(f"The text encoder {str(self.path)!r} has no tokeniser in it. {_WHERE_TO_GET}")
         try:
             tokenizer = sentencepiece.SentencePieceProcessor(model_proto=model, add_eos=True)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             raise self._damaged_tokenizer(error) from error
         words, rows = tokenizer.get_piece_size(), self._tensors["shared.weight"].shape[0]
         if words > rows:
@@ -114,7 +114,7 @@ class TextEncoder:
             )
         return tokenizer
 
-    def _damaged_tokenizer(self, error: RuntimeError) -> LumosXError:
+    def _damaged_tokenizer(self, error: Exception) -> LumosXError:
         return LumosXError(f"The text encoder {str(self.path)!r} has a damaged tokeniser ({error}). {_WHERE_TO_GET}")
 
     def _build_network(self) -> nn.Module:
