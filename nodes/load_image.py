@@ -11,6 +11,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..lumosx_core.errors import LumosXError
+from ..lumosx_core.files.junk import is_junk
 from ..lumosx_core.media.example_images import SUFFIX, example_path, example_pictures
 from ..lumosx_core.media.image_kinds import SUFFIXES
 from ..lumosx_core.media.loaded_image import BACKGROUNDS, is_painted, load_image
@@ -112,8 +113,8 @@ def _input_images() -> list[str]:
 
 def _files(folder: str) -> Iterator[str]:
     for directory, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if not is_junk(name)]
         inside = Path(directory).relative_to(folder)
         for name in names:
-            if inside.name != _CLIPSPACE or is_painted(name):
+            if not is_junk(name) and (inside.name != _CLIPSPACE or is_painted(name)):
                 yield (inside / name).as_posix()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import LumosXError
 from ..own_command import own_command
+from .junk import is_junk
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def find_model_files(
 
 
 def _only_file(folder: Path) -> Path:
-    files = sorted(path for path in folder.glob("*") if path.suffix in _SUFFIXES and not path.name.startswith("."))
+    files = sorted(path for path in folder.glob("*") if path.suffix in _SUFFIXES and not is_junk(path.name))
     if len(files) == 1:
         return files[0]
     kind, option = _KINDS[folder.name], _OPTIONS[folder.name]

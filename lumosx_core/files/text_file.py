@@ -94,6 +94,16 @@ def _unmarked_utf16(data: bytes) -> str | None:
     if len(data) % 2 or b"\0" not in data:
         return None
     even, odd = data[::2].count(0), data[1::2].count(0)
+    if 8 * (even + odd) < len(data) and _is_utf8(data):  # one zero byte by accident makes no UTF-16
+        return None
     if odd and not even:
         return "utf-16-le"
     return "utf-16-be" if even and not odd else None
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

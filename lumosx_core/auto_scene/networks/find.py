@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import LumosXError
+from ...files.junk import is_junk
 from ...own_command import own_command
 from .hub_folder import read_object
 from .known import DEFAULTS, MODEL_TYPES, Kind, models_of
@@ -188,9 +189,9 @@ def _snapshots(repository: Path, depth: int) -> Iterator[tuple[str, Path]]:
 
 
 def _children(folder: Path) -> list[Path]:
-    """What is in a folder, in the order of names; nothing hidden."""
+    """What is in a folder, in the order of names, without junk."""
     try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        return sorted(path for path in folder.iterdir() if not is_junk(path.name))
     except (OSError, ValueError):  # not there, not for us, or no name that a folder can have
         return []
 

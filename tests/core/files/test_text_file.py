@@ -40,6 +40,8 @@ def test_utf_16_without_a_mark_shows_by_its_zero_bytes(tmp_path, encoding):
         ("红色帽子".encode("gbk"), "is not UTF-8"),
         (b"{\\rtf1\\ansi a man}", "formatted text"),
         (b"a\0man\0\0walks", "zero bytes"),
+        (b"a man walks\0\n", "zero bytes"),
+        (b"a woman\0 sits in a garden", "zero bytes"),
         (b"\xff\xfea", "damaged UTF-16"),
         (b"PK\x03\x04\x00\x00\xff\xff", "is not UTF-8"),
         (b"\xed\xa0\x80", "is not UTF-8"),  # half a surrogate pair

@@ -211,7 +211,9 @@ def test_without_a_home_the_models_of_comfyui_are_found_nevertheless(models, mon
 def test_hidden_and_partial_files_and_dangling_links_are_left_out(models):
     sams = models / "sams"
     write(sams / "sam_vit_b_01ec64.pth.part", sams / "sam_vit_l.pth.incomplete", sams / ".sam_vit_h.1234.partial.pth")
-    write_folder(sams / ".cache" / "sam2", "sam2")
+    for junk in (".cache", "@eaDir", "__MACOSX", "$RECYCLE.BIN", "#recycle", "lost+found"):
+        write_folder(sams / junk / "sam2", "sam2")
+        write(sams / junk / "sam_vit_b_01ec64.pth")
     (sams / "sam_vit_l_0b3195.pth").symlink_to(models / "gone.pth")
     (sams / "gone").symlink_to(models / "gone")
     assert find_models("masks", [models]) == {}
