@@ -228,8 +228,11 @@ def _text_encoders() -> Reader:
     name = next(each for each in whole if "spiece" in each)
     model = bytes(whole[name].numpy().tobytes())
 
+    # Small tables: what is drawn is held in memory, and the tokeniser is looked at before the network.
+    rest = {each: tensor[..., :8].clone() for each, tensor in whole.items() if each != name}
+
     def with_tokeniser(data: bytes) -> bytes:
-        return save({**whole, name: torch.frombuffer(bytearray(data or b"\0"), dtype=torch.uint8)})
+        return save({**rest, name: torch.frombuffer(bytearray(data or b"\0"), dtype=torch.uint8)})
 
     tokenisers = edited_bytes([model]).map(with_tokeniser)
 
