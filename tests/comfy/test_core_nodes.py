@@ -40,13 +40,15 @@ conditioning = clip.encode_from_tokens_scheduled(clip.tokenize("red hat:20"))
 with torch.no_grad():
     masks, boxes = SAM3_Detect.execute(model, photo, conditioning=conditioning, threshold=0.3, refine_iterations=2,
                                        individual_masks=True).args
+def expected(f, m):  # a mask may leave its box by the leeway
+    room = f.box.with_leeway().within(60, 80)
+    rows = torch.arange(int(room.top), int(room.bottom))
+    columns = torch.arange(int(room.left), int(room.right))
+    return m.new_zeros(60, 80).index_put(torch.meshgrid(rows, columns, indexing="ij"), room.crop(m)) > 0.5
 result = {
     "count": [len(found), len(boxes[0])],
     "scores": [[f.score for f in found], [b["score"] for b in boxes[0]]],
-    "masks": [bool(torch.equal(f.region.mask(60, 80) > 0.5, f.region.box.crop(m).new_zeros(60, 80).index_put(
-        torch.meshgrid(torch.arange(int(f.box.top), int(f.box.bottom)),
-                       torch.arange(int(f.box.left), int(f.box.right)), indexing="ij"),
-        f.box.crop(m)) > 0.5)) for f, m in zip(found, masks)],
+    "masks": [bool(torch.equal(f.region.mask(60, 80) > 0.5, expected(f, m))) for f, m in zip(found, masks)],
     "inside": all(0 <= f.box.left < f.box.right <= 80 and 0 <= f.box.top < f.box.bottom <= 60 for f in found),
 }
 """,
