@@ -13,7 +13,7 @@ INSTALLED := $(VENV)/installed
 DEMO := demo.mp4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint types format clean
+.PHONY: help demo test test-long test-long test-fast lint types format clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -30,7 +30,13 @@ $(INSTALLED): pyproject.toml Makefile
 demo: $(INSTALLED)
 	$(BIN)/lumosx generate examples/glyph_people --model tiny --out $(DEMO)
 
+# Few inputs for the fuzz and few kills; `make test-long` is for the evening.
+test: export LUMOSX_FUZZ_INPUTS ?= 40
+test: export LUMOSX_KILLS ?= 3
 test: $(INSTALLED)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+test-long: $(INSTALLED)
 	$(BIN)/python -m pytest
 
 test-fast: $(INSTALLED)

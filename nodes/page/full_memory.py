@@ -13,7 +13,7 @@ _GPU = "OutOfMemoryError"  # torch's; ComfyUI catches it, unloads models and say
 
 def explains_full_memory(cls: type[io.ComfyNode]) -> type[io.ComfyNode]:
     """The node, whose run raises OutOfMemory where the memory of the computer does not suffice."""
-    run = cls.execute.__func__  # type: ignore[attr-defined]  # of a class method
+    run = cls.execute.__func__  # of a class method
 
     @wraps(run)
     def execute(cls, *values, **inputs):
@@ -29,5 +29,5 @@ def explains_full_memory(cls: type[io.ComfyNode]) -> type[io.ComfyNode]:
                 f"or a smaller batch_size, or close other programs."
             ) from error
 
-    cls.execute = classmethod(execute)  # type: ignore[method-assign,assignment]
+    cls.execute = classmethod(execute)
     return cls

@@ -12,7 +12,8 @@ from server import PromptServer
 
 from ...lumosx_core.drawing.contact_sheet import group_colour
 from ...lumosx_core.errors import LumosXError, shown
-from ...lumosx_core.prompt.highlight import MOST_LETTERS, mark_prompt
+from ...lumosx_core.prompt.highlight import mark_prompt
+from ...lumosx_core.prompt.phrase_mask import MOST_LETTERS
 from ...lumosx_core.workflow.outline import scene_outline
 from ...lumosx_core.workflow.saved.graph import Graph
 from ..inputs.case_folders import case_phrases

@@ -8,6 +8,7 @@ lists, and every few kills the command runs to its end and must give what an und
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import shutil
 import time
@@ -34,7 +35,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "two_people"
 LISTED = {".safetensors", ".sft", ".pt", ".pt2", ".pth", ".ckpt", ".bin", ".pkl", ".gguf", ".tar"}
-KILLS, EACH = 20, 4  # of a command, and after how many of them it may end
+KILLS, EACH = int(os.environ.get("LUMOSX_KILLS", "20")), 4  # of a command, and after how many of them it may end
 PRELOAD = (
     *("av", "numpy", "PIL.Image", "sentencepiece", "tqdm", "peft"),
     *("lumosx_core.models.lumosx.pipeline", "lumosx_core.media.video", "lumosx_core.scene.case_folder"),
