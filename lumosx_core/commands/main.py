@@ -1,6 +1,6 @@
 """The command line: `lumosx scene | generate | convert | download | tiny`, and what other rooms add to it.
 
-Heavy imports are in the commands that need them: converting a file needs no transformers.
+Heavy imports are in the commands that need them: converting a file needs no video library.
 """
 
 from __future__ import annotations

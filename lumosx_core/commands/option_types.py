@@ -9,7 +9,6 @@ from collections.abc import Callable
 from ..errors import shown
 
 MOST_WORKERS = 1024
-MOST_FRAMES = 8193  # as in the node LumosX Scene To Video
 
 
 def whole(low: int | None = None, high: int | None = None) -> Callable[[str], int]:

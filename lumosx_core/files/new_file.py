@@ -7,8 +7,7 @@ import stat
 from pathlib import Path
 
 from ..errors import LumosXError, shown
-
-LONGEST_NAME = 255  # bytes, on nearly every file system
+from .safe_names import MOST_BYTES
 
 
 def check_new_file(path: str | os.PathLike) -> None:
@@ -20,10 +19,10 @@ def check_new_file(path: str | os.PathLike) -> None:
     """
     path = Path(path)
     name = shown(path, 300)
-    if len(os.fsencode(path.name)) > LONGEST_NAME:
+    if len(os.fsencode(path.name)) > MOST_BYTES:
         raise LumosXError(
             f"The file name {shown(path.name, 60)!r} has {len(os.fsencode(path.name))} bytes, but most disks allow "
-            f"{LONGEST_NAME}, about 85 Chinese characters. Use a shorter one."
+            f"{MOST_BYTES}, about 85 Chinese characters. Use a shorter one."
         )
     try:
         if not path.parent.is_dir():

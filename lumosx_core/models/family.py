@@ -122,7 +122,7 @@ class Tokenizer(Protocol):
         ...
 
     def tokenize(self, phrase: str) -> list[int]:
-        """Token ids of a phrase, closed by the end token; brackets in it are no weights."""
+        """Token ids of a phrase, closed by the end token; brackets in it are not weights."""
         ...
 
     def pieces(self, ids: Sequence[int]) -> list[str]:

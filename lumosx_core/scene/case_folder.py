@@ -106,7 +106,7 @@ def phrase_of_object(name: str, prompt: str, say: Say = lambda text: None) -> st
     """The phrase that the file name of an object means.
 
     Released, it ends at the first dot. A dot that belongs to the words ("no. 5 bottle.png") must not leave "no": so
-    it ends there only where what follows is no word of the phrase ("white lamp.2.png") and the caption has the rest.
+    it ends there only where what follows is not a word of the phrase ("white lamp.2.png") and the caption has the rest.
 
     Args:
         prompt: the caption.

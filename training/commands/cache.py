@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lumosx_core.commands.option_types import MOST_FRAMES, MOST_WORKERS, whole
+from lumosx_core.commands.option_types import MOST_WORKERS, whole
+from lumosx_core.models.family import MOST_FRAMES
 
 from .shared import add_source, counter
 

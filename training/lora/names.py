@@ -204,7 +204,7 @@ def _flat(stem: str) -> str:
 
 
 def _says_nothing(stem: str, front: str | None) -> bool:
-    """Whether what stands in front of a layer leaves no doubt that it is one of the video network."""
+    """Whether the prefix of a layer's name shows for certain that the layer is of the video network."""
     words = (front or "").split("_") if front else []
     if not set(words) <= _FRONT_WORDS:
         return False

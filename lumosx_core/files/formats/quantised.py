@@ -34,7 +34,7 @@ _OTHER_KINDS = {
 def dequantised(path: Path, tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
     """Weights as their true values, without the tensors that only describe how they are quantised.
 
-    fp8 and int8 matrices with one scale, or one for each row, load as float32. Whole numbers that are no weights
+    fp8 and int8 matrices with one scale, or one for each row, load as float32. Whole numbers that are not weights
     (position tables, counters) are left out.
 
     Raises:

@@ -43,7 +43,7 @@ def load_weights_only(file: Path | BinaryIO, *, path: Path, mmap: bool = False) 
             f"2.6 or newer, or give a safetensors file."
         )
     if isinstance(file, Path) and file.suffix == ".safetensors":
-        # torch decides by this name that it is no torch file; by its content it is one.
+        # torch decides by this name that it is not a torch file; by its content it is.
         with file.open("rb") as stream:
             return torch.load(stream, map_location="cpu", weights_only=True)
     return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
@@ -86,7 +86,7 @@ def open_torch(path: Path, *, numbers: bool = False) -> dict[str, StoredTensor]:
 
 
 def check_plain(tensor: Tensor, where: str, size: int) -> None:
-    """Raise LumosXError for a tensor that is no plain array of real numbers.
+    """Raise LumosXError for a tensor that is not a plain array of real numbers.
 
     Args:
         where: file and name, for the message.

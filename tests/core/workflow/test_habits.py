@@ -5,20 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from workflow_graphs import k_sampler, node, workflow, write_picture
+from workflow_graphs import k_sampler, node, workflow
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.workflow.run import read_video
 from lumosx_core.workflow.saved.file import read_workflow
 from lumosx_core.workflow.saved.graph import Graph
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("input")
-    for name in ("man", "jacket", "woman", "hat", "room", "lamp"):
-        write_picture(folder / f"{name}.png")
-    return folder
 
 
 def read(graph: dict, folder):

@@ -20,14 +20,6 @@ from lumosx_core.workflow.saved.file import read_workflow
 from lumosx_core.workflow.saved.graph import Graph
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("input")
-    for name in ("man", "jacket", "woman", "hat", "room", "lamp"):
-        write_picture(folder / f"{name}.png")
-    return folder
-
-
 def read(graph: dict, folder, **options):
     return read_video(Graph(graph), folder, **options)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from lumosx_core.errors import LumosXError, shown
+from lumosx_core.files.safe_names import MOST_BYTES
 from lumosx_core.files.seen_name import elsewhere, find_seen
 
-_LONGEST_NAME, _LONGEST_PATH = 255, 4096  # bytes; what disks and systems take
+_LONGEST_PATH = 4096  # bytes; what systems take
 
 
 def located(folder: Path, name: str) -> Path:
@@ -22,7 +23,7 @@ def located(folder: Path, name: str) -> Path:
         parts = name.encode().replace(b"\\", b"/").split(b"/")
     except UnicodeEncodeError:
         parts = [b"\0"]
-    if any(len(part) > _LONGEST_NAME for part in parts) or len(name) > _LONGEST_PATH or any(b"\0" in p for p in parts):
+    if any(len(part) > MOST_BYTES for part in parts) or len(name) > _LONGEST_PATH or any(b"\0" in p for p in parts):
         raise LumosXError(f"No file can be named {shown(name, 80)!r}. Write the path of a file.")
     found = find_seen(folder, name)
     if found is None and (hint := elsewhere(name)):
