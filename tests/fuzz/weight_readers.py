@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -246,23 +246,28 @@ def _text_encoders() -> Reader:
 
 def _photo_networks() -> Reader:
     """Folders and files of the networks that photos are read with, as far as we read them ourselves."""
-    from tiny_networks import write_grounding_dino, write_hub_sam, write_sam
+    from tiny_networks import write_grounding_dino, write_hub_sam
 
+    return _network_folders([("grounding-dino/tiny", write_grounding_dino), ("sams/hub", write_hub_sam)])
+
+
+def _sam_checkpoints() -> Reader:
+    from tiny_networks import write_sam
+
+    return _network_folders([("sams/sam_vit_b.pth", write_sam)])
+
+
+def _network_folders(writers: list[tuple[str, Callable[[Path], object]]]) -> Reader:
     from lumosx_core.auto_scene.networks.find import choose_model, find_models
     from lumosx_core.auto_scene.networks.grounding_dino import GroundingDino
     from lumosx_core.auto_scene.networks.sam import load_segmenter
 
     seeds = []
-    with tempfile.TemporaryDirectory() as folder:
-        write_grounding_dino(Path(folder) / "grounding-dino" / "tiny")
-        seeds.append(files_below(Path(folder)))
-    with tempfile.TemporaryDirectory() as folder:
-        write_hub_sam(Path(folder) / "sams" / "hub")
-        seeds.append(files_below(Path(folder)))
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "sams").mkdir()
-        write_sam(Path(folder) / "sams" / "sam_vit_b.pth")
-        seeds.append(files_below(Path(folder)))
+    for name, write in writers:
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / name).parent.mkdir(exist_ok=True)
+            write(Path(folder) / name)
+            seeds.append(files_below(Path(folder)))
 
     def read(value: Files, folder: Path) -> None:
         put(folder, value)
@@ -300,5 +305,6 @@ READERS: dict[str, Make] = {
     "VAEs": _vaes,
     "text encoders": _text_encoders,
     "networks for photos": _photo_networks,
+    "SAM 1 checkpoints": _sam_checkpoints,
     "face detectors": _face_detectors,
 }
