@@ -1,9 +1,10 @@
-"""The three weight files a video is made with, and where they lie."""
+"""The weight files a video is made with, and where they are."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import LumosXError
@@ -13,11 +14,16 @@ from .junk import is_junk
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """The weight files of one model family."""
+    """The weight files of one model family.
+
+    Args:
+        companions: further files and folders that a family needs, by kind, such as "face_encoder".
+    """
 
     diffusion_model: Path
     vae: Path
     text_encoder: Path
+    companions: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def by_folder(self) -> dict[str, Path]:

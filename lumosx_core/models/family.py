@@ -8,16 +8,27 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import LumosXError
+from ..files.model_files import ModelFiles
 from ..files.stored_tensor import StoredTensor
 from ..scene.encoded import EncodedScene
+from ..scene.scene import Scene
+
+if TYPE_CHECKING:
+    from .video_pipeline import VideoSettings
+
+FaceSearch = Callable[[Tensor], Sequence[Any]]
+"""Finds the faces of an (H, W, 3) photo of 0..1, each with `box`, `score` and five `landmarks`."""
+StepCallback = Callable[[int, Tensor, Tensor], None]
+"""Called after each step as (step, clean latents, latents)."""
+Conditions = TypeVar("Conditions", bound="SceneConditions")
 
 # Limits of one video: about those of the nodes' own inputs, far above what a model was trained on.
 MOST_PIXELS_A_SIDE, MOST_FRAMES, MOST_STEPS = 8192, 8193, 10_000
@@ -154,14 +165,55 @@ class VideoAutoencoder(Protocol):
         ...
 
 
+class SceneConditions(Protocol):
+    """What a network is given of a scene, beside the text."""
+
+    def to(self: Conditions, device: torch.device | str) -> Conditions:
+        """The same on a device."""
+        ...
+
+
+class ScenePrompt(Protocol):
+    """A scene whose prompt was read and found to fit."""
+
+    @property
+    def prompt(self) -> str:
+        """The cleaned prompt."""
+        ...
+
+
 class ModelFamily(Protocol):
-    """What pipeline, nodes, cache and trainer ask of a base model and its way to bind references."""
+    """What pipeline, nodes, cache and trainer ask of a base model and its way to bind references.
+
+    A video is made in this order: `open`, `check_settings`, `prepare_scene` (text encoder), `encode_scene` (VAE and
+    other encoders), `build`, `sample`. Families of flow matching networks that see reference images as latents inherit
+    the last ones from `FlowFamily`.
+    """
 
     spec: ModelSpec
     lora_targets: tuple[str, ...]
     """Ends of the names of the linear layers that a LoRA trains by default."""
     options: Any
     """The switches of a forward pass at their released values."""
+
+    def find_files(
+        self,
+        model: str | os.PathLike,
+        vae: str | os.PathLike | None = None,
+        text_encoder: str | os.PathLike | None = None,
+        companions: Mapping[str, str | os.PathLike] | None = None,
+    ) -> ModelFiles:
+        """The files that a network goes with.
+
+        Args:
+            model: the network, or a folder that has all the files.
+            vae, text_encoder: used instead of those in the folder.
+            companions: further files and folders by kind, such as "face_encoder", used instead of those in the folder.
+
+        Raises:
+            LumosXError: a file is missing, or a kind of companion that the family does not have.
+        """
+        ...
 
     def detect(self, tensors: Mapping[str, Any]) -> Any:
         """The network's sizes from the names and shapes of its tensors.
@@ -179,6 +231,10 @@ class ModelFamily(Protocol):
         """
         ...
 
+    def check_settings(self, network: OpenNetwork, settings: VideoSettings) -> None:
+        """Raise LumosXError for a size that this network was not made for."""
+        ...
+
     def build(
         self, network: OpenNetwork, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
     ) -> nn.Module:
@@ -192,6 +248,62 @@ class ModelFamily(Protocol):
     def load_text_encoder(self, path: str | os.PathLike, *, device: torch.device | str = "cpu") -> TextEncoder:
         """Its text encoder."""
         ...
+
+    def scene_warnings(self, scene: Scene, prompt: str) -> list[str]:
+        """What of a scene will probably disappoint, or is not used by this family: a sentence each, with its fix."""
+        ...
+
+    def prepare_scene(self, scene: Scene, prompt: str, tokenizer: Tokenizer) -> ScenePrompt:
+        """Check a scene with its prompt, before anything large is loaded.
+
+        Raises:
+            LumosXError: the scene has nothing that this family uses, or the prompt does not fit to it or is too long.
+        """
+        ...
+
+    def encode_scene(
+        self,
+        prepared: Any,
+        vae: VideoAutoencoder,
+        settings: VideoSettings,
+        files: ModelFiles,
+        device: torch.device,
+        find_faces: FaceSearch,
+    ) -> SceneConditions:
+        """Encode the images of a scene for videos of these settings.
+
+        Args:
+            prepared: what `prepare_scene` returned.
+            files: for the encoders that the family has beside its VAE.
+            find_faces: called by families that crop faces out of photos themselves.
+        """
+        ...
+
+    def sample(
+        self,
+        model: nn.Module,
+        noise: Tensor,
+        text: Tensor,
+        negative_text: Tensor,
+        scene: Any,
+        settings: VideoSettings,
+        callback: StepCallback,
+    ) -> Tensor:
+        """Turn noise into the latents of videos.
+
+        Args:
+            noise: (B, C, T, h, w), on the device that computes.
+            text, negative_text: (1, n, text_dim).
+            scene: what `encode_scene` returned, on the same device.
+
+        Returns:
+            (B, C, T, h, w) float32.
+        """
+        ...
+
+
+class FlowModelFamily(ModelFamily, Protocol):
+    """A family whose network predicts the velocity of flow matching and sees reference images as latents."""
 
     def velocity(
         self,

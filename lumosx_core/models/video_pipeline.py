@@ -10,7 +10,7 @@ import gc
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import torch
 from torch import Tensor
@@ -19,12 +19,9 @@ from ..errors import LumosXError
 from ..files.model_files import ModelFiles
 from ..files.safetensors_file import all_finite
 from ..prompt.phrase_mask import check_prompt_length, clean_prompt
-from ..scene.encoded import EncodedScene
 from ..scene.scene import Scene
 from ..scene.strength import NEGATIVE_REFERENCES
-from .encode_scene import prepare_scene
-from .family import ModelFamily, VideoAutoencoder
-from .sample_scene import sample_scene
+from .family import FaceSearch, ModelFamily, SceneConditions, VideoAutoencoder
 
 Progress = Callable[[str, int, int], None]
 """Called as (stage, done, total): "text", "images", "sampling" (total: steps) and "decoding" (total: videos)."""
@@ -103,13 +100,13 @@ class Conditions:
 
     Args:
         text, negative_text: (1, n, text_dim).
-        scene: the reference images; its phrase mask has positions of the positive prompt and is used for the negative
+        scene: what the family encodes of the scene, such as reference images, or faces. It is used for the negative
             pass, too, as released.
     """
 
     text: Tensor
     negative_text: Tensor
-    scene: EncodedScene
+    scene: SceneConditions
 
 
 class VideoPipeline:
@@ -121,6 +118,7 @@ class VideoPipeline:
         device: "cpu", "cuda" or "mps"; None: the best there is.
         dtype: of the video network; None: bfloat16 on CUDA, float16 on MPS and on CUDA devices without bfloat16,
             float32 on the CPU. VAE and text encoder compute in float32.
+        find_faces: finds faces in photos, for families that crop them; None: such a family refuses photos.
 
     Raises:
         LumosXError: a file is missing or holds another model, or there is no such device.
@@ -133,9 +131,11 @@ class VideoPipeline:
         *,
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
+        find_faces: FaceSearch | None = None,
     ):
         files.check()
         self.family = family
+        self.find_faces = find_faces or _no_face_detector
         self.files = files
         self.network = family.open(files.diffusion_model)  # a wrong file shows now, not after minutes of work
         self.device = choose_device(device)
@@ -154,6 +154,7 @@ class VideoPipeline:
             LumosXError: an empty scene, a phrase that does not occur in the prompt, or a prompt that is too long.
         """
         progress = progress or (lambda stage, done, total: None)
+        self.family.check_settings(self.network, settings)
         vae = self.family.load_vae(self.files.vae, device=self.device)
         conditions = self.prepare(scene, prompt, settings, vae, progress=progress)
         latents = self.sample(conditions, settings, progress=progress)
@@ -188,7 +189,7 @@ class VideoPipeline:
 
         progress("text", 0, 1)
         encoder = self.family.load_text_encoder(self.files.text_encoder, device=self.device)
-        prepared = prepare_scene(scene, prompt, encoder, text_len=text_len)
+        prepared = self.family.prepare_scene(scene, prompt, encoder)
         check_prompt_length(encoder.tokenize_prompt(negative_prompt), text_len, negative=True)
         (_, text), (_, negative_text) = encoder.encode_all([prepared.prompt, negative_prompt])
         del encoder
@@ -197,7 +198,7 @@ class VideoPipeline:
 
         images = len(scene.references)
         progress("images", 0, images)
-        encoded = prepared.encode(vae.encode_images, (settings.height, settings.width))
+        encoded = self.family.encode_scene(prepared, vae, settings, self.files, self.device, self.find_faces)
         progress("images", images, images)
         return Conditions(text[None], negative_text[None], encoded)
 
@@ -212,22 +213,19 @@ class VideoPipeline:
         progress("sampling", 0, settings.steps)
         model = self.family.build(self.network, device=self.device, dtype=self.dtype)
 
-        def velocity(latents: Tensor, timestep: Tensor, text: Tensor, scene: EncodedScene | None) -> Tensor:
-            return self.family.velocity(model, latents, timestep, text, scene, settings.options)
-
-        return sample_scene(
-            velocity,
+        return self.family.sample(
+            model,
             start_noise(settings).to(self.device),
             conditions.text.to(self.device),
             conditions.negative_text.to(self.device),
             conditions.scene.to(self.device),
-            steps=settings.steps,
-            shift=settings.shift,
-            cfg=settings.cfg,
-            schedule_shift=self.family.spec.shift,
-            negative_references=settings.negative_references,
-            callback=lambda step, clean, latents: progress("sampling", step + 1, settings.steps),
+            settings,
+            lambda step, clean, latents: progress("sampling", step + 1, settings.steps),
         )
+
+
+def _no_face_detector(photo: Tensor) -> NoReturn:
+    raise LumosXError("No face detector was given to find faces in photos with. Give one as `find_faces`.")
 
 
 def start_noise(settings: VideoSettings) -> Tensor:

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from lumosx_core import LumosXError
-from lumosx_core.models.family import ModelFamily, ModelSpec, OpenNetwork
+from lumosx_core.models.family import FlowModelFamily, ModelSpec, OpenNetwork
+from lumosx_core.models.flow_family import FlowFamily
 
 TOY_SPEC = ModelSpec(
     name="Toy",
@@ -78,7 +79,7 @@ class ToyNetwork(nn.Module):
         return (latents - target) * self.gain / (timestep.view(-1, 1, 1, 1, 1) / 1000)
 
 
-class ToyFamily:
+class ToyFamily(FlowFamily):
     """A model family that shares nothing with Wan2.1."""
 
     spec = TOY_SPEC
@@ -107,4 +108,4 @@ class ToyFamily:
         return model(latents, timestep, text, scene, options)
 
 
-TOY: ModelFamily = ToyFamily()
+TOY: FlowModelFamily = ToyFamily()

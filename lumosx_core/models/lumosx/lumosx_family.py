@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ...scene.encoded import EncodedScene
 from ..family import OpenNetwork
+from ..flow_family import FlowFamily
 from ..wan.umt5 import TextEncoder
 from ..wan.vae import WanVae
 from .config import LumosXConfig, RelationalOptions
@@ -23,7 +24,7 @@ ATTENTION = tuple(f"{attention}.{layer}" for attention in ("self_attn", "cross_a
 FEED_FORWARD = ("ffn.0", "ffn.2")
 
 
-class LumosXFamily:
+class LumosXFamily(FlowFamily):
     """The LumosX entry of the families; see `ModelFamily`."""
 
     spec = SPEC
