@@ -27,7 +27,7 @@ COMFYUI = {
 }
 ON_DEMAND = (
     *("accelerate", "av", "diffusers", "ftfy", "huggingface_hub", "insightface", "onnxruntime", "peft", "scipy"),
-    *("segment_anything", "sentencepiece", "torchvision", "tqdm", "transformers"),
+    *("segment_anything", "sentencepiece", "timm", "torchvision", "tqdm", "transformers"),
 )
 
 
@@ -120,7 +120,7 @@ FLOORS = (
     {"commands"},
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-BASES = {"lumosx": {"wan"}}  # the model families that a family is built on
+BASES = {"lumosx": {"wan"}, "ingredients": {"cogvideox"}}  # the model families that a family is built on
 MOST_MODULES = 12  # of a room, beside __init__
 LARGER_ROOMS = {"lumosx_core/models/lumosx": 13}  # one network with its weight files: a family stays in one room
 
