@@ -63,7 +63,8 @@ class Weights:
         given = {"diffusion_models": None if directory else model, "vae": vae, "text_encoders": text_encoder}
         names = {"diffusion_models": self.diffusion_model, "vae": self.vae, "text_encoders": self.text_encoder}
         found = [Path(given[kind] or _place(directory, kind, name)) for kind, name in names.items()]
-        files = ModelFiles(*found)
+        network, found_vae, encoder = found
+        files = ModelFiles(network, found_vae, encoder)
         files.check()
         return files
 

@@ -111,7 +111,8 @@ def unused_parts(scene: Scene) -> list[str]:
     ]
     if adjusted:
         warnings.append(
-            f"Ingredients (CogVideoX) has no strength or timing of a face, so those of {', '.join(adjusted)} are ignored."
+            f"Ingredients (CogVideoX) has no strength or timing of a face, so those of {', '.join(adjusted)} are "
+            f"ignored."
         )
     return warnings
 
