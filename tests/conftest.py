@@ -66,6 +66,16 @@ def golden() -> Path:
 
 
 @pytest.fixture(scope="session")
+def golden_ingredients() -> Path:
+    """Folder of the recorded numbers of Ingredients (CogVideoX) in miniature."""
+    return existing(
+        Path(os.environ.get("LUMOSX_GOLDEN_INGREDIENTS", ROOT.parent / "shared" / "golden" / "ingredients")),
+        "reference numbers of Ingredients (CogVideoX)",
+        "Set LUMOSX_GOLDEN_INGREDIENTS to their folder.",
+    )
+
+
+@pytest.fixture(scope="session")
 def golden_weights(golden) -> dict[str, torch.Tensor]:
     """State dict of the small model behind the reference numbers (dim 256, 2 heads, 2 layers)."""
     return {

@@ -120,7 +120,12 @@ FLOORS = (
     {"commands"},
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-BASES = {"lumosx": {"wan"}, "ingredients": {"cogvideox"}}  # the model families that a family is built on
+BASES = {
+    "lumosx": {"wan"},
+    "wan": {"t5"},
+    "cogvideox": {"t5"},
+    "ingredients": {"cogvideox"},
+}  # the model families that a family is built on
 MOST_MODULES = 12  # of a room, beside __init__
 LARGER_ROOMS = {"lumosx_core/models/lumosx": 13}  # one network with its weight files: a family stays in one room
 
