@@ -37,7 +37,6 @@ def test_states_and_output_are_the_recorded_ones(recorded, recorded_clip):
     assert relative_error(pooled, recorded["pooled"]) < 5e-6
 
 
-@torch.no_grad()
 def test_the_sizes_of_the_release_are_read_from_shapes():
     shapes = {
         "patch_embed.proj.weight": (1024, 3, 14, 14),
@@ -51,6 +50,7 @@ def test_the_sizes_of_the_release_are_read_from_shapes():
     assert (sizes.side, sizes.tokens) == (336, 577)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_the_tower_is_the_one_of_timm(tmp_path):
     eva = pytest.importorskip("timm.models.eva", reason="timm is not installed")
