@@ -5,6 +5,8 @@ mcam, relations, block, model.
 """
 
 from .errors import LumosXError, MissingPackageError
+from .models.ingredients.config import IngredientsConfig
+from .models.ingredients.model import IngredientsModel
 from .models.lumosx.config import LumosXConfig, RelationalOptions
 from .models.lumosx.model import LumosXModel
 from .scene.encoded import EncodedScene
@@ -14,6 +16,8 @@ from .version import __version__
 
 __all__ = [
     "EncodedScene",
+    "IngredientsConfig",
+    "IngredientsModel",
     "LumosXConfig",
     "LumosXError",
     "LumosXModel",

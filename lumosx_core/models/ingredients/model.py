@@ -1,0 +1,222 @@
+"""The Ingredients (CogVideoX) network: CogVideoX-5B-I2V whose image tokens receive the faces of several people.
+
+Shapes: B rows, F latent frames, H x W latent pixels, S image tokens, N faces, Q tokens of a face, E channels of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, overload
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import LumosXError
+from ..cogvideox.network import CogVideoXNetwork
+from .config import SCALES, IngredientsConfig
+from .extractor import LocalFacialExtractor
+from .router import FaceKeys, PerceiverCrossAttention, Router, face_keys, route
+
+Observer = Callable[[int, Tensor], None]
+"""Receives the index of an injection and the faces' weights there, (rows, S, N) float32."""
+
+GUIDANCE = ("shared", "per_branch")
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedFaces:
+    """What the network computes of a set of faces alone, for all steps of a video; made by `prepare_faces`."""
+
+    count: int
+    layers: tuple[FaceKeys, ...]
+
+
+class IngredientsModel(CogVideoXNetwork):
+    """Predicts v of a video in which each person has the face of a photo.
+
+    Behind every second block the router weighs the faces for each image token, and the token receives the weighted
+    sum of what it attends to in them. No weight depends on the number of faces. State-dict names are the release's.
+
+    Source: Ingredients (arXiv 2501.01790); ConsisID (arXiv 2411.17440); CogVideoX (arXiv 2408.06072).
+    """
+
+    def __init__(self, config: IngredientsConfig, *, device=None, dtype=None, operations: Any = nn):
+        super().__init__(config.transformer, device=device, dtype=dtype, operations=operations)
+        factory = {"device": device, "dtype": dtype}
+        self.config = config
+        self.local_facial_extractor = LocalFacialExtractor(config.local_facial_extractor, operations, **factory)
+        self.perceiver_cross_attention = nn.ModuleList(
+            PerceiverCrossAttention(config, operations, **factory) for _ in range(config.injections)
+        )
+        self.router = nn.ModuleList(Router(config, operations, **factory) for _ in range(config.injections))
+
+    def encode_faces(self, id_cond: Tensor, id_vit_hidden: Tensor) -> Tensor:
+        """Face tokens of N faces; they depend on neither step nor prompt.
+
+        Args:
+            id_cond: (N, id_in), the face embedding of each.
+            id_vit_hidden: (N, 5, T, vit_in), hidden states of the vision tower at five depths.
+
+        Returns:
+            (N, Q, E).
+
+        Raises:
+            LumosXError: shapes that do not fit the network or one another.
+        """
+        sizes = self.config.local_facial_extractor
+        if id_cond.ndim != 2 or id_cond.shape[1] != sizes.id_in:
+            raise LumosXError(f"id_cond has shape {tuple(id_cond.shape)}, expected (faces, {sizes.id_in}).")
+        shape, faces = tuple(id_vit_hidden.shape), len(id_cond)
+        if len(shape) != 4 or (shape[0], shape[1], shape[3]) != (faces, SCALES, sizes.vit_in):
+            raise LumosXError(
+                f"id_vit_hidden has shape {shape}, expected ({faces}, {SCALES}, tokens, {sizes.vit_in}): the hidden "
+                f"states of each face at {SCALES} depths."
+            )
+        dtype = self.computing_dtype(id_cond)
+        hidden = id_vit_hidden.to(device=id_cond.device, dtype=dtype).unbind(1)
+        return self.local_facial_extractor(id_cond.to(dtype), hidden)
+
+    def prepare_faces(self, faces: Tensor) -> PreparedFaces:
+        """Keys and values of all injections for the face tokens (N, Q, E), to compute them once for a video.
+
+        Raises:
+            LumosXError: no faces, or tokens of another network.
+        """
+        sizes = self.config.local_facial_extractor
+        if faces.ndim != 3 or not len(faces) or faces.shape[1:] != (sizes.num_queries, sizes.output_dim):
+            raise LumosXError(
+                f"faces have shape {tuple(faces.shape)}, expected (1 or more, {sizes.num_queries}, {sizes.output_dim}), "
+                f"as encode_faces returns them."
+            )
+        faces = faces.to(self.computing_dtype(faces))
+        layers = zip(self.router, self.perceiver_cross_attention, strict=True)
+        return PreparedFaces(len(faces), tuple(face_keys(*layer, faces) for layer in layers))
+
+    @overload
+    def forward(
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        text: Tensor,
+        faces: Tensor | PreparedFaces,
+        *,
+        rope: tuple[Tensor, Tensor] | None = ...,
+        guidance: str = ...,
+        residual_rows: Sequence[int] | None = ...,
+        observe: Observer | None = ...,
+        return_router: Literal[False] = ...,
+    ) -> Tensor: ...
+
+    @overload
+    def forward(
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        text: Tensor,
+        faces: Tensor | PreparedFaces,
+        *,
+        rope: tuple[Tensor, Tensor] | None = ...,
+        guidance: str = ...,
+        residual_rows: Sequence[int] | None = ...,
+        observe: Observer | None = ...,
+        return_router: Literal[True],
+    ) -> tuple[Tensor, Tensor]: ...
+
+    def forward(
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        text: Tensor,
+        faces: Tensor | PreparedFaces,
+        *,
+        rope: tuple[Tensor, Tensor] | None = None,
+        guidance: str = "shared",
+        residual_rows: Sequence[int] | None = None,
+        observe: Observer | None = None,
+        return_router: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Predict v.
+
+        Args:
+            latents: (B, F, C, H, W), noisy latents and behind them, in the channels, the image latents.
+            timestep: (B,), 0 (clean) to 999 (noise).
+            text: (B, J, text_dim), padded to the network's length.
+            faces: (N, Q, E) of `encode_faces`, for all rows the same, or what `prepare_faces` made of them.
+            rope: cos and sin of `rotary_table`; None: queries and keys are not rotated.
+            guidance: which row's residual of the faces a row receives. "shared", as released: the batch is negatives,
+                then positives, and both receive the negative's. "per_branch": each its own.
+            residual_rows: for each row the row whose residual it receives, instead of `guidance`.
+            observe: receives the weights of the faces at each injection.
+            return_router: also return the router's logits.
+
+        Returns:
+            (B, F, out_channels, H, W), in the dtype of the computation. With `return_router` also logits
+            (injections, [rows,] S, N) float32, of the rows whose residual was computed, without `rows` if it was one.
+
+        Raises:
+            LumosXError: shapes that do not fit the network or one another, or rows that do not exist.
+        """
+        sources = residual_sources(len(latents), guidance) if residual_rows is None else tuple(residual_rows)
+        injection = _Injection(self, faces, _checked(sources, len(latents)), observe)
+        output = self.predict(latents, timestep, text, rope, injection)
+        if not return_router:
+            return output
+        logits = torch.stack(injection.logits)
+        return output, logits.squeeze(1) if logits.shape[1] == 1 else logits
+
+
+def residual_sources(batch: int, guidance: str) -> tuple[int, ...]:
+    """For each row of a batch the row whose residual of the faces it receives.
+
+    Raises:
+        LumosXError: an unknown mode, or an odd batch, which is not negatives and positives.
+    """
+    if guidance not in GUIDANCE:
+        raise LumosXError(f"guidance is {guidance!r}, expected one of {', '.join(map(repr, GUIDANCE))}.")
+    if guidance == "per_branch" or batch == 1:
+        return tuple(range(batch))
+    if batch % 2:
+        raise LumosXError(
+            f'The batch has {batch} rows, but guidance "shared" expects negatives, then as many positives. Use '
+            f'"per_branch", or name the rows with residual_rows.'
+        )
+    return tuple(row % (batch // 2) for row in range(batch))
+
+
+class _Injection:
+    """Adds the faces behind the blocks of one forward pass, and collects the router's logits."""
+
+    def __init__(
+        self, model: IngredientsModel, faces: Tensor | PreparedFaces, sources: tuple[int, ...], observe: Observer | None
+    ):
+        self.model = model
+        self.faces = faces
+        self.rows = sorted(set(sources))
+        self.position = [self.rows.index(source) for source in sources]
+        self.observe = observe
+        self.logits: list[Tensor] = []
+
+    def __call__(self, block: int, image: Tensor) -> Tensor:
+        index, rest = divmod(block, self.model.config.cross_attn_interval)
+        if rest:
+            return image
+        if isinstance(self.faces, Tensor):
+            self.faces = self.model.prepare_faces(self.faces.to(image))
+        keys = self.faces.layers[index].to(image)
+        source = image if len(self.rows) == len(image) else image[self.rows]
+        logits = self.model.router[index](source, keys.router)
+        weights = route(logits)
+        self.logits.append(logits)
+        if self.observe is not None:
+            self.observe(index, weights)
+        residual = self.model.perceiver_cross_attention[index](source, keys.key, keys.value, weights)
+        if self.position != list(range(len(residual))):
+            residual = residual[self.position]
+        return image + self.model.config.local_face_scale * residual
+
+
+def _checked(sources: tuple[int, ...], batch: int) -> tuple[int, ...]:
+    if len(sources) != batch or any(not 0 <= row < batch for row in sources):
+        raise LumosXError(f"residual_rows is {list(sources)}, expected {batch} numbers from 0 to {batch - 1}.")
+    return sources
