@@ -59,8 +59,8 @@ class CogVideoXConfig:
         check_positive(self, "the transformer's configuration")
         if self.attention_head_dim % 16:
             raise LumosXError(
-                f"attention_head_dim is {self.attention_head_dim}, expected a multiple of 16, which the rotation divides "
-                f"among time, height and width. CogVideoX-5B uses 64."
+                f"attention_head_dim is {self.attention_head_dim}, expected a multiple of 16, which the rotation "
+                f"divides among time, height and width. CogVideoX-5B uses 64."
             )
         if self.sample_width % self.patch_size or self.sample_height % self.patch_size:
             raise LumosXError(
@@ -101,8 +101,8 @@ def check_fixed(section: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
     for key, value in fixed.items():
         if key in section and section[key] != value:
             raise LumosXError(
-                f"{key} is {section[key]!r} in the transformer's configuration, expected {value!r}: this network computes "
-                f"nothing else. Load a CogVideoX-5B-I2V 1.0 or Ingredients (CogVideoX) release."
+                f"{key} is {section[key]!r} in the transformer's configuration, expected {value!r}: this network "
+                f"computes nothing else. Load a CogVideoX-5B-I2V 1.0 or Ingredients (CogVideoX) release."
             )
 
 

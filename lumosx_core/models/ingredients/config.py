@@ -1,4 +1,4 @@
-"""Sizes of the Ingredients (CogVideoX) network: the transformer, the facial extractor, the cross-attention, the router."""
+"""Sizes of the Ingredients (CogVideoX) network: transformer, facial extractor, cross-attention, router."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ..cogvideox.config import FIXED, CogVideoXConfig, check_fixed, check_positi
 SCALES = 5
 """Depths of the vision tower that the facial extractor reads."""
 
+SECTIONS = ("transformer", "local_facial_extractor", "perceiver_cross_attention", "router")
 FACE_SWITCHES: Mapping[str, Any] = {"is_train_face": True, "is_kps": False, "LFE_num_scale": SCALES}
 # diffusers writes the face modules' sizes into the transformer's own section under these names.
 EXTRACTOR_KEYS = {
@@ -120,8 +121,8 @@ class IngredientsConfig:
         layers, interval = self.transformer.num_layers, self.cross_attn_interval
         if layers % interval:
             raise LumosXError(
-                f"num_layers {layers} is not a multiple of cross_attn_interval {interval}: the last injection would have "
-                f"no weights. The release has 42 layers and an interval of 2."
+                f"num_layers {layers} is not a multiple of cross_attn_interval {interval}: the last injection would "
+                f"have no weights. The release has 42 layers and an interval of 2."
             )
         extractor = self.local_facial_extractor
         for name, value, expected, meaning in (
@@ -141,13 +142,14 @@ class IngredientsConfig:
     def from_dict(cls, config: Mapping[str, Any]) -> IngredientsConfig:
         """Read the sections `transformer`, `local_facial_extractor`, `perceiver_cross_attention` and `router`.
 
-        A release's transformer/config.json, which has no sections, is read as the section `transformer`. Missing keys
-        have their released values, or follow from the other sections.
+        A release's transformer/config.json, which has no section `transformer`, is read as that section. Missing keys
+        have their released values, or follow from the other sections. Sections of other names are not the network's.
 
         Raises:
             LumosXError: an unknown key, sections that contradict one another, or sizes that do not fit.
         """
-        transformer = _section(config, "transformer") if "transformer" in config else dict(config)
+        flat = {key: value for key, value in config.items() if key not in SECTIONS}
+        transformer = _section(config, "transformer") if "transformer" in config else flat
         extractor = _face_section(config, "local_facial_extractor", transformer, EXTRACTOR_KEYS)
         attention = _face_section(config, "perceiver_cross_attention", transformer, CROSS_ATTENTION_KEYS)
         router = _section(config, "router")

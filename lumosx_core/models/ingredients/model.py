@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, overload
+from typing import Any, Literal, cast, overload
 
 import torch
 from torch import Tensor, nn
@@ -86,12 +86,16 @@ class IngredientsModel(CogVideoXNetwork):
         sizes = self.config.local_facial_extractor
         if faces.ndim != 3 or not len(faces) or faces.shape[1:] != (sizes.num_queries, sizes.output_dim):
             raise LumosXError(
-                f"faces have shape {tuple(faces.shape)}, expected (1 or more, {sizes.num_queries}, {sizes.output_dim}), "
-                f"as encode_faces returns them."
+                f"faces have shape {tuple(faces.shape)}, expected (1 or more, {sizes.num_queries}, "
+                f"{sizes.output_dim}), as encode_faces returns them."
             )
         faces = faces.to(self.computing_dtype(faces))
-        layers = zip(self.router, self.perceiver_cross_attention, strict=True)
-        return PreparedFaces(len(faces), tuple(face_keys(*layer, faces) for layer in layers))
+        layers = (face_keys(*self.injection(index), faces) for index in range(self.config.injections))
+        return PreparedFaces(len(faces), tuple(layers))
+
+    def injection(self, index: int) -> tuple[Router, PerceiverCrossAttention]:
+        """The router and the cross-attention of an injection."""
+        return cast(Router, self.router[index]), cast(PerceiverCrossAttention, self.perceiver_cross_attention[index])
 
     @overload
     def forward(
@@ -205,12 +209,13 @@ class _Injection:
             self.faces = self.model.prepare_faces(self.faces.to(image))
         keys = self.faces.layers[index].to(image)
         source = image if len(self.rows) == len(image) else image[self.rows]
-        logits = self.model.router[index](source, keys.router)
+        router, attention = self.model.injection(index)
+        logits = router(source, keys.router)
         weights = route(logits)
         self.logits.append(logits)
         if self.observe is not None:
             self.observe(index, weights)
-        residual = self.model.perceiver_cross_attention[index](source, keys.key, keys.value, weights)
+        residual = attention(source, keys.key, keys.value, weights)
         if self.position != list(range(len(residual))):
             residual = residual[self.position]
         return image + self.model.config.local_face_scale * residual

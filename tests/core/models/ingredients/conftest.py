@@ -12,14 +12,14 @@ from lumosx_core import IngredientsConfig, IngredientsModel
 
 
 @pytest.fixture(scope="session")
-def miniature_config(golden_ingredients) -> IngredientsConfig:
+def recorded_config(golden_ingredients) -> IngredientsConfig:
     return IngredientsConfig.from_dict(json.loads((golden_ingredients / "transformer" / "config.json").read_text()))
 
 
 @pytest.fixture(scope="session")
-def miniature(golden_ingredients, miniature_config) -> IngredientsModel:
+def recorded_network(golden_ingredients, recorded_config) -> IngredientsModel:
     """The recorded network; tests leave it unchanged."""
-    model = IngredientsModel(miniature_config)
+    model = IngredientsModel(recorded_config)
     model.load_state_dict(load_file(golden_ingredients / "transformer" / "weights.safetensors"), strict=True)
     return model.eval().requires_grad_(False)
 
