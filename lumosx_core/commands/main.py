@@ -8,37 +8,18 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Collection, Sequence
-from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
 
 from ..auto_scene.networks.known import DEFAULTS, PHOTO_MODELS
-from ..errors import LumosXError, MissingPackageError, OutOfMemory, ran_out_of_memory, shown
-from ..media.video_size import parse_size
-from ..models.lumosx.spec import SPEC
+from ..errors import LumosXError, shown
 from ..own_command import FOLDER
 from ..version import __version__
 from .console import console
 from .failures import failure_message
-from .option_types import whole
+from .generate import add_generate
 from .scene import add_scene
 
-RELEASED: dict[str, Any] = {
-    "size": (SPEC.width, SPEC.height),
-    "frames": SPEC.frames,
-    "steps": SPEC.steps,
-    "shift": SPEC.shift,
-    "cfg": SPEC.cfg,
-}
-TINY: dict[str, Any] = {
-    "size": (80, 64),
-    "frames": 9,
-    "steps": 16,
-    "shift": 3.0,
-    "cfg": 1.0,
-}  # size and length as it was trained
 MISTAKE, INTERRUPTED = 2, 130
 _COMMANDS = "lumosx.commands"
 
@@ -92,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"lumosx {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_scene(commands)
-    _add_generate(commands)
+    add_generate(commands)
     _add_convert(commands)
     _add_download(commands)
 
@@ -118,59 +99,6 @@ def _announced() -> Collection[EntryPoint]:
         return installed
     announced = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["entry-points"][_COMMANDS]
     return [EntryPoint(name, value, _COMMANDS) for name, value in announced.items()]
-
-
-def _add_generate(commands) -> None:
-    parser = commands.add_parser(
-        "generate",
-        help="make a video from a case folder or a saved ComfyUI workflow",
-        description="Make a video from a case folder: caption.txt, subjects/N/face_PHRASE.png, subjects/N/PHRASE.png, "
-        "objects/PHRASE.png, background/PHRASE.png; or from a workflow that was saved or exported in ComfyUI. The "
-        "options below override the workflow.",
-    )
-    parser.add_argument("source", metavar="CASE_DIR|WORKFLOW.json")
-    parser.add_argument("--out", required=True, metavar="VIDEO.mp4", help="several videos become VIDEO_0.mp4, ...")
-    parser.add_argument(
-        "--model",
-        metavar="tiny|FILE|DIR",
-        help="LumosX weights, or a directory with diffusion_models, vae and text_encoders as in ComfyUI, of which a "
-        "workflow names the files; tiny (default): the built-in miniature, which knows glyph people only",
-    )
-    parser.add_argument("--vae", metavar="FILE", help="Wan 2.1 VAE (not needed with a directory or tiny)")
-    parser.add_argument("--text-encoder", metavar="FILE", help="UMT5-XXL (not needed with a directory or tiny)")
-    parser.add_argument("--negative", metavar="TEXT", help="negative prompt (default: the one of Wan 2.1)")
-    parser.add_argument("--seed", type=whole(), help="0 to 2**64 - 1 (default 0)")
-    parser.add_argument(
-        "--size", type=_size, metavar="WIDTHxHEIGHT", help=f"default {SPEC.width}x{SPEC.height}, tiny 80x64"
-    )
-    parser.add_argument(
-        "--frames",
-        type=whole(),
-        help=f"{SPEC.temporal_stride}n + 1, at {SPEC.frames_per_second} a second (default {SPEC.frames}, tiny 9)",
-    )
-    parser.add_argument("--steps", type=whole(), help=f"default {SPEC.steps}, tiny 16")
-    parser.add_argument("--shift", type=float, help=f"of the noise schedule (default {SPEC.shift:g}, tiny 3)")
-    parser.add_argument("--cfg", type=float, help=f"guidance; 1 does without (default {SPEC.cfg:g}, tiny 1)")
-    parser.add_argument("--batch", type=whole(), help="number of videos (default 1)")
-    parser.add_argument("--device", help="cpu, cuda or mps (default: the best there is)")
-    parser.add_argument(
-        "--dtype",
-        choices=["float32", "bfloat16", "float16"],
-        help="of the LumosX network (default: bfloat16 on CUDA, float16 on MPS, float32 on the CPU)",
-    )
-    workflow = parser.add_argument_group("for a workflow")
-    workflow.add_argument(
-        "--input",
-        metavar="DIR",
-        help="used instead of ComfyUI's input folder (default: the folder input beside the workflow, else its own)",
-    )
-    workflow.add_argument("--node", metavar="ID", help="which sampler, where a workflow has several")
-    workflow.add_argument(
-        "--released-sampler",
-        action="store_true",
-        help="where a workflow has another solver, such as KSampler's: take the released one, with its steps and seed",
-    )
-    parser.set_defaults(run=_generate)
 
 
 def _add_convert(commands) -> None:
@@ -211,102 +139,6 @@ def _add_download(commands) -> None:
     parser.set_defaults(run=_download)
 
 
-def _generate(options: argparse.Namespace) -> None:
-    from ..media.video import check_video_path, write_video
-
-    path = check_video_path(options.out)
-    scene, prompt, settings, files = _of_workflow(options) if _is_workflow(options) else _of_case(options)
-
-    import torch
-
-    from ..models.lumosx.pipeline import LumosXPipeline
-    from ..prompt.scene_warnings import scene_warnings
-
-    dtype = getattr(torch, options.dtype) if options.dtype else None
-    pipeline = LumosXPipeline(files, device=options.device, dtype=dtype)
-    print(
-        f"{settings.width}x{settings.height}, {settings.frames} frames, {settings.steps} steps, seed {settings.seed}, "
-        f"{len(scene.references)} images, on {pipeline.device} in {str(pipeline.dtype).removeprefix('torch.')}"
-    )
-    for warning in scene_warnings(scene, prompt):
-        print(f"Warning: {warning}", file=sys.stderr)
-    try:
-        with _progress_bar() as progress:
-            videos = pipeline.generate(scene, prompt, settings, progress=progress)
-    except Exception as error:
-        if not ran_out_of_memory(error):
-            raise
-        raise OutOfMemory(
-            f"The memory of {pipeline.device} is too small for {settings.width}x{settings.height}, "
-            f"{settings.frames} frames and {settings.batch} videos at once. Use a smaller --size, fewer --frames, a "
-            f"smaller --batch or --dtype bfloat16."
-        ) from error
-    paths = [path] if len(videos) == 1 else [path.with_stem(f"{path.stem}_{i}") for i in range(len(videos))]
-    for video, each in zip(videos, paths, strict=True):
-        write_video(each, video, settings.family.spec.frames_per_second)
-        print(f"The video is {each.resolve()}")
-
-
-def _is_workflow(options: argparse.Namespace) -> bool:
-    from ..workflow.saved.file import SUFFIXES
-
-    try:
-        folder, file = Path(options.source).is_dir(), Path(options.source).is_file()
-    except OSError:  # such as a name that no disk takes; reading it says so
-        folder, file = False, False
-    if file or (options.source.lower().endswith(SUFFIXES) and not folder):
-        return True
-    for name in ("input", "node", "released_sampler"):
-        if getattr(options, name):
-            raise LumosXError(
-                f"--{name.replace('_', '-')} is for a workflow, but {options.source} is not one: its name does not end "
-                f"in {', '.join(SUFFIXES)}. Leave the option out, or give a workflow."
-            )
-    return False
-
-
-def _of_case(options: argparse.Namespace):
-    """Scene, prompt, settings and files for a case folder."""
-    from ..files.model_files import find_model_files
-    from ..models.lumosx.pipeline import Settings
-    from ..models.lumosx.tiny import TINY_DIRECTORY
-    from ..scene.case_folder import read_case
-
-    tiny = options.model in (None, "tiny")
-    defaults = dict(TINY if tiny else RELEASED)
-    width, height = defaults.pop("size")
-    settings = Settings(**{"width": width, "height": height, **defaults, **_changes(options)})
-    case = read_case(options.source)
-    files = find_model_files(TINY_DIRECTORY if tiny else options.model, options.vae, options.text_encoder)
-    return case.scene, case.prompt, settings, files
-
-
-def _of_workflow(options: argparse.Namespace):
-    """Scene, prompt, settings and files for a saved workflow."""
-    from ..workflow.run import input_folder, read_video
-    from ..workflow.saved.file import read_workflow
-
-    graph = read_workflow(options.source)
-    folder = input_folder(options.source, options.input)
-    changes = _changes(options)
-    video = read_video(graph, folder, node_id=options.node, released=options.released_sampler, changes=changes)
-    for note in video.notes:
-        print(note)
-    files = video.weights.find(options.model, options.vae, options.text_encoder)
-    return video.scene, video.prompt, video.settings, files
-
-
-def _changes(options: argparse.Namespace) -> dict:
-    """The settings that were asked for."""
-    names = ("frames", "steps", "shift", "cfg", "batch", "seed")
-    changes = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    if options.size is not None:
-        changes["width"], changes["height"] = options.size
-    if options.negative is not None:
-        changes["negative_prompt"] = options.negative
-    return changes
-
-
 def _convert(options: argparse.Namespace) -> None:
     from ..models.lumosx.weights.convert import conversion_bar, convert
 
@@ -342,39 +174,3 @@ def _tiny(options: argparse.Namespace) -> None:
 
     for folder, path in write_tiny(options.directory).by_folder.items():
         print(f"{path.resolve()}  (ComfyUI: models/{folder})")
-
-
-def _size(text: str) -> tuple[int, int]:
-    try:
-        return parse_size(text)
-    except LumosXError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-@contextmanager
-def _progress_bar():
-    """A bar for the sampling steps, and a line for each other stage."""
-    try:
-        from tqdm import tqdm
-    except ImportError as error:
-        raise MissingPackageError("tqdm", "The progress bar", error) from error
-    lines = {"text": "Reading the prompt", "images": "Encoding the images", "decoding": "Decoding the video"}
-    bar = None
-
-    def progress(stage: str, done: int, total: int) -> None:
-        nonlocal bar
-        if stage in lines:
-            if done == 0:
-                print(lines[stage], file=sys.stderr)
-            return
-        if bar is None:
-            bar = tqdm(total=total, unit="step", desc="Sampling")
-        bar.update(done - bar.n)
-        if done == total:
-            bar.close()
-
-    try:
-        yield progress
-    finally:
-        if bar is not None:
-            bar.close()

@@ -17,7 +17,7 @@ from fuzz.workflow_readers import API
 from hypothesis import strategies as st
 
 from lumosx_core.commands.main import main
-from lumosx_core.models.lumosx.pipeline import LumosXPipeline
+from lumosx_core.models.video_pipeline import VideoPipeline
 
 _NUMBERS = st.sampled_from(
     (
@@ -204,7 +204,7 @@ def _commands(*commands: str) -> Make:
                 with (
                     redirect_stdout(io.StringIO()),
                     redirect_stderr(said),
-                    patch.object(LumosXPipeline, "generate", _one_frame),
+                    patch.object(VideoPipeline, "generate", _one_frame),
                 ):
                     code = main(value)
             except SystemExit as ended:

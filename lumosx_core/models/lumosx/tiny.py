@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import MappingProxyType
 
 from ...errors import LumosXError
 from ...files.atomic_file import atomic_file
@@ -16,6 +17,8 @@ from ...files.model_files import ModelFiles
 from .config import LumosXConfig
 
 TINY_CONFIG = LumosXConfig(dim=256, ffn_dim=512, num_heads=2, num_layers=3)
+TINY_SETTINGS = MappingProxyType({"width": 80, "height": 64, "frames": 9, "steps": 16, "shift": 3.0, "cfg": 1.0})
+"""Size and length as it was trained, and what suits it otherwise."""
 TINY_DIRECTORY = Path(__file__).parent / "lumosx_tiny"
 
 

@@ -11,9 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lumosx_core.commands.main import RELEASED, TINY, main
-from lumosx_core.models.lumosx.pipeline import Settings
-from lumosx_core.models.lumosx.spec import SPEC
+from lumosx_core.commands.main import main
+from lumosx_core.models.families import FAMILIES, family_named
 from lumosx_core.models.lumosx.tiny import tiny_files
 
 for package in ("av", "sentencepiece", "tqdm"):
@@ -111,15 +110,14 @@ def test_several_videos_get_numbered_names(cache, tmp_path):
     assert not torch.equal(frames(tmp_path / "out_0.mp4"), frames(tmp_path / "out_1.mp4"))
 
 
-def test_the_defaults_fit_the_network():
-    for defaults in (RELEASED, TINY):
-        SPEC.check_size(*defaults["size"], defaults["frames"])
-    settings = Settings()
-    assert (RELEASED["size"], RELEASED["frames"], RELEASED["steps"]) == (
-        (settings.width, settings.height),
-        settings.frames,
-        settings.steps,
-    )
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_defaults_of_a_family_and_its_miniature_fit_the_network(name):
+    entry = family_named(name)
+    released, tiny = entry.settings(), entry.settings(**entry.tiny_settings)
+    spec = entry.family.spec
+    assert (released.width, released.height, released.frames) == (spec.width, spec.height, spec.frames)
+    assert (released.steps, released.shift, released.cfg) == (spec.steps, spec.shift, spec.cfg)
+    assert (tiny.width, tiny.height, tiny.frames) == (80, 64, 9)
 
 
 @pytest.mark.parametrize(
