@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...files.read_weights import open_weights
 from ...files.stored_tensor import StoredTensor
+from ...files.unwrapped_names import unwrapped_names
 
 # Outermost first: what saving, training, compiling, other programs and ComfyUI put in front of a network's own names.
 _WRAPPERS = (
@@ -16,8 +17,6 @@ _WRAPPERS = (
     *("generator.", "pipe.dit.", "dit.", "net.", "transformer.", "first_stage_model.", "vae."),
     *("text_encoders.umt5xxl.transformer.", "umt5xxl.transformer.", "text_encoders.umt5xxl.", "umt5xxl."),
 )
-# What torch puts in between, in front of each part that it wraps.
-_INSIDE = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 _TABLE, _OTHER_TABLE = "shared.weight", "encoder.embed_tokens.weight"  # of a text encoder: two names for one tensor
 
 
@@ -27,24 +26,11 @@ def native_names(names: Iterable[str]) -> dict[str, str]:
     Wrappers such as `ema.`, `model.` and ComfyUI's `model.diffusion_model.` are taken off; where a file holds several
     sets, the averaged one (`ema.`) wins. Rotary tables (`freqs`), which the network computes itself, are left out.
     """
-    found = {_unwrapped(name): name for name in names if "freqs" not in name}
-    while not any(name.startswith(("blocks.", "patch_embedding.")) for name in found):
-        for wrapper in _WRAPPERS:
-            inner = {name.removeprefix(wrapper): file for name, file in found.items() if name.startswith(wrapper)}
-            if inner:
-                found = inner
-                break
-        else:
-            break
+    plain = (name for name in names if "freqs" not in name)
+    found = unwrapped_names(plain, _WRAPPERS, lambda name: name.startswith(("blocks.", "patch_embedding.")))
     if _TABLE not in found and _OTHER_TABLE in found:
         found[_TABLE] = found.pop(_OTHER_TABLE)
     return found
-
-
-def _unwrapped(name: str) -> str:
-    for wrapper in _INSIDE:
-        name = name.replace(wrapper, "")
-    return name
 
 
 def open_checkpoint(path: str | os.PathLike) -> dict[str, StoredTensor]:

@@ -8,8 +8,8 @@ from safetensors.torch import load_file, save_file
 
 from lumosx_core import LumosXError
 from lumosx_core.models.lumosx.tiny import tiny_files
+from lumosx_core.models.t5.t5_network import T5Network, T5Sizes
 from lumosx_core.models.wan.umt5 import TextEncoder
-from lumosx_core.models.wan.umt5_network import Umt5Network, Umt5Sizes
 
 pytest.importorskip("sentencepiece")
 
@@ -139,7 +139,7 @@ def test_the_network_is_the_one_in_transformers_bit_for_bit(batch, length):
     for parameter in theirs.parameters():
         parameter.data.normal_(std=0.3)
     buckets = config.relative_attention_num_buckets
-    ours = Umt5Network(Umt5Sizes(width=48, inner=32, heads=4, feed_forward=80, blocks=3, buckets=buckets))
+    ours = T5Network(T5Sizes(width=48, inner=32, heads=4, feed_forward=80, blocks=3, buckets=buckets))
     weights = theirs.encoder.state_dict()
     del weights["embed_tokens.weight"]
     ours.load_state_dict(weights)

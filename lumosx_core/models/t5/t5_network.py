@@ -1,7 +1,7 @@
-"""The network of the UMT5 encoder under Hugging Face's names, as ComfyUI's single file has them.
+"""The network of T5 1.1 and UMT5 encoders under Hugging Face's names, as ComfyUI's single files have them.
 
-Formulas: T5 1.1 (arXiv 2002.05202) with a table of relative positions in every block (umT5, arXiv 2304.09151). Tests
-hold it equal to the one in transformers, and on both hosts to ComfyUI's.
+Formulas: T5 1.1 (arXiv 2002.05202), with one table of relative positions for all blocks; umT5 (arXiv 2304.09151) has
+one in every block. Tests hold it equal to those in transformers, and UMT5 on both hosts to ComfyUI's.
 
 Shapes: B prompts of L tokens, D channels.
 """
@@ -20,8 +20,12 @@ FARTHEST = 128
 
 
 @dataclass(frozen=True)
-class Umt5Sizes:
-    """The sizes of an encoder: D, channels of all heads, heads, feed-forward channels, blocks, rows of the table."""
+class T5Sizes:
+    """The sizes of an encoder: D, channels of all heads, heads, feed-forward channels, blocks, rows of the table.
+
+    Args:
+        one_table: the first block alone has a table of positions, and all use it (T5); otherwise each has its own.
+    """
 
     width: int
     inner: int
@@ -29,21 +33,23 @@ class Umt5Sizes:
     feed_forward: int
     blocks: int
     buckets: int
+    one_table: bool = False
 
 
-class Umt5Network(nn.Module):
+class T5Network(nn.Module):
     """The blocks and the last norm. The embeddings of tokens are not a part of it: the table stays in its file."""
 
-    def __init__(self, sizes: Umt5Sizes):
+    def __init__(self, sizes: T5Sizes):
         super().__init__()
-        self.block = nn.ModuleList(Block(sizes) for _ in range(sizes.blocks))
+        tables = (not sizes.one_table or index == 0 for index in range(sizes.blocks))
+        self.block = nn.ModuleList(Block(sizes, table) for table in tables)
         self.final_layer_norm = RMSNorm(sizes.width)
 
     def forward(self, embeddings: Tensor, real: Tensor) -> Tensor:
         """States (B, L, D) of embeddings (B, L, D); tokens are seen where `real` (B, L) is true."""
-        x, seen = embeddings, real[:, None, None]
+        x, seen, bias = embeddings, real[:, None, None], None
         for block in self.block:
-            x = block(x, seen)
+            x, bias = block(x, seen, bias)
         return self.final_layer_norm(x)
 
 
@@ -61,31 +67,34 @@ class RMSNorm(nn.Module):
 class Block(nn.Module):
     """Self-attention and a gated feed-forward part, each on normed input and added to it."""
 
-    def __init__(self, sizes: Umt5Sizes):
+    def __init__(self, sizes: T5Sizes, table: bool):
         super().__init__()
-        self.layer = nn.ModuleList([AttentionLayer(sizes), FeedForwardLayer(sizes)])
+        self.layer = nn.ModuleList([AttentionLayer(sizes, table), FeedForwardLayer(sizes)])
 
-    def forward(self, x: Tensor, seen: Tensor) -> Tensor:
+    def forward(self, x: Tensor, seen: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The states, and the bias (B, heads, L, L) for blocks without a table; `bias`: that of the block before."""
         attention, feed_forward = self.layer
-        return feed_forward(attention(x, seen))
+        x, bias = attention(x, seen, bias)
+        return feed_forward(x), bias
 
 
 class AttentionLayer(nn.Module):
     """The first part of a block."""
 
-    def __init__(self, sizes: Umt5Sizes):
+    def __init__(self, sizes: T5Sizes, table: bool):
         super().__init__()
-        self.SelfAttention = SelfAttention(sizes)
+        self.SelfAttention = SelfAttention(sizes, table)
         self.layer_norm = RMSNorm(sizes.width)
 
-    def forward(self, x: Tensor, seen: Tensor) -> Tensor:
-        return x + self.SelfAttention(self.layer_norm(x), seen)
+    def forward(self, x: Tensor, seen: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+        attended, bias = self.SelfAttention(self.layer_norm(x), seen, bias)
+        return x + attended, bias
 
 
 class FeedForwardLayer(nn.Module):
     """The second part of a block."""
 
-    def __init__(self, sizes: Umt5Sizes):
+    def __init__(self, sizes: T5Sizes):
         super().__init__()
         self.DenseReluDense = FeedForward(sizes)
         self.layer_norm = RMSNorm(sizes.width)
@@ -97,27 +106,32 @@ class FeedForwardLayer(nn.Module):
 class SelfAttention(nn.Module):
     """Attention whose logits are not scaled, with a learned number for each distance and head added to them."""
 
-    def __init__(self, sizes: Umt5Sizes):
+    def __init__(self, sizes: T5Sizes, table: bool):
         super().__init__()
         self.heads = sizes.heads
         self.q, self.k, self.v = (nn.Linear(sizes.width, sizes.inner, bias=False) for _ in range(3))
         self.o = nn.Linear(sizes.inner, sizes.width, bias=False)
-        # Zeros: to draw numbers on the meta device torch imports its compiler, which takes a second.
-        table = torch.zeros(sizes.buckets, sizes.heads)
-        self.relative_attention_bias = nn.Embedding.from_pretrained(table, freeze=False)
+        self.relative_attention_bias: nn.Embedding | None = None
+        if table:
+            # Zeros: to draw numbers on the meta device torch imports its compiler, which takes a second.
+            zeros = torch.zeros(sizes.buckets, sizes.heads)
+            self.relative_attention_bias = nn.Embedding.from_pretrained(zeros, freeze=False)
 
-    def forward(self, x: Tensor, seen: Tensor) -> Tensor:
+    def forward(self, x: Tensor, seen: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
         q, k, v = (part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.q, self.k, self.v))
-        buckets = distance_buckets(x.shape[1], self.relative_attention_bias.num_embeddings, x.device)
-        bias = self.relative_attention_bias(buckets).movedim(-1, 0)[None]
-        bias = torch.where(seen, bias, torch.finfo(bias.dtype).min).contiguous()
-        return self.o(F.scaled_dot_product_attention(q, k, v, bias, scale=1.0).transpose(1, 2).flatten(2))
+        if self.relative_attention_bias is not None:
+            buckets = distance_buckets(x.shape[1], self.relative_attention_bias.num_embeddings, x.device)
+            bias = self.relative_attention_bias(buckets).movedim(-1, 0)[None]
+            bias = torch.where(seen, bias, torch.finfo(bias.dtype).min).contiguous()
+        assert bias is not None  # the first block has a table
+        attended = F.scaled_dot_product_attention(q, k, v, bias, scale=1.0).transpose(1, 2).flatten(2)
+        return self.o(attended), bias
 
 
 class FeedForward(nn.Module):
     """Two linear layers, the first gated by a GELU in its tanh form."""
 
-    def __init__(self, sizes: Umt5Sizes):
+    def __init__(self, sizes: T5Sizes):
         super().__init__()
         self.wi_0, self.wi_1 = (nn.Linear(sizes.width, sizes.feed_forward, bias=False) for _ in range(2))
         self.wo = nn.Linear(sizes.feed_forward, sizes.width, bias=False)
