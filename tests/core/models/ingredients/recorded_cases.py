@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -17,8 +18,15 @@ CASES = ("n1", "n2", "n3", "cfg_shared", "cfg_per_branch", "short")
 
 
 def relative(value: Tensor, expected: Tensor) -> float:
-    assert value.shape == expected.shape
+    """The largest difference as a fraction of the largest expected value; infinite for another shape."""
+    if value.shape != expected.shape:
+        return math.inf
     return ((value - expected).abs().max() / expected.abs().max()).item()
+
+
+def worst_weight(logits: Tensor, expected: Tensor) -> float:
+    """The largest difference of the weights that follow from the logits."""
+    return (torch.softmax(logits, dim=-1) - expected).abs().max().item() if logits.shape == expected.shape else math.inf
 
 
 def inputs(case: str, recorded: dict[str, Tensor]) -> dict:
@@ -72,6 +80,5 @@ def deviations(model: IngredientsModel, recorded: dict[str, Tensor]) -> dict[str
         output, logits = run(model, case, recorded)
         found[f"{case}.output"] = relative(output, recorded[f"{case}.output"]) / RELATIVE
         found[f"{case}.router_logits"] = relative(logits, recorded[f"{case}.router_logits"]) / RELATIVE
-        weights = torch.softmax(logits, dim=-1)
-        found[f"{case}.router_probs"] = (weights - recorded[f"{case}.router_probs"]).abs().max().item() / PROBABILITY
+        found[f"{case}.router_probs"] = worst_weight(logits, recorded[f"{case}.router_probs"]) / PROBABILITY
     return found
