@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections import Counter
 
 import torch
 
 from ....errors import LumosXError
-from ....files.formats.quantised import FP8
+from ...checkpoint import filled
 from ...family import OpenNetwork
 from ...wan.names import open_checkpoint
 from ..model import LumosXModel
@@ -44,22 +42,9 @@ def open_network(path: str | os.PathLike) -> OpenNetwork:
 def build_model(
     network: OpenNetwork, *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
 ) -> LumosXModel:
-    """Build an opened network, in evaluation mode.
-
-    Tensors are read one by one onto the device, so that memory holds the network once.
+    """Build an opened network, in evaluation mode; see `checkpoint.filled`.
 
     Args:
         dtype: of the parameters; None: as stored (fp8 becomes bfloat16, which the network computes in).
     """
-    tensors = network.tensors
-    if dtype is None:
-        sizes: Counter[torch.dtype] = Counter()
-        for tensor in tensors.values():
-            sizes[tensor.dtype] += math.prod(tensor.shape)
-        dtype = sizes.most_common(1)[0][0]
-        dtype = torch.bfloat16 if dtype in FP8 else dtype
-    model = LumosXModel(network.config, device="meta")
-    # copy: a tensor may be a view into the file, which must be free to change or vanish afterwards.
-    state = {name: tensors[name].load().to(device=device, dtype=dtype, copy=True) for name in model.state_dict()}
-    model.load_state_dict(state, assign=True)
-    return model.eval()
+    return filled(LumosXModel(network.config, device="meta"), network.tensors, device=device, dtype=dtype)

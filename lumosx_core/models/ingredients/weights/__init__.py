@@ -1,0 +1,1 @@
+"""Weight files of Ingredients (CogVideoX): what a file contains, loading, conversion, download."""

@@ -1,0 +1,28 @@
+"""The released names of the network's tensors, whatever saving, training or another program put in front of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ....files.unwrapped_names import unwrapped_names
+
+# Outermost first. The names of other networks are unwrapped, too: it is the unwrapped ones by which they are known.
+_WRAPPERS = (
+    *(
+        "ema.",
+        "model.diffusion_model.",
+        "diffusion_model.",
+        "state_dict.",
+        "model.",
+        "module.",
+        "transformer.",
+        "pipe.",
+    ),
+    *("net.", "dit.", "first_stage_model."),
+)
+_OWN = ("transformer_blocks.", "patch_embed.", "local_facial_extractor.", "perceiver_cross_attention.", "router.")
+
+
+def native_names(names: Iterable[str]) -> dict[str, str]:
+    """Released names of a network's tensors -> the names they have in a file; averaged weights (`ema.`) win."""
+    return unwrapped_names(names, _WRAPPERS, lambda name: name.startswith(_OWN))
