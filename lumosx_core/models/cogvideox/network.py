@@ -47,6 +47,11 @@ class CogVideoXNetwork(nn.Module):
         self.norm_out = FinalNorm(config, operations, **factory)
         self.proj_out = operations.Linear(config.width, config.patch_size**2 * config.out_channels, **factory)
 
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The transformer blocks, under the name that training knows."""
+        return self.transformer_blocks
+
     def computing_dtype(self, x: Tensor) -> torch.dtype:
         """The dtype in which `x` is computed with."""
         return x.dtype if self.operations_cast else self.patch_embed.proj.weight.dtype

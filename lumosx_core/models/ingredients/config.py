@@ -148,6 +148,8 @@ class IngredientsConfig:
         Raises:
             LumosXError: an unknown key, sections that contradict one another, or sizes that do not fit.
         """
+        if not isinstance(config, Mapping):
+            raise LumosXError(f"The configuration is {config!r}, expected sections with names and values.")
         flat = {key: value for key, value in config.items() if key not in SECTIONS}
         transformer = _section(config, "transformer") if "transformer" in config else flat
         extractor = _face_section(config, "local_facial_extractor", transformer, EXTRACTOR_KEYS)
@@ -162,9 +164,11 @@ class IngredientsConfig:
         )
         faces = _read(ExtractorConfig, extractor, "local_facial_extractor")
         for name, expected in (("dim", sizes.width), ("kv_dim", faces.output_dim)):
-            if attention.pop(name, expected) != expected:
+            value = attention.pop(name, expected)
+            if value != expected:
                 raise LumosXError(
-                    f"{name} of perceiver_cross_attention is not {expected}, as the other sections' sizes require."
+                    f"{name} is {value!r} in perceiver_cross_attention, expected {expected}, which follows from the "
+                    f"other sections. Correct it, or leave it out."
                 )
         router = {"dim": sizes.width, "id_dim": faces.output_dim, "id_length": faces.num_queries, **router}
         return cls(

@@ -91,7 +91,8 @@ class LocalFacialExtractor(nn.Module):
             self.add_module(f"mapping_{scale}", _mapping(config.vit_in, dim, dim, operations, **factory))
         self.id_embedding_mapping = _mapping(config.id_in, dim, dim * config.num_id_token, operations, **factory)
         for parameter in (self.latents, self.proj_out):
-            nn.init.normal_(parameter, std=dim**-0.5)
+            if not parameter.is_meta:  # on meta it would draw nothing, and import torch._dynamo for a second
+                nn.init.normal_(parameter, std=dim**-0.5)
 
     def forward(self, id_cond: Tensor, hidden: Sequence[Tensor]) -> Tensor:
         """Face embeddings (N, id_in) and five hidden states (N, T, vit_in) -> face tokens (N, Q, output_dim)."""

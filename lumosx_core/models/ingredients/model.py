@@ -31,6 +31,10 @@ class PreparedFaces:
     count: int
     layers: tuple[FaceKeys, ...]
 
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> PreparedFaces:
+        """The same on a device and, if one is named, in another dtype."""
+        return PreparedFaces(self.count, tuple(layer.to(device, dtype) for layer in self.layers))
+
 
 class IngredientsModel(CogVideoXNetwork):
     """Predicts v of a video in which each person has the face of a photo.
@@ -161,6 +165,11 @@ class IngredientsModel(CogVideoXNetwork):
         Raises:
             LumosXError: shapes that do not fit the network or one another, or rows that do not exist.
         """
+        if isinstance(faces, PreparedFaces) and len(faces.layers) != self.config.injections:
+            raise LumosXError(
+                f"The faces were prepared for {len(faces.layers)} injections, but this network has "
+                f"{self.config.injections}. Prepare them with the network that receives them."
+            )
         sources = residual_sources(len(latents), guidance) if residual_rows is None else tuple(residual_rows)
         injection = _Injection(self, faces, _checked(sources, len(latents)), observe)
         output = self.predict(latents, timestep, text, rope, injection)
@@ -207,7 +216,7 @@ class _Injection:
             return image
         if isinstance(self.faces, Tensor):
             self.faces = self.model.prepare_faces(self.faces.to(image))
-        keys = self.faces.layers[index].to(image)
+        keys = self.faces.layers[index].to(image.device, image.dtype)
         source = image if len(self.rows) == len(image) else image[self.rows]
         router, attention = self.model.injection(index)
         logits = router(source, keys.router)

@@ -33,9 +33,9 @@ class FaceKeys:
     key: Tensor
     value: Tensor
 
-    def to(self, x: Tensor) -> FaceKeys:
-        """The same on the device and in the dtype of the activations."""
-        return FaceKeys(*(part.to(device=x.device, dtype=x.dtype) for part in (self.router, self.key, self.value)))
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> FaceKeys:
+        """The same on a device and, if one is named, in another dtype."""
+        return FaceKeys(*(part.to(device=device, dtype=dtype) for part in (self.router, self.key, self.value)))
 
 
 class Router(nn.Module):

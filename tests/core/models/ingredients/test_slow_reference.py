@@ -7,6 +7,7 @@ import pytest
 import slow_reference as slow
 import torch
 from recorded_cases import CASES, RELATIVE, face_count, inputs
+from small_network import enliven
 
 from lumosx_core import IngredientsConfig, IngredientsModel
 from lumosx_core.models.cogvideox.positions import rotary_table
@@ -95,9 +96,7 @@ def test_the_network_agrees_with_the_slow_reference(faces, guidance, short):
     random = np.random.default_rng(seed)
     torch.manual_seed(seed)
     config = random_config(random)
-    network = IngredientsModel(config).eval().requires_grad_(False)
-    for parameter in network.parameters():
-        parameter.normal_(std=0.3)
+    network = enliven(IngredientsModel(config)).requires_grad_(False)
     weights, sizes = doubles(network.state_dict()), config.to_dict()
     transformer, extractor = config.transformer, config.local_facial_extractor
     frames = transformer.latent_frames - short
@@ -116,18 +115,20 @@ def test_the_network_agrees_with_the_slow_reference(faces, guidance, short):
     rows = [int(row) for row in random.integers(0, batch, batch)]
     negatives = [row % max(1, batch // 2) for row in range(batch)]
     sources = {"rows": rows, "shared": negatives, "per_branch": list(range(batch))}[guidance]
-    output, logits = network(
-        latents,
-        timestep,
-        text,
-        tokens,
-        rope=rotary_table(transformer, frames, transformer.sample_height, transformer.sample_width),
-        return_router=True,
+    given = {
+        "latents": latents,
+        "timestep": timestep,
+        "text": text,
+        "faces": tokens,
+        "rope": rotary_table(transformer, frames, transformer.sample_height, transformer.sample_width),
         **({"residual_rows": rows} if guidance == "rows" else {"guidance": guidance}),
-    )
+    }
+    output, logits = network(**given, return_router=True)
     expected, expected_logits = slow.forward(
         weights, sizes, latents.double().numpy(), timestep.numpy(), text.double().numpy(), expected_tokens, sources
     )
     assert relative(output, expected) <= RELATIVE
+    if faces > 1:
+        assert relative(network(**{**given, "faces": tokens[1:]}), expected) > 100 * RELATIVE  # the faces matter
     expected_logits = expected_logits[:, sorted(set(sources))]
     assert relative(logits, expected_logits[:, 0] if logits.ndim == 3 else expected_logits) <= RELATIVE
