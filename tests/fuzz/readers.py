@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fuzz import (
     command_readers,
+    face_readers,
     media_readers,
     place_readers,
     prompt_readers,
@@ -23,4 +24,5 @@ READERS: dict[str, Make] = {
     **training_readers.READERS,
     **command_readers.READERS,
     **place_readers.READERS,
+    **face_readers.READERS,
 }

@@ -21,7 +21,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / each) for each in ("", "tests", "tests/core", "tests/core/auto_scene", "tests/training")]
+FOLDERS = ("", "tests", "tests/core", "tests/core/auto_scene", "tests/core/models/ingredients", "tests/training")
+sys.path[:0] = [str(ROOT / each) for each in FOLDERS]
 
 from fuzz.measured import Fault, Measured, limit_memory  # noqa: E402
 from hypothesis import HealthCheck, Phase, given, settings  # noqa: E402

@@ -51,7 +51,10 @@ class ArcFace:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what is wrong is said below
         try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            # Without the fallback, which would open the file again and print why.
+            session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
         except Exception as error:  # onnxruntime has a dozen types of its own, all directly below Exception
             if ran_out_of_memory(error):
                 raise
