@@ -103,7 +103,12 @@ def _announced() -> Collection[EntryPoint]:
 
 def _add_convert(commands) -> None:
     parser = commands.add_parser("convert", help="write a checkpoint as one safetensors file that ComfyUI loads")
-    parser.add_argument("source", metavar="SRC", help=".safetensors, .pt, or a DCP directory")
+    parser.add_argument(
+        "source",
+        metavar="SRC",
+        help="LumosX or Wan2.1: .safetensors, .pt, or a DCP directory; Ingredients (CogVideoX): the released folder, "
+        "its folder transformer, or .safetensors",
+    )
     parser.add_argument("destination", metavar="DST", help="a new .safetensors file")
     parser.add_argument("--dtype", choices=["bf16", "fp16", "fp8_e4m3fn"], default="bf16", help="default bf16")
     parser.add_argument("--overwrite", action="store_true", help="replace the file if it is there")
@@ -140,10 +145,11 @@ def _add_download(commands) -> None:
 
 
 def _convert(options: argparse.Namespace) -> None:
-    from ..models.lumosx.weights.convert import conversion_bar, convert
+    from ..models.conversion import convert_any
+    from ..models.write_checkpoint import conversion_bar
 
     with conversion_bar() as progress:
-        path = convert(
+        path = convert_any(
             options.source, options.destination, options.dtype, overwrite=options.overwrite, progress=progress
         )
     print(f"The model is {path.resolve()}  (ComfyUI: models/diffusion_models)")

@@ -17,15 +17,20 @@ from .vae_config import VaeConfig, vae_config
 
 SPATIAL_STRIDE, TEMPORAL_STRIDE = 8, 4
 _WRAPPERS = ("first_stage_model.", "vae.", "module.")
-_FIRST = "encoder.conv_in.conv.weight"
+_FIRST = ("encoder.conv_in.conv.weight", "decoder.conv_in.conv.weight")
 _WHERE_TO_GET = "Give the folder vae that was released with the network, or a file such as cogvideox_vae.safetensors."
+
+
+def is_cogvideox_vae(names: Collection[str]) -> bool:
+    """Whether tensors of these names are a CogVideoX VAE, perhaps an incomplete one."""
+    return all(name in names for name in _FIRST)
 
 
 def not_a_cogvideox_vae(names: Collection[str]) -> str:
     """What tensors of these names are instead of a CogVideoX VAE, for messages."""
     if any(name.startswith(("encoder.downsamples.", "decoder.upsamples.", "decoder.middle.")) for name in names):
         return "is the VAE of Wan, not that of CogVideoX."
-    if _FIRST in names or "decoder.conv_in.conv.weight" in names:
+    if any(name in names for name in _FIRST):
         return "is a part of a CogVideoX VAE, or one of another size."
     if any(
         name.startswith(("encoder.down.", "decoder.up.", "encoder.down_blocks.", "decoder.up_blocks."))
@@ -79,7 +84,7 @@ class CogVideoXVae:
         """
         path = vae_folder(Path(path))
         tensors = open_weights(path, vae_names)
-        if _FIRST not in tensors or "decoder.conv_in.conv.weight" not in tensors:
+        if not is_cogvideox_vae(tensors):
             raise LumosXError(f"{str(path)!r} {not_a_cogvideox_vae(tensors)} {_WHERE_TO_GET}")
         config = vae_config(path) or VaeConfig()
         network = _empty_network(config)

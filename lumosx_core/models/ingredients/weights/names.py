@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from ....files.unwrapped_names import unwrapped_names
 
@@ -26,3 +26,9 @@ _OWN = ("transformer_blocks.", "patch_embed.", "local_facial_extractor.", "perce
 def native_names(names: Iterable[str]) -> dict[str, str]:
     """Released names of a network's tensors -> the names they have in a file; averaged weights (`ema.`) win."""
     return unwrapped_names(names, _WRAPPERS, lambda name: name.startswith(_OWN))
+
+
+def is_of_family(names: Collection[str]) -> bool:
+    """Whether tensors of these released names are those of Ingredients, or of CogVideoX on which it builds."""
+    faces = any(name.startswith(_OWN[2:]) for name in names)
+    return faces or all(any(name.startswith(start) for name in names) for start in _OWN[:2])

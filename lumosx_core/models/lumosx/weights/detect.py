@@ -151,6 +151,11 @@ _OTHER_MODELS: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
         "Load a LumosX model first and put the LoRA on it, in ComfyUI with the stock LoRA loader.",
         _has("lora_", ".lora.", "hada_", "lokr_", ".diff_b"),
     ),
+    (
+        "a network for faces, such as Ingredients (CogVideoX)",
+        "Load that with the nodes of its own, or with --family ingredients.",
+        _starts("local_facial_extractor.", "perceiver_cross_attention.", "router."),
+    ),
     ("a Wan VACE network", _GIVE, _starts("vace_")),
     ("a Wan image-to-video network", _GIVE, _has("img_emb.", ".k_img.", "image_embedder.")),
     (

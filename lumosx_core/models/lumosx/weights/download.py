@@ -24,7 +24,8 @@ from ....files.hub import (
     size_text,
 )
 from ....files.model_files import user_cache
-from .convert import Precision, conversion_bar, convert
+from ...write_checkpoint import Precision, check_precision, conversion_bar
+from .convert import convert
 from .load import open_network
 
 LUMOSX_REPOSITORY = "Alibaba-DAMO-Academy/LumosX"
@@ -78,8 +79,7 @@ def download(
     need_packages("The download", "huggingface-hub", "tqdm", "numpy")
     if text_encoder not in get_args(TextEncoder):
         raise LumosXError(f"text_encoder {text_encoder!r} is not possible. Use one of fp8, fp16.")
-    if dtype not in get_args(Precision):
-        raise LumosXError(f"dtype {dtype!r} is not possible. Use one of {', '.join(get_args(Precision))}.")
+    check_precision(dtype)
     models = models_folder(destination, comfyui)
     cache = user_cache() if cache is None else Path(cache)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -148,15 +149,16 @@ def write_miniature(folder: Path, seed: int = 0) -> Path:
 
 
 def write_single_files(miniature: Path, models: Path) -> Path:
-    """The same networks as `lumosx download` places them for ComfyUI, in float32 where they are; returns `models`."""
-    from lumosx_core.models.ingredients.weights.convert import convert_network as convert
-    from lumosx_core.models.ingredients.weights.convert import convert_text_encoder, convert_vae
+    """The same networks as `lumosx download --ingredients` places them in a models folder; returns that folder."""
+    from lumosx_core.models.ingredients.weights.convert import convert_network, convert_text_encoder, convert_vae
+    from lumosx_core.models.ingredients.weights.files import FACE_ENCODER_FOLDER
 
     for name in ("diffusion_models", "text_encoders", "vae"):
         (models / name).mkdir(parents=True, exist_ok=True)
-    convert(miniature, models / "diffusion_models" / "ingredients-tiny.safetensors", "bf16")
-    convert_text_encoder(miniature, models / "text_encoders" / "ingredients-tiny-t5.safetensors", "bf16")
-    convert_vae(miniature, models / "vae" / "ingredients-tiny-vae.safetensors")
+    convert_network(miniature, models / "diffusion_models" / "ingredients_bf16.safetensors")
+    convert_text_encoder(miniature, models / "text_encoders" / "ingredients_t5xxl_bf16.safetensors")
+    convert_vae(miniature, models / "vae" / "cogvideox_vae.safetensors")
+    shutil.copytree(miniature / "face_encoder", models / FACE_ENCODER_FOLDER)
     return models
 
 

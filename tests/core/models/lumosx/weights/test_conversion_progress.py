@@ -10,7 +10,8 @@ import torch
 
 from lumosx_core import LumosXConfig, LumosXModel
 from lumosx_core.errors import LumosXError, MissingPackageError
-from lumosx_core.models.lumosx.weights.convert import conversion_bar, convert
+from lumosx_core.models.lumosx.weights.convert import convert
+from lumosx_core.models.write_checkpoint import conversion_bar
 
 
 @pytest.fixture

@@ -81,6 +81,10 @@ def test_other_wan_networks_and_damaged_sets_are_refused_by_what_they_are(change
         (["model.diffusion_model.joint_blocks.0.x.weight"], "Stable Diffusion 3"),
         (["double_blocks.0.img_attn.qkv.weight"], "Flux"),
         (["transformer_blocks.0.attn1.to_q.weight"], "diffusers transformer"),
+        (
+            ["transformer_blocks.0.attn1.to_q.weight", "router.0.to_q.weight"],
+            "network for faces, such as Ingredients .CogVideoX.*--family ingredients",
+        ),
         (["layer1.0.conv1.weight"], "no LumosX or Wan2.1 text-to-video network.*layer1.0.conv1.weight"),
     ],
 )
