@@ -9,6 +9,7 @@ Shapes: R rows, S image tokens, N faces, Q tokens of a face, D channels of the i
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +63,7 @@ class Router(nn.Module):
         """Image tokens (R, S, D) and keys (N, inner_dim) -> logits (R, S, N) float32."""
         query = self.to_q(self.norm2(image))
         # Unscaled products of many channels leave the range of float16 and lose their differences in bfloat16.
-        with autocast(query.device.type, enabled=False):
+        with nullcontext() if query.is_meta else autocast(query.device.type, enabled=False):  # meta has no autocast
             return query.float() @ keys.float().T
 
 

@@ -184,6 +184,20 @@ def test_large_logits_do_not_leave_the_range_of_float16():
     assert logits.abs().max() > 65504 and output.isfinite().all()
 
 
+def test_under_autocast_the_router_still_multiplies_in_float32(network):
+    given = random_inputs(network)
+    expected, expected_logits = network(**given, return_router=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        output, logits = network(**given, return_router=True)
+        image = torch.randn(1, TOKENS, network.config.transformer.width)
+        keys = network.prepare_faces(given["faces"]).layers[0].router
+        query = network.router[0].to_q(network.router[0].norm2(image))
+        routed = network.router[0](image, keys)
+    assert query.dtype == torch.bfloat16 and torch.equal(routed, query.float() @ keys.float().T)
+    assert largest_difference(output.float(), expected) < 0.05
+    assert largest_difference(logits, expected_logits) < 0.05
+
+
 def test_gradients_reach_every_parameter_but_the_position_table():
     network = small_network()
     extractor = network.config.local_facial_extractor
