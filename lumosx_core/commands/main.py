@@ -119,12 +119,22 @@ def _add_download(commands) -> None:
     parser = commands.add_parser(
         "download",
         help="fetch the released weights from the hub",
-        description="Fetch LumosX, the Wan VAE and UMT5; or, instead, the models that photos are read with.",
+        description="Fetch LumosX, the Wan VAE and UMT5; or, instead, Ingredients (CogVideoX) with all it needs, or "
+        "the models that photos are read with.",
     )
     parser.add_argument("directory", metavar="DIR", nargs="?", help="used instead of ComfyUI's models folder")
     parser.add_argument("--comfyui", metavar="DIR", help="a ComfyUI folder, instead of DIR")
-    parser.add_argument("--dtype", choices=["bf16", "fp16", "fp8_e4m3fn"], help="of LumosX (default bf16)")
-    parser.add_argument("--text-encoder", choices=["fp8", "fp16"], help="default fp8 (6.7 GB)")
+    parser.add_argument(
+        "--ingredients",
+        action="store_true",
+        help="fetch Ingredients (CogVideoX), its VAE, text encoder and face encoder, instead",
+    )
+    parser.add_argument("--dtype", choices=["bf16", "fp16", "fp8_e4m3fn"], help="of the network (default bf16)")
+    parser.add_argument(
+        "--text-encoder",
+        choices=["fp8", "fp16", "bf16"],
+        help="LumosX: fp8 (default, 6.7 GB) or fp16; Ingredients (CogVideoX): fp8 (4.9 GB), fp16 or bf16 (default)",
+    )
     parser.add_argument("--file", help="which checkpoint of the LumosX repository, if it holds several")
     parser.add_argument(
         "--photographs",
@@ -160,6 +170,9 @@ def _download(options: argparse.Namespace) -> None:
     of_weights = {name: getattr(options, name) for name in ("dtype", "text_encoder", "file")}
     of_weights = {name: value for name, value in of_weights.items() if value is not None}
     names = [*(DEFAULTS if options.photographs else ()), *options.photo_model]
+    if options.ingredients:
+        _download_ingredients(options, names, place)
+        return
     if not names:
         from ..models.lumosx.weights.download import download
 
@@ -173,6 +186,18 @@ def _download(options: argparse.Namespace) -> None:
     from ..auto_scene.networks.fetch import download_photo_models
 
     download_photo_models(names, options.directory, **place)
+
+
+def _download_ingredients(options: argparse.Namespace, photo_models: Sequence[str], place: dict) -> None:
+    from ..models.ingredients.weights.download import download_ingredients
+
+    if photo_models or options.file:
+        name = "--file" if options.file else "--photo-model" if options.photo_model else "--photographs"
+        raise LumosXError(
+            f"{name} has no meaning together with --ingredients. Leave it out, or fetch that by a download of its own."
+        )
+    chosen = {name: getattr(options, name) for name in ("dtype", "text_encoder") if getattr(options, name) is not None}
+    download_ingredients(options.directory, **place, **chosen)
 
 
 def _tiny(options: argparse.Namespace) -> None:

@@ -202,7 +202,7 @@ def test_the_nodes_load_optional_packages_only_where_they_are_needed():
 
 
 WITHOUT_MODELS = ("files", "media", "scene", "prompt", "sampling", "drawing", "attention_map")
-DOWNLOADERS = (r"models\.lumosx\.weights\.download", r"files\.hub", r"auto_scene\.networks\.fetch")
+DOWNLOADERS = (r"models\.\w+\.weights\.download", r"files\.hub", r"auto_scene\.networks\.fetch")
 
 
 def test_the_nodes_download_nothing_and_start_no_program():

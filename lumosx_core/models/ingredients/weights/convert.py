@@ -130,13 +130,22 @@ def convert_vae(
     """
     source, destination = Path(source), Path(destination)
     check_destination(source, destination, overwrite)
-    folder = vae_folder(source)
+    config, tensors = open_vae(source)
+    facts = {SOURCE: source.resolve().name, VAE_CONFIG: json.dumps(config.to_dict(), separators=(",", ":"))}
+    return write_checkpoint(destination, in_file_order(tensors), facts, progress)
+
+
+def open_vae(path: str | Path) -> tuple[VaeConfig, dict[str, StoredTensor]]:
+    """Sizes and tensors of a CogVideoX VAE, which needs no package for that; see `CogVideoXVae.load`.
+
+    Raises:
+        LumosXError: a file is damaged or missing, or it is another VAE.
+    """
+    folder = vae_folder(Path(path))
     tensors = open_weights(folder, vae_names)
     if not is_cogvideox_vae(tensors):
         raise LumosXError(f"{str(folder)!r} {not_a_cogvideox_vae(tensors)}")
-    config = vae_config(folder) or VaeConfig()
-    facts = {SOURCE: source.resolve().name, VAE_CONFIG: json.dumps(config.to_dict(), separators=(",", ":"))}
-    return write_checkpoint(destination, in_file_order(tensors), facts, progress)
+    return vae_config(folder) or VaeConfig(), tensors
 
 
 def _facts(source: Path, dtype: str) -> dict[str, str]:
