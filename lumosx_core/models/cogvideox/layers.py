@@ -23,6 +23,10 @@ AttentionFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 QK_NORM_EPS = 1e-6
 
+ATTENTION_LAYERS = ("attn1.to_q", "attn1.to_k", "attn1.to_v", "attn1.to_out.0")
+FEED_FORWARD_LAYERS = ("ff.net.0.proj", "ff.net.2")
+"""Ends of the names of a block's linear layers, beside those of its modulation: what a LoRA trains."""
+
 
 def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """PyTorch's own attention over all tokens."""

@@ -76,7 +76,7 @@ def position_table(config: CogVideoXConfig, frames: int, *, device=None, dtype: 
     rows, columns = config.sample_height // config.patch_size, config.sample_width // config.patch_size
     spatial, temporal = config.spatial_interpolation_scale, config.temporal_interpolation_scale
     time, column, row = (
-        _sinusoids(positions, scale, dim).to(device=device, dtype=dtype or torch.get_default_dtype())
+        _sinusoids(positions, scale, dim, device).to(device=device, dtype=dtype or torch.get_default_dtype())
         for positions, scale, dim in (
             (frames, temporal, width // 4),
             (columns, spatial, width // 8 * 3),
@@ -129,9 +129,10 @@ def _angles(positions: Tensor, dim: int) -> Tensor:
     return torch.outer(positions, 1.0 / THETA ** (channels / dim)).repeat_interleave(2, dim=-1)
 
 
-def _sinusoids(positions: int, scale: float, dim: int) -> Tensor:
-    """Sines, then cosines: (positions, dim) float64, computed on the CPU, as MPS has no float64."""
-    frequencies = 1.0 / THETA ** (torch.arange(dim // 2, dtype=torch.float64) / (dim / 2))
-    scaled = torch.arange(positions, dtype=torch.float32) / scale  # float32, as released
+def _sinusoids(positions: int, scale: float, dim: int, target) -> Tensor:
+    """Sines, then cosines: (positions, dim) float64, computed on the CPU, as MPS has no float64; on meta nothing is."""
+    device = target if target is not None and torch.device(target).type == "meta" else "cpu"
+    frequencies = 1.0 / THETA ** (torch.arange(dim // 2, dtype=torch.float64, device=device) / (dim / 2))
+    scaled = torch.arange(positions, dtype=torch.float32, device=device) / scale  # float32, as released
     angles = torch.outer(scaled.double(), frequencies)
     return torch.cat([angles.sin(), angles.cos()], dim=-1)

@@ -16,7 +16,8 @@ def routing_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
     Args:
         logits: (layers, [B,] tokens, faces), as `IngredientsModel` returns them.
-        labels: ([B,] tokens) integers: the index of the face that a token shows, -1 where it shows none (ignored).
+        labels: ([B,] tokens) integers: the index of the face that a token shows, -1 where it shows none (ignored);
+            (1, tokens) also for logits of one row, which have no axis of rows.
 
     Returns:
         A scalar, float32; 0, with gradients of 0, if every token is ignored.
@@ -31,7 +32,9 @@ def routing_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 def routing_losses(logits: Tensor, labels: Tensor) -> Tensor:
     """The same for each layer: (layers,)."""
-    if logits.ndim not in (3, 4) or labels.shape != logits.shape[1:-1] or labels.is_floating_point():
+    expected = tuple(logits.shape[1:-1])
+    fits = logits.ndim in (3, 4) and tuple(labels.shape) in (expected, (1, *expected))
+    if not fits or labels.is_floating_point():
         raise LumosXError(
             f"logits have shape {tuple(logits.shape)} and labels {tuple(labels.shape)} ({labels.dtype}), expected "
             f"(layers, [batch,] tokens, faces) and integers ([batch,] tokens)."

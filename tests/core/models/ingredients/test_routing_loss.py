@@ -26,6 +26,11 @@ def test_rows_of_a_batch_are_counted_by_their_labelled_tokens():
     )
 
 
+def test_labels_of_a_batch_of_one_fit_its_logits_which_have_no_axis_of_rows():
+    logits, labels = torch.randn(3, 7, 4), torch.randint(-1, 4, (7,))
+    assert torch.equal(routing_loss(logits, labels[None]), routing_loss(logits, labels))
+
+
 def test_without_a_labelled_token_loss_and_gradients_are_zero():
     logits = torch.randn(2, 5, 3, requires_grad=True)
     loss = routing_loss(logits, torch.full((5,), -1))
