@@ -19,6 +19,8 @@ from lumosx_core.models.ingredients.faces.arcface import ArcFace
 from lumosx_core.models.ingredients.faces.eva_clip import EvaClip
 from lumosx_core.models.ingredients.faces.eva_tower import EvaSizes
 from lumosx_core.models.ingredients.faces.photo import aligned_faces, fitted_crop
+from lumosx_core.models.ingredients.faces.retinaface import RetinaFace
+from lumosx_core.models.ingredients.faces.retinaface_network import RetinaFaceNetwork
 
 # Half a megabyte: hypothesis holds what it draws.
 SIZES = EvaSizes(width=16, heads=1, blocks=21, feed_forward=8, patch=14, grid=2, out=4)
@@ -46,6 +48,22 @@ def _image_towers() -> Reader:
         EvaClip.load(put_one(folder, f"eva{value[1]}", value[0])).encode([torch.zeros(512, 512, 3)])
 
     return Reader(st.tuples(edited_bytes(seeds) | edited_safetensors([save(plain)]), st.sampled_from(ENDINGS)), read)
+
+
+def _released_detectors() -> Reader:
+    """In today's format, and in that of torch before 1.6."""
+    torch.manual_seed(0)
+    state = {f"module.{name}": tensor for name, tensor in RetinaFaceNetwork(1, 4).state_dict().items()}
+    few = dict(list(state.items())[:8])
+    seeds = [torch_file(each, _use_new_zipfile_serialization=old) for each in (state, few) for old in (False, True)]
+    # Most edits of a whole file are in its values.
+    tables = st.tuples(edited_bytes([seeds[0][:20_000]]), st.just(seeds[0][20_000:])).map(b"".join)
+
+    def read(value: tuple[bytes, str], folder: Path) -> None:
+        path = put_one(folder, f"detector{value[1]}", value[0])
+        RetinaFace.load(path, threshold=0.4).find(torch.zeros(40, 30, 3))
+
+    return Reader(st.tuples(edited_bytes(seeds) | tables, st.sampled_from(ENDINGS)), read)
 
 
 def _photos_and_faces() -> Reader:
@@ -91,5 +109,6 @@ def _photos_and_faces() -> Reader:
 READERS: dict[str, Make] = {
     "face recognisers": _recognisers,
     "image towers": _image_towers,
+    "released face detectors": _released_detectors,
     "photos and their faces": _photos_and_faces,
 }

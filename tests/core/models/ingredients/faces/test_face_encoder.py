@@ -1,6 +1,8 @@
 """Both networks together, and what they refuse."""
 
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -23,11 +25,18 @@ def folder(tmp_path_factory):
     return write_tiny_face_encoder(tmp_path_factory.mktemp("hub") / "face_encoder")
 
 
+@pytest.fixture
+def copied(folder, tmp_path):
+    """To be damaged."""
+    return Path(shutil.copytree(folder, tmp_path / "face_encoder"))
+
+
 def crop(seed: int) -> torch.Tensor:
     small = torch.rand(1, 3, 9, 9, generator=torch.Generator().manual_seed(seed))
     return F.interpolate(small, size=(512, 512), mode="bilinear")[0].permute(1, 2, 0)
 
 
+@pytest.mark.slow
 def test_features_are_those_of_arcface_then_those_of_clip(folder):
     encoder = FaceEncoder.load(folder)
     crops = [crop(0), crop(1), crop(2)]
@@ -65,6 +74,7 @@ def test_arcface_sees_a_crop_of_112_pixels_in_whole_255ths_without_a_filter(tmp_
     assert torch.allclose(ArcFace.load(path).encode([face]), torch.from_numpy(expected), atol=2e-3)
 
 
+@pytest.mark.slow
 def test_drawn_faces_are_told_apart_by_the_miniature(folder):
     """Other tests count on it: features of random weights that hardly depend on the image would prove nothing."""
     encoder = FaceEncoder.load(folder)
@@ -84,11 +94,10 @@ def test_the_miniature_is_the_same_each_time_and_another_for_another_seed(folder
 
 
 @pytest.mark.parametrize("name", [ARCFACE, EVA_CLIP])
-def test_a_missing_file_is_named(tmp_path, name):
-    folder = write_tiny_face_encoder(tmp_path)
-    (folder / name).unlink()
+def test_a_missing_file_is_named(copied, name):
+    (copied / name).unlink()
     with pytest.raises(LumosXError, match=f"lacks {name}. Give the folder face_encoder"):
-        FaceEncoder.load(folder)
+        FaceEncoder.load(copied)
 
 
 def test_a_folder_that_is_not_there_lacks_both(tmp_path):
@@ -105,11 +114,10 @@ def test_a_folder_that_is_not_there_lacks_both(tmp_path):
         (lambda path: write_arcface(path, features=5000), r"float32 of shape \(1, 5000\), expected one float32 vector"),
     ],
 )
-def test_what_is_not_a_recogniser_is_refused_when_it_is_loaded(tmp_path, write, message):
-    folder = write_tiny_face_encoder(tmp_path)
-    write(folder / ARCFACE)
+def test_what_is_not_a_recogniser_is_refused_when_it_is_loaded(copied, write, message):
+    write(copied / ARCFACE)
     with pytest.raises(LumosXError, match=message) as error:
-        FaceEncoder.load(folder)
+        FaceEncoder.load(copied)
     assert "Expected: glintr100.onnx" in str(error.value)
 
 
