@@ -5,6 +5,7 @@ from __future__ import annotations
 from fuzz import (
     command_readers,
     face_readers,
+    ingredients_readers,
     media_readers,
     place_readers,
     prompt_readers,
@@ -25,4 +26,5 @@ READERS: dict[str, Make] = {
     **command_readers.READERS,
     **place_readers.READERS,
     **face_readers.READERS,
+    **ingredients_readers.READERS,
 }

@@ -16,7 +16,10 @@ import pytest
 from fuzz.readers import READERS
 
 RUN = Path(__file__).with_name("run.py")
-NEEDS = {"SAM 1 checkpoints": "segment_anything"}  # packages that are not always installed
+NEEDS = {
+    "SAM 1 checkpoints": "segment_anything",
+    "CogVideoX VAEs": "diffusers",
+}  # packages that are not always installed
 INPUTS = int(os.environ.get("LUMOSX_FUZZ_INPUTS", -(-20_000 // len(READERS))))
 
 

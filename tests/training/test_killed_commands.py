@@ -24,11 +24,12 @@ from safetensors.torch import save, save_file
 
 from lumosx_core import LumosXConfig, LumosXModel
 from lumosx_core.files.read_weights import open_tensors
+from lumosx_core.models.ingredients.weights.download import REPOSITORY as INGREDIENTS_REPOSITORY
 from lumosx_core.models.lumosx.weights.download import LUMOSX_REPOSITORY, TEXT_ENCODERS, VAE, WAN_REPOSITORY
 from lumosx_training.cache import LatentCache
 from lumosx_training.loop.checkpoints.checkpoint import Checkpoints
 
-for package in ("accelerate", "av", "huggingface_hub", "peft", "sentencepiece", "tqdm"):
+for package in ("accelerate", "av", "diffusers", "huggingface_hub", "onnx", "peft", "sentencepiece", "tqdm"):
     pytest.importorskip(package)
 pytestmark = pytest.mark.slow
 
@@ -43,6 +44,7 @@ PRELOAD = (
     *("lumosx_training.lora.export", "lumosx_training.cache.build", "lumosx_training.data.pack"),
     *("lumosx_training.glyph_world.folders", "lumosx_training.data.sources.open_source"),
     *("lumosx_core.models.wan.vae", "lumosx_core.models.wan.umt5", "lumosx_core.scene.write_case"),
+    *("lumosx_core.models.conversion", "lumosx_core.models.ingredients.weights.download"),
 )
 
 
@@ -91,6 +93,11 @@ def hub(sources):
                 VAE: save({"decoder.head.0.gamma": torch.zeros(2**20)}),
                 TEXT_ENCODERS["fp8"]: save({"shared.weight": torch.zeros(2**10, 2**10)}),
             },
+            INGREDIENTS_REPOSITORY: {
+                path.relative_to(sources / "release").as_posix(): path.read_bytes()
+                for path in sorted((sources / "release").rglob("*"))
+                if path.is_file()
+            },
         }
     )
     yield hub
@@ -99,7 +106,9 @@ def hub(sources):
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory) -> Path:
-    """What the commands read: two networks, a LoRA, clips."""
+    """What the commands read: two networks, a LoRA, clips, a release of Ingredients."""
+    from miniature import write_miniature
+
     from lumosx_training.glyph_world import GlyphSource
     from lumosx_training.glyph_world.folders import write_folders
 
@@ -120,6 +129,7 @@ def sources(tmp_path_factory) -> Path:
     save_file(lora, folder / "lora.safetensors")
     torch.save({"ema": network}, folder / "small.pt")
     write_folders(GlyphSource(3, 12), folder / "clips")
+    write_miniature(folder / "release")
     return folder
 
 
@@ -130,6 +140,9 @@ def commands(sources: Path) -> dict[str, Command]:
     return {
         "convert": Command(arguments("convert", sources / "small.pt", "OUT/a.safetensors", "--overwrite")),
         "convert fp8": Command(arguments("convert", base, "OUT/a.safetensors", "--overwrite", "--dtype", "fp8_e4m3fn")),
+        "convert ingredients": Command(
+            arguments("convert", sources / "release", "OUT/a.safetensors", "--overwrite", "--dtype", "fp8_e4m3fn")
+        ),
         "lora merge": Command(arguments("lora", "merge", base, lora, "OUT/a.safetensors", "--overwrite")),
         "lora extract": Command(
             arguments("lora", "extract", base, tuned, "OUT/a.safetensors", "--rank", "4", "--overwrite")
@@ -150,6 +163,7 @@ def commands(sources: Path) -> dict[str, Command]:
             lambda out: {"output": str(out / "run"), "training": loop}, "train", check=read_run, same=False
         ),
         "download": Command(arguments("download", "OUT/models", "--cache", "OUT/waiting")),
+        "download ingredients": Command(arguments("download", "--ingredients", "OUT/models", "--cache", "OUT/waiting")),
     }
 
 
@@ -203,7 +217,7 @@ def leftovers(out: Path) -> list[Path]:
 
 NAMES = (
     *("convert", "convert fp8", "lora merge", "lora extract", "lora export", "lora export (peft)", "tiny", "generate"),
-    *("scene", "glyphs", "pack", "cache", "train", "download"),
+    *("scene", "glyphs", "pack", "cache", "train", "download", "convert ingredients", "download ingredients"),
 )
 
 
