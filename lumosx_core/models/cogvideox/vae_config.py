@@ -16,7 +16,7 @@ from ...files.text_file import read_text
 VAE_CONFIG = "cogvideox_vae_config"
 """In the metadata of a single file: the JSON of its config."""
 CONFIG_FILE = "config.json"
-_GIVE = "Give the folder vae that was released with the network, or a file that `lumosx download --ingredients` wrote."
+_GIVE = "Give the folder vae that was released with the network, or a file that was made of it."
 # Keys whose other values would change the result, or that only describe how the class of diffusers is built.
 _FIXED: Mapping[str, Any] = {
     "in_channels": 3,
@@ -137,7 +137,7 @@ def _json(text: str, path: Path) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise LumosXError(f"The VAE's config in {path} is no JSON ({error}). {_GIVE}") from error
+        raise LumosXError(f"The VAE's config in {path} is not JSON ({error}). {_GIVE}") from error
 
 
 def _is_size(value: Any, most: int) -> bool:

@@ -18,7 +18,7 @@ from .other_networks import GIVE, NAME, PATCHES, other_network
 _BLOCK = re.compile(r"transformer_blocks\.(\d{1,4})\.")
 _INJECTION = re.compile(r"(?:router|perceiver_cross_attention)\.(\d{1,4})\.")
 _LAYER = re.compile(r"local_facial_extractor\.layers\.(\d{1,4})\.")
-_SIZES = "sizes of its own are read from config.json, or from the metadata of a file that `lumosx convert` wrote."
+_SIZES = "sizes of its own needs its config.json, or a file that was converted together with it."
 
 
 class Shaped(Protocol):

@@ -93,7 +93,7 @@ def _json(text: str, where: str) -> dict[str, Any]:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise LumosXError(f"{where} is no JSON ({error}). {GIVE}") from error
+        raise LumosXError(f"{where} is not JSON ({error}). {GIVE}") from error
     if not isinstance(content, dict):
-        raise LumosXError(f"{where} is no JSON object. {GIVE}")
+        raise LumosXError(f"{where} is not a JSON object. {GIVE}")
     return content

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 Shapes = Mapping[str, tuple[int, ...]]
 NAME = "Ingredients (CogVideoX)"
 GIVE = (
-    "Give the released folder of feizhengcong/Ingredients, its folder transformer, or a file that `lumosx convert` or "
-    "`lumosx download --ingredients` wrote."
+    "Give the released folder of feizhengcong/Ingredients, its folder transformer, or a file that was converted from "
+    "it."
 )
 PATCHES = "patch_embed.proj.weight"
 _ROUTER, _FACES = ("router.",), ("local_facial_extractor.", "perceiver_cross_attention.")

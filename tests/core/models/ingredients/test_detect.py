@@ -85,7 +85,7 @@ def test_a_config_of_another_network_is_refused(release, tmp_path):
             open_network(tmp_path / "copy")
         assert str(tmp_path / "copy" / "transformer") in str(refused.value)
     file.write_text("{")
-    with pytest.raises(LumosXError, match="config.json is no JSON"):
+    with pytest.raises(LumosXError, match="config.json is not JSON"):
         open_network(tmp_path / "copy")
 
 
