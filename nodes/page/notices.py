@@ -35,11 +35,17 @@ def title_of(cls: type[io.ComfyNode]) -> str:
 
 def notice(cls: type[io.ComfyNode], text: str) -> None:
     """Warn of something in a running node that does not stop it."""
-    title = title_of(cls)
-    logging.warning("%s: %s", title, text)
+    _send(cls.hidden.unique_id, title_of(cls), text)
+
+
+def run_notice(title: str, text: str) -> None:
+    """Warn of something in a sampler that is ComfyUI's own, or anybody's: whatever node runs now.
+
+    Args:
+        title: whose warning it is.
+    """
     server = getattr(PromptServer, "instance", None)
-    if server is not None:  # None if a script runs nodes without a server
-        server.send_sync(EVENT, {"node": cls.hidden.unique_id, "title": title, "text": text}, server.client_id)
+    _send(None if server is None else server.last_node_id, title, text)
 
 
 @contextmanager
@@ -58,3 +64,10 @@ def named(cls: type[io.ComfyNode]) -> Iterator[None]:
 
 def _display_name(cls: type[io.ComfyNode]) -> str:
     return cls.define_schema().display_name  # GET_SCHEMA would store it in the class, which is locked while it runs
+
+
+def _send(node: str | None, title: str, text: str) -> None:
+    logging.warning("%s: %s", title, text)
+    server = getattr(PromptServer, "instance", None)
+    if server is not None:  # None if a script runs nodes without a server
+        server.send_sync(EVENT, {"node": node, "title": title, "text": text}, server.client_id)
