@@ -1,5 +1,5 @@
 // Inputs that grow: LumosX Scene shows four subjects, LumosX Subject one set of further attributes, LumosX Auto Scene one
-// photo, and another slot appears as soon as the last one is connected.
+// photo, Ingredients Faces two images, and another slot appears as soon as the last one is connected.
 //
 // Slots are only ever added. The page reconnects links by the position of their slot when it pastes, makes a subgraph or
 // loads, so a slot removed in between would remove subjects with it.
@@ -10,6 +10,7 @@ const GROWING = {
     LumosXScene: { slot: "subject_", shown: 4, most: 20, earlier: "subjects." },
     LumosXAutoScene: { slot: "photograph_", shown: 1, most: 20, earlier: "photographs." },
     LumosXSubject: { slot: "more_attributes_", shown: 1, most: 20, earlier: "more." },
+    IngredientsFaces: { slot: "image_", shown: 2, most: 8, earlier: "" },
 };
 
 let needed = 0; // slots that the file being opened needs

@@ -8,9 +8,12 @@ order in which a guider passes the branches makes no difference. All of this goe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
 
 import comfy.conds
 import comfy.latent_formats
@@ -19,7 +22,6 @@ import comfy.model_management
 import comfy.model_patcher
 import comfy.model_sampling
 import comfy.supported_models_base
-import comfy.utils
 import torch
 from comfy.ldm.modules.attention import optimized_attention
 from comfy.patcher_extension import WrappersMP
@@ -28,8 +30,10 @@ from torch import Tensor
 from ...lumosx_core.errors import LumosXError
 from ...lumosx_core.models.cogvideox.layers import attention
 from ...lumosx_core.models.cogvideox.positions import rotary_table
+from ...lumosx_core.models.family import OpenNetwork
 from ...lumosx_core.models.ingredients.config import IngredientsConfig
 from ...lumosx_core.models.ingredients.model import IngredientsModel, PreparedFaces
+from ...lumosx_core.models.ingredients.weights.load import open_network
 from ..page.notices import run_notice
 from .ingredients_faces import IMAGE, KEY, FaceCondition, Faces
 
@@ -101,9 +105,9 @@ class _LatentFormat(comfy.latent_formats.LatentFormat):
 class _Settings(comfy.supported_models_base.BASE):
     """ComfyUI's description of the model."""
 
-    unet_extra_config: dict = {}
+    unet_extra_config: ClassVar[dict[str, Any]] = {}
     # "linear" is ComfyUI's name for what diffusers calls scaled_linear.
-    sampling_settings = {"beta_schedule": "linear", "linear_start": 0.00085, "linear_end": 0.012, "zsnr": True}
+    sampling_settings: ClassVar[dict[str, Any]] = {"beta_schedule": "linear", "linear_start": 0.00085, "linear_end": 0.012, "zsnr": True}  # fmt: skip
     supported_inference_dtypes = DTYPES
     memory_usage_factor = 2.0
 
@@ -296,35 +300,47 @@ def check_size(config: IngredientsConfig, width: int, height: int) -> None:
         )
 
 
-def patcher_of(config: IngredientsConfig, tensors: dict[str, Tensor], dtype: torch.dtype | None = None):
-    """The MODEL.
+def load_patcher(path: Path, dtype: torch.dtype | None = None, disable_dynamic: bool = False):
+    """The MODEL of a checkpoint; see `open_network` for its forms, and `patcher_of`.
 
     Args:
-        tensors: the network's whole state dict; taken apart while it is loaded.
-        dtype: in which the weights are kept; None: as ComfyUI chooses for this device.
+        disable_dynamic: newer hosts ask for a patcher that does not fetch weights one by one, such as to compile.
+    """
+    patcher = patcher_of(open_network(path), dtype, disable_dynamic)
+    patcher.cached_patcher_init = (load_patcher, (path, dtype))
+    return patcher
+
+
+def patcher_of(network: OpenNetwork, dtype: torch.dtype | None = None, disable_dynamic: bool = False):
+    """The MODEL of an opened network.
+
+    Args:
+        dtype: in which the weights of layers are kept; None: as ComfyUI chooses for the device and the file. Weights
+            are computed with in the dtype that ComfyUI chooses, whatever they are kept in.
     """
     device = comfy.model_management.get_torch_device()
     offload = comfy.model_management.unet_offload_device()
-    settings = _Settings(config)
-    tensors, _ = comfy.utils.convert_old_quants(tensors, "")
-    settings.quant_config = comfy.utils.detect_layer_quantization(tensors, "")
     stored = dtype or comfy.model_management.unet_dtype(
-        model_params=comfy.utils.calculate_parameters(tensors),
+        model_params=sum(math.prod(tensor.shape) for tensor in network.tensors.values()),
         supported_dtypes=DTYPES,
-        weight_dtype=None if settings.quant_config else comfy.utils.weight_dtype(tensors),
+        weight_dtype=network.tensors["proj_out.weight"].dtype,
     )
-    settings.set_inference_dtype(
-        stored, comfy.model_management.unet_manual_cast(None if settings.quant_config else stored, device, DTYPES)
-    )
+    computing = comfy.model_management.unet_manual_cast(stored, device, DTYPES)
+    settings = _Settings(network.config)
+    settings.set_inference_dtype(stored, computing)
     model = IngredientsBase(settings)
-    # Newer hosts have a patcher that fetches weights one by one; which, is decided when ComfyUI starts.
-    kind = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
+    # Newer hosts have a patcher that fetches weights one by one; which one it is, is decided when ComfyUI starts.
+    plain = comfy.model_patcher.ModelPatcher
+    kind = plain if disable_dynamic else getattr(comfy.model_patcher, "CoreModelPatcher", plain)
     patcher = kind(model, load_device=device, offload_device=offload)
+    state = {
+        # Parameters that belong to no layer are few, and fp8 would ruin the table of positions.
+        name: network.tensors[name].load().to(stored if name.endswith((".weight", ".bias")) else computing or stored)
+        for name in IngredientsModel(network.config, device="meta").state_dict()
+    }
+    model.diffusion_model.load_state_dict(state, assign=True)
+    model.diffusion_model.requires_grad_(False)
     model.to(offload)
-    if kind is comfy.model_patcher.ModelPatcher:
-        model.load_model_weights(tensors, "")
-    else:
-        model.load_model_weights(tensors, "", assign=patcher.is_dynamic())
     patcher.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, _with_run)
     return patcher
 

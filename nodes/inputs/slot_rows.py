@@ -15,9 +15,9 @@ from comfy_api.latest import io
 MOST_SLOTS = 20
 
 
-def growing(kind, slot: str, tooltip: str) -> list[io.Input]:
+def growing(kind, slot: str, tooltip: str, most: int = MOST_SLOTS) -> list[io.Input]:
     """The inputs slot_1, slot_2, ... of one kind, of which any may stay empty."""
-    return [kind.Input(f"{slot}_{i}", optional=True, tooltip=tooltip) for i in range(1, MOST_SLOTS + 1)]
+    return [kind.Input(f"{slot}_{i}", optional=True, tooltip=tooltip) for i in range(1, most + 1)]
 
 
 class _EarlierNames(io.Autogrow.TemplateNames):

@@ -1,0 +1,163 @@
+"""Ingredients (CogVideoX), second step: photos of people become aligned faces and what the network reads of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import comfy.model_management
+import numpy as np
+import torch
+from comfy_api.latest import io, ui
+from torch import Tensor
+
+from ..lumosx_core.auto_scene.face_search import find_faces
+from ..lumosx_core.drawing.face_row import draw_faces
+from ..lumosx_core.errors import LumosXError
+from ..lumosx_core.models.ingredients.conditions import MOST_FACES, check_face_count, faces_of, unused_parts
+from ..lumosx_core.models.ingredients.faces.face_encoder import FaceEncoder
+from ..lumosx_core.models.ingredients.faces.photo import FindFaces, aligned_faces, fitted_crop
+from .bridges.ingredients_faces import Faces
+from .bridges.photo_models_bridge import face_finder, model_input
+from .ingredients_load import CATEGORY
+from .inputs.host_schema import FOLDED, found_by
+from .inputs.image_values import photographs_of
+from .inputs.ingredients_files import FACE_ENCODER, folder_of, names_of, validated
+from .inputs.slot_rows import growing
+from .page.notices import HIDDEN, named, notice
+from .page.scene_titles import titled
+from .scene import SceneType
+
+FacesType = io.Custom("INGREDIENTS_FACES")
+FIND, AS_GIVEN = "find the face", "as given"
+_ENCODER_BYTES = 2 * 10**9  # EVA02-CLIP in float32 and its activations
+
+NamedImage = tuple[str, Tensor]
+
+
+class IngredientsFaces(io.ComfyNode):
+    """One to eight faces from photos, or from a scene."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="IngredientsFaces",
+            display_name="Ingredients (CogVideoX) Faces (from photos)",
+            **found_by("face", "person", "people", "identity", "character", "CogVideoX"),
+            category=CATEGORY,
+            description=f"Reads the faces of one to {MOST_FACES} people for Ingredients (CogVideoX): one photo of each, or "
+            "the faces of a LumosX scene. The node shows the aligned faces with their numbers.",
+            inputs=[
+                io.Combo.Input(
+                    "face_encoder_name",
+                    options=names_of(FACE_ENCODER),
+                    tooltip="A released folder (its name ends with /), or a folder with its face encoder in "
+                    "models/ingredients_faces.",
+                ),
+                io.Combo.Input(
+                    "crops",
+                    options=[FIND, AS_GIVEN],
+                    tooltip=f"{FIND}: a face is found in each image and aligned. {AS_GIVEN}: each image is an aligned face "
+                    "already, or a drawn one, and is only fitted to a square.",
+                ),
+                io.Combo.Input(
+                    "which",
+                    options=["best", "all", *map(str, range(1, MOST_FACES + 1))],
+                    tooltip="If an image shows several faces: the one that the detector is surest of, all, or one by its "
+                    "number from the left.",
+                    extra_dict=FOLDED,
+                ),
+                model_input("faces"),
+                io.Float.Input(
+                    "threshold",
+                    default=0.5,
+                    min=0.05,
+                    max=0.99,
+                    step=0.01,
+                    tooltip="Lower finds more faces, and more false ones.",
+                    extra_dict=FOLDED,
+                ),
+                SceneType.Input(
+                    "scene",
+                    optional=True,
+                    tooltip="Instead of images: the face of each subject of a LumosX scene, in its order. The rest of "
+                    "the scene is ignored, and named.",
+                ),
+                *growing(
+                    io.Image, "image", "A photo of one person. A batch of images is several people.", most=MOST_FACES
+                ),
+            ],
+            outputs=[
+                FacesType.Output(display_name="faces", tooltip="For Ingredients (CogVideoX) To Video."),
+                io.Image.Output(display_name="crops", tooltip="The aligned faces, 512x512 each, as a batch."),
+                io.Image.Output(display_name="preview", tooltip="The image that the node shows."),
+            ],
+            hidden=HIDDEN,
+        )
+
+    @classmethod
+    def validate_inputs(cls, face_encoder_name, face_model) -> bool | str:
+        # A missing detector is reported when the node runs, with the command that downloads it.
+        return validated(FACE_ENCODER, face_encoder_name)
+
+    @classmethod
+    def execute(
+        cls, face_encoder_name, crops, which, face_model, threshold, scene=None, **images: Tensor | None
+    ) -> io.NodeOutput:
+        with named(cls):
+            photos = list(_photos(images)) if scene is None else _scene_faces(cls, scene, images)
+            if not photos:
+                raise LumosXError(
+                    "No image is connected. Connect a photo of each person to image_1, image_2 and so on, or a LumosX "
+                    "scene."
+                )
+            if crops == AS_GIVEN:
+                found = [(name, fitted_crop(photo, name)) for name, photo in photos]
+            else:
+                finder = partial(find_faces, face_finder(face_model, threshold))
+                found = _aligned(photos, finder, which, partial(notice, cls))
+            check_face_count(len(found))
+            names, aligned = tuple(name for name, _ in found), tuple(crop for _, crop in found)
+            device = comfy.model_management.get_torch_device()
+            encoder = FaceEncoder.load(folder_of(FACE_ENCODER, face_encoder_name), device=device)
+            comfy.model_management.free_memory(_ENCODER_BYTES, device)
+            features = encoder.encode(aligned)
+        preview = torch.from_numpy(np.asarray(draw_faces(aligned, names), dtype=np.float32) / 255)[None]
+        return io.NodeOutput(
+            Faces(aligned, features, names), torch.stack(aligned), preview, ui=ui.PreviewImage(preview, cls=cls)
+        )
+
+
+def _photos(images: dict[str, Tensor | None]) -> Iterator[NamedImage]:
+    """The images in the order of their slots, each of a batch on its own."""
+    for number in range(1, MOST_FACES + 1):
+        batch = images.get(f"image_{number}")
+        if batch is None:
+            continue
+        photos = photographs_of(batch)
+        for index, photo in enumerate(photos, 1):
+            yield (f"Image {number}" if len(photos) == 1 else f"Image {number}, {index} of the batch"), photo
+
+
+def _scene_faces(cls: type[io.ComfyNode], scene, images: dict[str, Tensor | None]) -> list[NamedImage]:
+    if any(image is not None for image in images.values()):
+        raise LumosXError(
+            "A scene and images are both connected, so the order of the faces is not clear. Disconnect one of them."
+        )
+    scene = titled(cls, scene)
+    faces = faces_of(scene)
+    for warning in unused_parts(scene):
+        notice(cls, warning)
+    return [(f"{name[:1].upper()}{name[1:]}", reference.image) for name, reference in faces]
+
+
+def _aligned(
+    photos: list[NamedImage], finder: FindFaces, which: str, warn: Callable[[str], None]
+) -> list[NamedImage]:
+    choice = which if which in ("best", "all") else int(which)
+    found = []
+    for name, photo in photos:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        faces = aligned_faces(photo, finder, which=choice, name=name, warn=warn)
+        found += [(name if len(faces) == 1 else f"{name}, face {i}", face.crop) for i, face in enumerate(faces, 1)]
+    return found
