@@ -1,5 +1,5 @@
-"""The LumosX nodes, in the order of the artist's work: load, read photos, describe the scene, turn it into a video,
-sample, and look inside.
+"""The nodes, in the order of the artist's work: load, read photos, describe the scene, turn it into a video, sample, and
+look inside; first those of LumosX, then those of Ingredients (CogVideoX).
 """
 
 from comfy_api.latest import ComfyExtension, io
@@ -9,6 +9,11 @@ from .auto_scene import LumosXAutoScene
 from .core_tools import LumosXCoreTools
 from .example_picture import LumosXExamplePicture
 from .faces import LumosXFaces
+from .ingredients_faces import IngredientsFaces
+from .ingredients_load import IngredientsLoadModel, IngredientsLoadTextEncoder, IngredientsLoadVAE
+from .ingredients_router import IngredientsRecordRouter, IngredientsRouterMap
+from .ingredients_sampling import IngredientsSampler, IngredientsSigmas
+from .ingredients_to_video import IngredientsToVideo
 from .load import LumosXApply, LumosXLoadModel, LumosXLoadTextEncoder, LumosXLoadVAE
 from .load_image import LumosXLoadImage
 from .page.full_memory import explains_full_memory
@@ -43,6 +48,15 @@ class LumosXExtension(ComfyExtension):
             LumosXSigmas,
             LumosXRecordAttention,
             LumosXAttentionMap,
+            IngredientsLoadModel,
+            IngredientsLoadTextEncoder,
+            IngredientsLoadVAE,
+            IngredientsFaces,
+            IngredientsToVideo,
+            IngredientsSampler,
+            IngredientsSigmas,
+            IngredientsRecordRouter,
+            IngredientsRouterMap,
         ]
         return [explains_full_memory(node) for node in nodes]
 

@@ -6,8 +6,6 @@ import comfy.model_management
 import torch
 from comfy_api.latest import io
 
-from ..lumosx_core.errors import LumosXError, MissingPackageError
-from ..lumosx_core.models.cogvideox.t5 import open_t5
 from ..lumosx_core.models.cogvideox.vae import CogVideoXVae
 from ..lumosx_core.models.ingredients.model import GUIDANCE
 from .bridges.ingredients_model import load_patcher, with_guidance

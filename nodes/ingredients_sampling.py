@@ -14,9 +14,9 @@ from tqdm.auto import tqdm
 from ..lumosx_core.models.cogvideox.dpm import CogVideoXSchedule, DpmStep, dpm_steps
 from ..lumosx_core.models.ingredients.spec import SPEC
 from .bridges.ingredients_model import noise_levels
+from .ingredients_load import CATEGORY
 from .inputs.host_schema import found_by
 
-CATEGORY = "LumosX/Ingredients (CogVideoX)"
 SAME = 1e-4  # relative distance of two noise levels that are the same
 
 NoiseOf = Callable[[int, int], Tensor]

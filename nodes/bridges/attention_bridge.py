@@ -7,8 +7,6 @@ Nothing here changes what is computed: the recording looks at queries and keys a
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -20,46 +18,14 @@ from ...lumosx_core.attention_map.number_choice import NumberChoice
 from ...lumosx_core.attention_map.record import AttentionPass, AttentionRecord, AttentionRecording, picture_content
 from ...lumosx_core.errors import LumosXError
 from ...lumosx_core.models.lumosx.relations import Relations
+from .run_records import RunRecords, step_of
 
 KEY = "lumosx_attention"
+Records = RunRecords[AttentionRecord]
 MOST_RUNS = 64  # a list of seeds runs all its samplers before the first map is drawn; a run takes some 100 kB
 
 # Shown q and k of the block with this number; None: not recorded.
 Watch = Callable[[int], "Callable[[torch.Tensor, torch.Tensor], None] | None"]
-
-
-class AttentionRecords:
-    """The output of LumosX Record Attention: the recordings of the last few runs of its MODEL.
-
-    ComfyUI keeps it as long as the node's other output, so one object sees many runs.
-    """
-
-    def __init__(self, steps: NumberChoice, layers: NumberChoice):
-        self.steps, self.layers = steps, layers
-        self._runs: OrderedDict[str, AttentionRecord | str] = OrderedDict()
-
-    def keep(self, samples: torch.Tensor, outcome: AttentionRecord | str) -> None:
-        """Keep the recording of a run, or the reason why there is none, under its samples."""
-        self._runs[_fingerprint(samples)] = outcome
-        self._runs.move_to_end(_fingerprint(samples))
-        while len(self._runs) > MOST_RUNS:
-            self._runs.popitem(last=False)
-
-    def find(self, samples: torch.Tensor) -> AttentionRecord:
-        """The recording of the run that produced these samples.
-
-        Raises:
-            LumosXError: there is none, and why.
-        """
-        outcome = self._runs.get(_fingerprint(samples))
-        if outcome is None:
-            raise LumosXError(
-                "No recording belongs to these samples. Connect the MODEL of LumosX Record Attention to the sampler, "
-                "and the latent output of that sampler, unchanged, to samples (of SamplerCustomAdvanced: output)."
-            )
-        if isinstance(outcome, str):
-            raise LumosXError(outcome)
-        return outcome
 
 
 def record_attention(model, steps: NumberChoice, layers: NumberChoice):
@@ -74,7 +40,7 @@ def record_attention(model, steps: NumberChoice, layers: NumberChoice):
             f"layers is {layers.text!r}, but this MODEL has {blocks} layers, counted from 0. The last one is "
             f"{blocks - 1}; leave it empty for all."
         )
-    records = AttentionRecords(steps, layers)
+    records: Records = RunRecords("LumosX Record Attention", steps, layers, MOST_RUNS)
     model = model.clone()
     model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, partial(_record_run, records))
     return model, records
@@ -110,7 +76,7 @@ def latent_preview(samples: torch.Tensor) -> torch.Tensor:
 class _Run:
     """One run of a sampler while it goes on."""
 
-    def __init__(self, records: AttentionRecords, positive: set, shape: torch.Size):
+    def __init__(self, records: Records, positive: set, shape: torch.Size):
         self.records, self.positive, self.shape = records, positive, shape
         self.recording: AttentionRecording | None = None
         self.scene = None  # the one that is recorded
@@ -119,7 +85,7 @@ class _Run:
     def watch(self, options: dict, scene, pictures, references, relations: Relations) -> Watch | None:
         chunks = [chunk for chunk, uuid in enumerate(options["uuids"]) if uuid in self.positive]
         self.passes += bool(chunks)
-        if not chunks or not pictures or _step(options) not in self.records.steps:
+        if not chunks or not pictures or step_of(options) not in self.records.steps:
             return None
         videos, frames = self.shape[0], self.shape[2]
         if self.recording is None:
@@ -154,7 +120,7 @@ class _Run:
         )
 
 
-def _record_run(records: AttentionRecords, executor, noise, latent_image, sampler, sigmas, *args, **kwargs):
+def _record_run(records: Records, executor, noise, latent_image, sampler, sigmas, *args, **kwargs):
     guider = executor.class_obj
     # By the conditionings' own numbers: guiders pass them to the model in varying order, one by one or together.
     positive = {cond["uuid"] for cond in guider.conds.get("positive", ())}
@@ -164,14 +130,3 @@ def _record_run(records: AttentionRecords, executor, noise, latent_image, sample
     samples = executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
     records.keep(samples, run.outcome(len(sigmas) - 1))
     return samples
-
-
-def _step(options: dict) -> int:
-    """The number of the sampler's step, from 1; passes between two noise levels belong to the step that makes them."""
-    sigma = options["sigmas"][0].item()
-    return max(1, sum(level * (1 + 1e-4) >= sigma for level in options["sample_sigmas"].tolist()))
-
-
-def _fingerprint(samples: torch.Tensor) -> str:
-    data = samples.detach().to("cpu", torch.float32).contiguous()
-    return hashlib.blake2b(data.numpy().tobytes(), digest_size=16).hexdigest() + str(tuple(data.shape))

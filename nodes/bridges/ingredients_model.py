@@ -63,8 +63,9 @@ PREVIEW_COLOURS = [
     [-0.0152, -0.0058, 0.0722],
 ]
 
-Observer = Callable[[int, Tensor, "PassRows"], None]
-"""Called at each injection of a forward pass as (its index, weights of the faces (rows, tokens, faces), the pass)."""
+Observer = Callable[[dict, int, Tensor, "PassRows"], None]
+"""Called at each injection of a forward pass as (transformer_options, its index, weights of the faces (rows, tokens,
+faces), rows of the pass)."""
 
 
 @dataclass(frozen=True)
@@ -224,9 +225,9 @@ class IngredientsBase(comfy.model_base.QwenImage):
         rows = self._rows(kwargs.pop(ROWS), options, run)
         observers: Sequence[Observer] = options.get(OBSERVERS, ())
 
-        def observe(layer: int, probabilities: Tensor) -> None:
+        def observe(layer: int, weights: Tensor) -> None:
             for observer in observers:
-                observer(layer, probabilities, rows)
+                observer(options, layer, weights, rows)
 
         return super()._apply_model(
             x,
