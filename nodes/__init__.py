@@ -1,5 +1,5 @@
-"""The nodes, in the order of the artist's work: load, read photos, describe the scene, turn it into a video, sample, and
-look inside; first those of LumosX, then those of Ingredients (CogVideoX).
+"""The nodes, in the order of the artist's work: load, read photos, describe the scene, turn it into a video, sample,
+and look inside; first those of LumosX, then those of Ingredients (CogVideoX).
 """
 
 from comfy_api.latest import ComfyExtension, io

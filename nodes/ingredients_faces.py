@@ -22,7 +22,7 @@ from .bridges.photo_models_bridge import face_finder, model_input
 from .ingredients_load import CATEGORY
 from .inputs.host_schema import FOLDED, found_by
 from .inputs.image_values import photographs_of
-from .inputs.ingredients_files import FACE_ENCODER, folder_of, names_of, validated
+from .inputs.ingredients_files import FACE_ENCODER, face_encoder_of, names_of, validated
 from .inputs.slot_rows import growing
 from .page.notices import HIDDEN, named, notice
 from .page.scene_titles import titled
@@ -45,26 +45,26 @@ class IngredientsFaces(io.ComfyNode):
             display_name="Ingredients (CogVideoX) Faces (from photos)",
             **found_by("face", "person", "people", "identity", "character", "CogVideoX"),
             category=CATEGORY,
-            description=f"Reads the faces of one to {MOST_FACES} people for Ingredients (CogVideoX): one photo of each, or "
-            "the faces of a LumosX scene. The node shows the aligned faces with their numbers.",
+            description=f"Reads the faces of 1 to {MOST_FACES} people for Ingredients (CogVideoX): one photo of each, "
+            "or the faces of a LumosX scene. The node shows the aligned faces with their numbers.",
             inputs=[
                 io.Combo.Input(
                     "face_encoder_name",
                     options=names_of(FACE_ENCODER),
                     tooltip="A released folder (its name ends with /), or a folder with its face encoder in "
-                    "models/ingredients_faces.",
+                    "models/ingredients_face_encoder.",
                 ),
                 io.Combo.Input(
                     "crops",
                     options=[FIND, AS_GIVEN],
-                    tooltip=f"{FIND}: a face is found in each image and aligned. {AS_GIVEN}: each image is an aligned face "
-                    "already, or a drawn one, and is only fitted to a square.",
+                    tooltip=f"{FIND}: a face is found in each image and aligned. {AS_GIVEN}: each image is an aligned "
+                    "face already, or a drawn one, and is only fitted to a square.",
                 ),
                 io.Combo.Input(
                     "which",
                     options=["best", "all", *map(str, range(1, MOST_FACES + 1))],
-                    tooltip="If an image shows several faces: the one that the detector is surest of, all, or one by its "
-                    "number from the left.",
+                    tooltip="If an image shows several faces: the one that the detector is surest of, all, or one by "
+                    "its number from the left.",
                     extra_dict=FOLDED,
                 ),
                 model_input("faces"),
@@ -119,7 +119,7 @@ class IngredientsFaces(io.ComfyNode):
             check_face_count(len(found))
             names, aligned = tuple(name for name, _ in found), tuple(crop for _, crop in found)
             device = comfy.model_management.get_torch_device()
-            encoder = FaceEncoder.load(folder_of(FACE_ENCODER, face_encoder_name), device=device)
+            encoder = FaceEncoder.load(face_encoder_of(face_encoder_name), device=device)
             comfy.model_management.free_memory(_ENCODER_BYTES, device)
             features = encoder.encode(aligned)
         preview = torch.from_numpy(np.asarray(draw_faces(aligned, names), dtype=np.float32) / 255)[None]
@@ -151,9 +151,7 @@ def _scene_faces(cls: type[io.ComfyNode], scene, images: dict[str, Tensor | None
     return [(f"{name[:1].upper()}{name[1:]}", reference.image) for name, reference in faces]
 
 
-def _aligned(
-    photos: list[NamedImage], finder: FindFaces, which: str, warn: Callable[[str], None]
-) -> list[NamedImage]:
+def _aligned(photos: list[NamedImage], finder: FindFaces, which: str, warn: Callable[[str], None]) -> list[NamedImage]:
     choice = which if which in ("best", "all") else int(which)
     found = []
     for name, photo in photos:

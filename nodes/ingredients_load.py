@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import comfy.model_management
 import torch
 from comfy_api.latest import io
 
@@ -46,8 +45,8 @@ class IngredientsLoadModel(io.ComfyNode):
                 io.Combo.Input(
                     "guidance",
                     options=list(GUIDANCE),
-                    tooltip="Which faces the positive branch sees. shared: those that the negative branch chose for each "
-                    "region, as released. per_branch: its own choice.",
+                    tooltip="Which faces the positive branch sees. shared: those that the negative branch chose for "
+                    "each region, as released. per_branch: its own choice.",
                     extra_dict=FOLDED,
                 ),
             ],

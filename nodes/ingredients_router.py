@@ -88,8 +88,8 @@ class IngredientsRouterMap(io.ComfyNode):
                 io.Float.Output(
                     display_name="fractions",
                     is_output_list=True,
-                    tooltip="The fraction of the video that each face owns, 0 to 1; for several videos, one video after "
-                    "the other.",
+                    tooltip="The fraction of the video that each face owns, 0 to 1; for several videos, one video "
+                    "after the other.",
                 ),
                 io.Float.Output(
                     display_name="weights",

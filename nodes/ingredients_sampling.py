@@ -33,8 +33,8 @@ class IngredientsSampler(io.ComfyNode):
             display_name="Ingredients (CogVideoX) Sampler",
             **found_by("CogVideoX", "DPM"),
             category=CATEGORY,
-            description="The released solver of CogVideoX. Connect it to SamplerCustomAdvanced together with Ingredients "
-            "(CogVideoX) Sigmas. KSampler with dpmpp_2m_sde and simple comes close to it.",
+            description="The released solver of CogVideoX. Connect it to SamplerCustomAdvanced together with "
+            "Ingredients (CogVideoX) Sigmas. KSampler with dpmpp_2m_sde and simple comes close to it.",
             inputs=[],
             outputs=[io.Sampler.Output(tooltip="For SamplerCustomAdvanced.")],
         )

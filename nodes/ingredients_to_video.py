@@ -55,7 +55,12 @@ class IngredientsToVideo(io.ComfyNode):
                     tooltip="What should not appear. Released: empty.",
                 ),
                 io.Int.Input(
-                    "width", default=SPEC.width, min=16, max=8192, step=16, tooltip="The released network makes 720 only."
+                    "width",
+                    default=SPEC.width,
+                    min=16,
+                    max=8192,
+                    step=16,
+                    tooltip="The released network makes 720 only.",
                 ),
                 io.Int.Input(
                     "height",
@@ -118,5 +123,8 @@ class IngredientsToVideo(io.ComfyNode):
             device=comfy.model_management.intermediate_device(),
         )
         return io.NodeOutput(
-            attach_faces(positive, faces, image), attach_faces(negative, faces, image), {"samples": latent}, canvas[None]
+            attach_faces(positive, faces, image),
+            attach_faces(negative, faces, image),
+            {"samples": latent},
+            canvas[None],
         )

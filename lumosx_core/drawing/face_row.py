@@ -34,7 +34,9 @@ def draw_faces(crops: Sequence[Tensor], names: Sequence[str]) -> Image.Image:
         row, column = divmod(number, columns)
         left, top = GAP + column * (CELL + GAP), GAP + row * (CELL + CAPTION + GAP)
         sheet.paste(to_pil(crop).resize((CELL, CELL), Image.Resampling.BICUBIC), (left, top))
-        draw.rectangle((left, top + CELL, left + CELL - 1, top + CELL + 3), fill=FACE_COLOURS[number % len(FACE_COLOURS)])
+        draw.rectangle(
+            (left, top + CELL, left + CELL - 1, top + CELL + 3), fill=FACE_COLOURS[number % len(FACE_COLOURS)]
+        )
         draw.text((left, top + CELL + 7), _cut(f"{number + 1}  {name}"), fill=TEXT, font=font(15))
     return sheet
 

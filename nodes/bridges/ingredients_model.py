@@ -108,7 +108,12 @@ class _Settings(comfy.supported_models_base.BASE):
 
     unet_extra_config: ClassVar[dict[str, Any]] = {}
     # "linear" is ComfyUI's name for what diffusers calls scaled_linear.
-    sampling_settings: ClassVar[dict[str, Any]] = {"beta_schedule": "linear", "linear_start": 0.00085, "linear_end": 0.012, "zsnr": True}  # fmt: skip
+    sampling_settings: ClassVar[dict[str, Any]] = {
+        "beta_schedule": "linear",
+        "linear_start": 0.00085,
+        "linear_end": 0.012,
+        "zsnr": True,
+    }
     supported_inference_dtypes = DTYPES
     memory_usage_factor = 2.0
 
@@ -118,10 +123,13 @@ class _Settings(comfy.supported_models_base.BASE):
 
 
 class _Network(IngredientsModel):
-    """The network with the calling convention of ComfyUI: (B, C, F, H, W) instead of (B, F, C, H, W)."""
+    """The network with the calling convention of ComfyUI: (B, C, F, H, W) instead of (B, F, C, H, W).
+
+    Its weights are not there until a checkpoint is assigned: random ones would take time, memory and, in fp8, fail.
+    """
 
     def __init__(self, config: IngredientsConfig, dtype=None, device=None, operations=None):
-        super().__init__(config, device=device, dtype=dtype, operations=operations)
+        super().__init__(config, device="meta", dtype=dtype, operations=operations)
         self.dtype = dtype
 
     def forward(
@@ -187,8 +195,8 @@ class IngredientsBase(comfy.model_base.QwenImage):
             )
         if kwargs.get("area") is not None:
             raise LumosXError(
-                "The conditioning has an area, but Ingredients (CogVideoX) computes whole frames only. Take Conditioning "
-                "(Set Area) out of the workflow."
+                "The conditioning has an area, but Ingredients (CogVideoX) computes whole frames only. Take "
+                "Conditioning (Set Area) out of the workflow."
             )
         self._check(kwargs["noise"], kwargs["cross_attn"])
         return {
@@ -244,7 +252,7 @@ class IngredientsBase(comfy.model_base.QwenImage):
         )
 
     def _prepared(self, faces: Faces, device: torch.device, run: _Run) -> PreparedFaces:
-        """What the network computes of the faces alone, when first asked for: then its weights are where they compute."""
+        """What the network computes of the faces alone, when first asked for: then its weights are in place."""
         if faces not in run.faces:
             network, like = self.diffusion_model, {"device": device, "dtype": self.get_dtype_inference()}
             features = faces.features.id_cond.to(**like), faces.features.id_vit_hidden.to(**like)
@@ -341,6 +349,8 @@ def patcher_of(network: OpenNetwork, dtype: torch.dtype | None = None, disable_d
     }
     model.diffusion_model.load_state_dict(state, assign=True)
     model.diffusion_model.requires_grad_(False)
+    if kind is not plain:
+        comfy.model_management.archive_model_dtypes(model.diffusion_model)  # as they are, whatever they were made for
     model.to(offload)
     patcher.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, _with_run)
     return patcher

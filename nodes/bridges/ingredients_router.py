@@ -35,8 +35,8 @@ def record_router(model, steps: NumberChoice, layers: NumberChoice):
     injections = ingredients_config(model).injections
     if layers.largest is not None and layers.largest >= injections:
         raise LumosXError(
-            f"layers is {layers.text!r}, but the router of this MODEL has {injections} layers, counted from 0. The last "
-            f"one is {injections - 1}; leave it empty for all."
+            f"layers is {layers.text!r}, but the router of this MODEL has {injections} layers, counted from 0. The "
+            f"last one is {injections - 1}; leave it empty for all."
         )
     records: Records = RunRecords(RECORDER, steps, layers, MOST_RUNS)
     model = model.clone()
@@ -83,8 +83,8 @@ class _Run:
             return record
         if self.other_sizes:
             return (
-                "Nothing was recorded: the sampler computed parts of the video only, such as context windows. Take them "
-                "out of the workflow."
+                "Nothing was recorded: the sampler computed parts of the video only, such as context windows. Take "
+                "them out of the workflow."
             )
         return (
             f"Nothing was recorded: steps is {self.records.steps.text!r}, but the sampler took {steps} steps, counted "

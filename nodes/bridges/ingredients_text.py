@@ -52,15 +52,13 @@ def load_t5(path: Path):
     if not all(name in stored for name in _NEEDED):
         raise LumosXError(f"{path} {not_a_t5(stored)} {_CHOOSE}")
     tokenizer = tokenizer_model(weights)
-    if weights.is_dir():
-        tensors = {name: tensor.load() for name, tensor in stored.items()}
-    else:
-        tensors = _file_tensors(weights)
+    in_folder = weights.is_dir()
+    tensors = {name: tensor.load() for name, tensor in stored.items()} if in_folder else _file_tensors(weights)
     sizes = _sizes(tensors)
     if tokenizer is None and sizes["vocab_size"] != RELEASED_VOCABULARY:
         raise LumosXError(
-            f"{path} has a table of {sizes['vocab_size']} tokens, not T5's {RELEASED_VOCABULARY}, and no tokenizer. Put "
-            "its spiece.model beside it."
+            f"{path} has a table of {sizes['vocab_size']} tokens, not T5's {RELEASED_VOCABULARY}, and no tokenizer. "
+            "Put its spiece.model beside it."
         )
     names = set(tensors)
     if sizes["num_layers"] < 24:  # the tensor is not part of the network: one number, shown in that shape
@@ -93,7 +91,7 @@ def _file_tensors(path: Path) -> dict[str, torch.Tensor]:
     tensors, _ = comfy.utils.convert_old_quants(tensors, model_prefix="", metadata=metadata)
     tensors.pop("spiece_model", None)
     known = t5_names(tensors)
-    return {**{name: tensors[own] for name, own in known.items()}}
+    return {name: tensors[own] for name, own in known.items()}
 
 
 def prepared(clip):

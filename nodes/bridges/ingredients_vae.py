@@ -74,7 +74,7 @@ class CogVideoXAutoencoder(torch.nn.Module):
 
 
 def check_vae(vae) -> None:
-    """Raise LumosXError unless this is a VAE of CogVideoX, ours or ComfyUI's own; Wan's has latents of the same shape."""
+    """Raise LumosXError unless this is a VAE of CogVideoX, ours or ComfyUI's own; Wan's gives such latents, too."""
     kind = type(vae.first_stage_model).__name__
     if not isinstance(vae.first_stage_model, CogVideoXAutoencoder) and kind != "AutoencoderKLCogVideoX":
         raise LumosXError(

@@ -17,6 +17,7 @@ import folder_paths
 from ...lumosx_core.errors import LumosXError
 from ...lumosx_core.files.junk import is_junk
 from ...lumosx_core.models.ingredients.faces.face_encoder import EVA_CLIP
+from ...lumosx_core.models.ingredients.weights.files import FACE_ENCODER_FOLDER, face_encoder_folder
 from ...lumosx_core.own_command import own_command
 
 TINY = "ingredients-tiny/"
@@ -43,7 +44,7 @@ class Part:
 NETWORK = Part("Ingredients (CogVideoX) network", "diffusion_models", "transformer", "")
 TEXT_ENCODER = Part("text encoder", "text_encoders", "text_encoder", "")
 VAE = Part("VAE", "vae", "vae", "")
-FACE_ENCODER = Part("face encoder", "ingredients_faces", "face_encoder", EVA_CLIP)
+FACE_ENCODER = Part("face encoder", FACE_ENCODER_FOLDER, "face_encoder", EVA_CLIP)
 _RELEASES = ("diffusion_models", "diffusers", "ingredients")  # folders in which released folders are looked for
 
 
@@ -73,10 +74,9 @@ def path_of(part: Part, name: str) -> Path:
     return path
 
 
-def folder_of(part: Part, name: str) -> Path:
-    """The folder of an option that is a folder: of a released folder, the part in it."""
-    path = path_of(part, name)
-    return path / part.inner if (path / part.inner).is_dir() else path
+def face_encoder_of(name: str) -> Path:
+    """The folder of the networks that read faces, of an option of their loader."""
+    return face_encoder_folder(path_of(FACE_ENCODER, name))
 
 
 def validated(part: Part, name: str) -> bool | str:
