@@ -13,7 +13,7 @@ function defaultOf([type, options]) {
 app.registerExtension({
     name: "lumosx.FoldedInputs",
     beforeRegisterNodeDef(nodeType, { name, input }) {
-        if (!name.startsWith("LumosX")) return;
+        if (!/^(LumosX|Ingredients)/.test(name)) return;
         const declared = Object.entries({ ...input?.required, ...input?.optional });
         const folded = new Map(
             declared.filter(([, [, options]]) => options?.advanced).map(([key, spec]) => [key, defaultOf(spec)]),

@@ -15,7 +15,7 @@ function nodeErrors() {
 }
 
 function hasOurNodes(graph) {
-    return graph.nodes.some((node) => node.comfyClass?.startsWith("LumosX") || (node.subgraph && hasOurNodes(node.subgraph)));
+    return graph.nodes.some((node) => /^(LumosX|Ingredients)/.test(node.comfyClass ?? "") || (node.subgraph && hasOurNodes(node.subgraph)));
 }
 
 function titleOf(id, error) {

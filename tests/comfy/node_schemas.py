@@ -10,12 +10,15 @@ import math
 from dataclasses import dataclass, field
 
 FILE_LISTS = {
-    *("model_name", "text_encoder_name", "vae_name"),
+    *("model_name", "text_encoder_name", "vae_name", "face_encoder_name"),
     "image",  # of LumosX Load Image
     *("face_model", "box_model", "mask_model", "language_model"),
     "folder",  # of LumosX Scene From Folder
 }
 """Combos whose options are files in the user's folders."""
+
+OURS = ("LumosX", "Ingredients")
+"""How the ids of our nodes begin."""
 
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 
@@ -35,7 +38,7 @@ class Changes:
 
 def schemas_of(object_info: dict) -> dict[str, dict]:
     """ComfyUI's answer to /object_info, reduced to the pack's nodes and to what saved workflows rely on."""
-    return {name: _node(info) for name, info in sorted(object_info.items()) if name.startswith("LumosX")}
+    return {name: _node(info) for name, info in sorted(object_info.items()) if name.startswith(OURS)}
 
 
 def compare(recorded: dict[str, dict], found: dict[str, dict]) -> Changes:

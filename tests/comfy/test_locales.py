@@ -13,10 +13,11 @@ import re
 
 import pytest
 from comfy_server import ROOT, running
+from node_schemas import OURS
 
 LOCALES = ROOT / "locales"
 RECORDING = "LUMOSX_RECORD_LOCALES=1 python -m pytest tests/comfy/test_locales.py"
-SAME_IN_CHINESE = {"CLIP", "VAE", "R2PE", "CSAM", "MCAM"}
+SAME_IN_CHINESE = {"CLIP", "VAE", "R2PE", "CSAM", "MCAM", "Ingredients (CogVideoX)"}
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def schemas(comfyui, tmp_path_factory) -> dict[str, dict]:
     """The pack's nodes as a real ComfyUI sends them to its page; re-creates the English files if asked to."""
     with running(comfyui, tmp_path_factory.mktemp("comfyui")) as server:
         info = server.get("/object_info")
-    found = {name: node for name, node in info.items() if name.startswith("LumosX")}
+    found = {name: node for name, node in info.items() if name.startswith(OURS)}
     if os.environ.get("LUMOSX_RECORD_LOCALES") == "1":
         for file, content in (("nodeDefs", texts_of(found)), ("main", {"nodeCategories": categories_of(found)})):
             text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
@@ -128,8 +129,9 @@ def test_chinese_texts_call_the_nodes_by_their_chinese_names():
     english, chinese = read("en", "nodeDefs"), read("zh", "nodeDefs")
     # Texts leave out what the title explains in brackets: LumosX Scene, not LumosX Scene (people together).
     titles = [key for key in english if key.endswith("display_name")]
-    names = {english[key].split(" (")[0]: chinese[key].split("（")[0] for key in titles}
-    named = re.compile("|".join(sorted(names, key=len, reverse=True)))  # the longest first: Scene To Video, Scene
+    names = {re.sub(r" \([^()]*\)$", "", english[key]): re.sub(r"（[^（）]*）$", "", chinese[key]) for key in titles}
+    # The longest first: Scene To Video, Scene.
+    named = re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))))
     wrong = {
         key: (name, chinese[key])
         for key, text in english.items()

@@ -35,7 +35,7 @@ def texts(language: str) -> dict[str, dict]:
 
 def name_of(node: str, language: str) -> str:
     """The name of a node in texts: its title without the explanation in brackets."""
-    return re.split(r" \(|（", texts(language)[node]["display_name"])[0]
+    return re.sub(r" \([^()]*\)$|（[^（）]*）$", "", texts(language)[node]["display_name"])
 
 
 @cache
@@ -157,7 +157,7 @@ def test_no_picture_is_unused():
 def test_nodes_that_the_help_names_exist(node, language):
     """Names of this pack's nodes are bold; a link would lead out of the page, so there is none."""
     names = {name_of(each, language) for each in texts(language)}
-    named = re.findall(r"\*\*(LumosX [^*]*)\*\*", page(node, language))
+    named = re.findall(r"\*\*((?:LumosX|Ingredients \(CogVideoX\)) [^*]*)\*\*", page(node, language))
     assert set(named) <= names
     assert not re.search(r"(?<!\!)\[[^\]]*\]\(", re.sub(r"!\[.*?\]\(.*?\)", "", page(node, language)))
 
