@@ -147,5 +147,45 @@ PICTURES: dict[str, Graph] = {
         shown=("node",),
         zoom=1.0,
     ),
+    "IngredientsLoadModel": _alone("IngredientsLoadModel", (420, 106), model_name="ingredients-tiny/"),
+    "IngredientsLoadTextEncoder": _alone(
+        "IngredientsLoadTextEncoder", (460, 58), text_encoder_name="ingredients-tiny/"
+    ),
+    "IngredientsLoadVAE": _alone("IngredientsLoadVAE", (420, 58), vae_name="ingredients-tiny/"),
+    "IngredientsFaces": Graph(
+        {
+            "man": Node("LoadImage", (-200, 40), collapsed=True),
+            "woman": Node("LoadImage", (-200, 90), collapsed=True),
+            "node": Node("IngredientsFaces", values={"face_encoder_name": "ingredients-tiny/"}, size=(440, 240)),
+        },
+        (("man", 0, "node", "image_1"), ("woman", 0, "node", "image_2")),
+        zoom=1.2,
+    ),
+    "IngredientsToVideo": Graph(
+        {
+            "clip": Node("IngredientsLoadTextEncoder", (-370, 0), collapsed=True),
+            "vae": Node("IngredientsLoadVAE", (-370, 50), collapsed=True),
+            "faces": Node("IngredientsFaces", (-370, 100), collapsed=True),
+            "node": Node(
+                "IngredientsToVideo",
+                values={"positive_prompt": "A man with a beard and a woman in a red dress talk at a table."},
+                size=(420, 420),
+            ),
+        },
+        (("clip", 0, "node", "clip"), ("vae", 0, "node", "vae"), ("faces", 0, "node", "faces")),
+        zoom=1.2,
+    ),
+    "IngredientsSampler": Graph(
+        {
+            "node": Node("IngredientsSampler", (0, 0), size=(340, 30)),
+            "sigmas": Node("IngredientsSigmas", (0, 90), size=(340, 58)),
+            "sampler": Node("SamplerCustomAdvanced", (410, 0), size=(300, 130)),
+        },
+        (("node", 0, "sampler", "sampler"), ("sigmas", 0, "sampler", "sigmas")),
+        zoom=1.1,
+    ),
+    "IngredientsSigmas": _alone("IngredientsSigmas", (440, 58)),
+    "IngredientsRecordRouter": _alone("IngredientsRecordRouter", (380, 100), steps="5-16"),
+    "IngredientsRouterMap": _alone("IngredientsRouterMap", (440, 140)),
 }
 """By node id."""
