@@ -82,7 +82,7 @@ def test_the_python_example_runs():
 
 def test_the_list_of_nodes_names_every_node_and_no_other():
     written = "".join(read(path) for path in (ROOT / "nodes").rglob("*.py"))
-    assert set(re.findall(r"`(LumosX\w+)`", read(ROOT / "docs/nodes.md"))) == set(
+    assert set(re.findall(r"`((?:LumosX|Ingredients)\w+)`", read(ROOT / "docs/nodes.md"))) == set(
         re.findall(r'node_id="(\w+)"', written)
     )
 
