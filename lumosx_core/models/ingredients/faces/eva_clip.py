@@ -102,7 +102,7 @@ def _tower_names(names: Iterable[str]) -> dict[str, str]:
     found = {}
     for name in names:
         before, prefix, inner = name.partition(_PREFIX)
-        if prefix and set(before.split(".")) <= _WRAPPERS and not _is_table(inner):
+        if prefix and set(before.split(".")) <= _WRAPPERS and not _is_unused(inner):
             found[inner] = name
     if not found:
         kind = ", ".join(name[:100] for name in sorted(names)[:3]) or "no tensors"
@@ -110,8 +110,9 @@ def _tower_names(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _is_table(name: str) -> bool:
-    return name.startswith("rope.") or ".rope." in name
+def _is_unused(name: str) -> bool:
+    """Tables of rotations, which are computed here, and the token that hid patches in pretraining."""
+    return name.startswith("rope.") or ".rope." in name or name == "mask_token"
 
 
 def _check(tensors: dict[str, StoredTensor], sizes: EvaSizes) -> None:

@@ -106,10 +106,11 @@ def test_faces_are_read_one_by_one(tmp_path):
     assert not torch.allclose(together[0], together[1])
 
 
-def test_saved_tables_and_prefixes_of_training_change_nothing(tmp_path):
+def test_what_training_saved_beside_the_weights_changes_nothing(tmp_path):
     plain = EvaClip.load(write_eva_clip(tmp_path / "plain.pt"))
     state = eva_state()
     state |= {"visual.rope.freqs_cos": torch.zeros(16, 16), "visual.blocks.0.attn.rope.freqs_sin": torch.zeros(16, 16)}
+    state["visual.mask_token"] = torch.ones(1, 1, 48)
     torch.save({"state_dict": {f"module.{name}": tensor for name, tensor in state.items()}}, tmp_path / "trained.pt")
     torch.save({f"module.{name}": tensor for name, tensor in state.items()}, tmp_path / "module.pt")
     for name in ("trained.pt", "module.pt"):

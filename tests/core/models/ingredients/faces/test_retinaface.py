@@ -106,6 +106,15 @@ def test_faces_are_sure_apart_and_best_first(tmp_path):
     assert RetinaFace(finder.network).find(noise()) == []
 
 
+def test_the_network_sees_blue_green_and_red_less_their_means():
+    seen = []
+    finder = RetinaFace(random_network())
+    finder.network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    finder.find(torch.tensor([0.2, 0.4, 1.0]).expand(40, 50, 3))
+    assert seen[0].shape == (1, 3, 40, 50)
+    assert seen[0][0, :, 7, 9].tolist() == [255 - 104, 102 - 117, 51 - 123]
+
+
 def test_the_format_of_the_file_makes_no_difference(tmp_path):
     network = random_network()
     old = write(tmp_path / "old.pth", network, _use_new_zipfile_serialization=False)
