@@ -137,7 +137,7 @@ def _what_else(head: bytes) -> str:
         return (
             "a GGUF file, which only ComfyUI's GGUF loaders read: load a network there and put LumosX Apply behind it."
         )
-    if head[:1] == b"\x80" and 2 <= head[1] <= 5:
+    if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return (
             "a bare pickle (a .pt of torch before 1.6, or not a checkpoint), which is not opened as it could run code. "
             "Ask its author for a safetensors file."

@@ -41,6 +41,12 @@ def test_a_header_of_a_missing_file_is_refused(tmp_path):
         read_header(tmp_path / "x.safetensors")
 
 
+def test_a_file_of_the_first_byte_of_a_pickle_is_refused(tmp_path):
+    (tmp_path / "x.safetensors").write_bytes(b"\x80")
+    with pytest.raises(LumosXError, match="only 1 bytes long"):
+        open_tensors(tmp_path / "x.safetensors")
+
+
 def test_no_folder_has_a_name_with_a_zero_byte(tmp_path):
     assert find_seen(tmp_path / "a\0b", "x") is None
 
