@@ -38,7 +38,7 @@ def add_generate(commands) -> None:
     parser.add_argument("--out", required=True, metavar="VIDEO.mp4", help="several videos become VIDEO_0.mp4, ...")
     parser.add_argument(
         "--family",
-        choices=["lumosx"],
+        choices=["lumosx", "ingredients"],
         help="lumosx (default), or ingredients: Ingredients (CogVideoX), which reads the faces of a case only",
     )
     parser.add_argument(

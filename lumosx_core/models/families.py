@@ -36,7 +36,15 @@ def _lumosx() -> FamilyEntry:
     return FamilyEntry(LUMOSX, Settings, TINY_DIRECTORY, TINY_SETTINGS)
 
 
-FAMILIES: Mapping[str, Callable[[], FamilyEntry]] = {"lumosx": _lumosx}
+def _ingredients() -> FamilyEntry:
+    from .ingredients.ingredients_family import INGREDIENTS
+    from .ingredients.pipeline import IngredientsSettings
+    from .ingredients.tiny import TINY_DIRECTORY, TINY_SETTINGS
+
+    return FamilyEntry(INGREDIENTS, IngredientsSettings, TINY_DIRECTORY, TINY_SETTINGS)
+
+
+FAMILIES: Mapping[str, Callable[[], FamilyEntry]] = {"lumosx": _lumosx, "ingredients": _ingredients}
 
 
 def family_named(name: str) -> FamilyEntry:

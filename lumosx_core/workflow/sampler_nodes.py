@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..errors import LumosXError, shown
+from ..own_command import own_command
 from .saved.graph import Graph, Node
 from .values import Values
 
@@ -99,6 +100,13 @@ def _source(graph: Graph, node: Node, name: str, broken: list[str]) -> tuple[Nod
 
 def _nothing_found(graph: Graph, broken: list[str]) -> str:
     """Why nothing was found, as far as the file tells: what cannot be read, what is off, what is between."""
+    other = next(iter(graph.of_type("IngredientsToVideo")), None)
+    if other is not None and not graph.of_type(VIDEO):
+        command = own_command("generate", "CASE_DIR", "--family", "ingredients")
+        return (
+            f"{other} makes a video with Ingredients (CogVideoX), whose workflows run in ComfyUI only. Outside of "
+            f"it, give a case folder with the faces: {command}"
+        )
     unreadable = [node.unreadable for node in graph.nodes.values() if node.unreadable]
     reasons = "".join(f" {reason}" for reason in [*dict.fromkeys(broken), *unreadable][:3])
     if graph.turned_off:

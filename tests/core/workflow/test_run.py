@@ -44,6 +44,12 @@ def test_everything_reaches_the_pipeline(folder):
     assert (settings.negative_prompt, settings.negative_references) == ("blurry", "kept")
 
 
+def test_a_workflow_of_the_other_system_is_refused_with_the_way_to_run_it(folder):
+    graph = {"1": node("IngredientsToVideo"), "2": node("KSampler", positive=["1", 0])}
+    with pytest.raises(LumosXError, match=r"node 1 \(IngredientsToVideo\).*ComfyUI only.*--family ingredients"):
+        read(graph, folder)
+
+
 def test_changes_take_the_place_of_what_the_workflow_says(folder):
     settings = read(workflow(), folder, changes={"seed": 3, "cfg": 1.0, "width": 80}).settings
     assert (settings.seed, settings.cfg, settings.width, settings.steps) == (3, 1.0, 80, 2)
