@@ -21,9 +21,13 @@ def split_heads(x: Tensor, dim_head: int) -> Tensor:
     return x.unflatten(-1, (-1, dim_head)).transpose(1, 2)
 
 
-def soft_attention(query: Tensor, key: Tensor) -> Tensor:
-    """Weights (.., tokens, keys) of queries and keys that are both scaled already, softmax in float32."""
-    weights = query @ key.transpose(-2, -1)
+def soft_attention(query: Tensor, key: Tensor, sets: int = 1) -> Tensor:
+    """Weights (.., tokens, sets, keys) of queries and keys that are both scaled already, softmax in float32.
+
+    Args:
+        sets: the keys are those of several sets, one behind the other, each attended to by itself.
+    """
+    weights = (query @ key.transpose(-2, -1)).unflatten(-1, (sets, -1))
     return torch.softmax(weights.float(), dim=-1).type(weights.dtype)
 
 
@@ -54,7 +58,7 @@ class PerceiverAttention(nn.Module):
             for part in self.to_kv(torch.cat([features, state], dim=1)).chunk(2, dim=-1)
         )
         scale = half_scale(self.dim_head)
-        attended = soft_attention(query * scale, key * scale) @ value
+        attended = soft_attention(query * scale, key * scale).flatten(-2) @ value
         return self.to_out(attended.transpose(1, 2).flatten(2))
 
 

@@ -170,7 +170,7 @@ class IngredientsModel(CogVideoXNetwork):
                 f"The faces were prepared for {len(faces.layers)} injections, but this network has "
                 f"{self.config.injections}. Prepare them with the network that receives them."
             )
-        sources = residual_sources(len(latents), guidance) if residual_rows is None else tuple(residual_rows)
+        sources = residual_sources(len(latents), guidance) if residual_rows is None else tuple(map(int, residual_rows))
         injection = _Injection(self, faces, _checked(sources, len(latents)), observe)
         output = self.predict(latents, timestep, text, rope, injection)
         if not return_router:
@@ -217,7 +217,8 @@ class _Injection:
         if isinstance(self.faces, Tensor):
             self.faces = self.model.prepare_faces(self.faces.to(image))
         keys = self.faces.layers[index].to(image.device, image.dtype)
-        source = image if len(self.rows) == len(image) else image[self.rows]
+        first = self.rows == list(range(len(self.rows)))
+        source = image[: len(self.rows)] if first else image[self.rows]  # a slice is not copied
         router, attention = self.model.injection(index)
         logits = router(source, keys.router)
         weights = route(logits)
@@ -225,7 +226,7 @@ class _Injection:
         if self.observe is not None:
             self.observe(index, weights)
         residual = attention(source, keys.key, keys.value, weights)
-        if self.position != list(range(len(residual))):
+        if len(self.rows) > 1 and self.position != list(range(len(image))):
             residual = residual[self.position]
         return image + self.model.config.local_face_scale * residual
 

@@ -1,8 +1,8 @@
 """The injection of faces: cross-attention to each face, weighted by a router that decides whose face a token shows.
 
 Keys and values depend on the faces only, so they are computed once for a set of faces (`FaceKeys`); queries depend on
-the image only, so they are computed once for all faces; and the output layer is linear, so it follows the weighted sum.
-The result is that of a whole cross-attention for each face.
+the image only, so they are computed once for all faces; and values and output layer are linear, so they follow the
+router's weights. The result is that of a whole cross-attention for each face.
 
 Shapes: R rows, S image tokens, N faces, Q tokens of a face, D channels of the image, E of a face.
 """
@@ -94,13 +94,11 @@ class PerceiverCrossAttention(nn.Module):
             weights: (R, S, N), how much of each face a token receives; None: one face, all of it.
         """
         query = split_heads(self.to_q(self.norm2(image)), self.dim_head) * half_scale(self.dim_head)
-        mixed = None
-        for face in range(len(key)):
-            attended = soft_attention(query, key[face : face + 1]) @ value[face : face + 1]  # (R, heads, S, d)
-            if weights is not None:
-                attended = attended * weights[:, None, :, face, None].to(attended.dtype)
-            mixed = attended if mixed is None else mixed + attended
-        assert mixed is not None
+        keys, values = (x.transpose(0, 1).flatten(1, 2)[None] for x in (key, value))  # (1, heads, N*Q, d)
+        chances = soft_attention(query, keys, sets=len(key))  # (R, heads, S, N, Q)
+        if weights is not None:
+            chances = chances * weights[:, None, :, :, None].to(chances.dtype)
+        mixed = chances.flatten(-2) @ values  # (R, heads, S, d)
         return self.to_out(mixed.transpose(1, 2).flatten(2))
 
 

@@ -329,7 +329,7 @@ def text_has_no_position(patch):
 @mistake
 def computed_positions_are_not_scaled(patch):
     sinusoids = positions._sinusoids
-    patch.setattr(positions, "_sinusoids", lambda count, scale, dim: sinusoids(count, 1.0, dim))
+    patch.setattr(positions, "_sinusoids", lambda count, scale, *others: sinusoids(count, 1.0, *others))
 
 
 @mistake
