@@ -76,8 +76,8 @@ def _photos_and_faces() -> Reader:
     )
     face = st.builds(
         Face,
-        st.builds(Box, *[st.floats(-1e4, 1e4)] * 4),
-        st.floats(0, 1),
+        st.builds(Box, *[st.floats(-1e4, 1e4)] * 4) | st.builds(Box, *[st.floats()] * 4),
+        st.floats(0, 1) | st.sampled_from(FLOATS),
         st.one_of(moved, moved, moved, moved, points).map(tuple),
     )
     size = st.sampled_from((300, 640, 1500, 17, 16, 15, 1, 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -111,6 +112,11 @@ def aligned_faces(
             f"{name} shows no face that the detector finds. Use a photo in which the face is larger, sharper or less "
             f"turned away, or give an aligned crop of it as it is."
         )
+    for face in faces:
+        if not all(map(math.isfinite, (*_corners(face.box), face.score))):
+            raise LumosXError(
+                f"{name}: the detector gives a box or a score that is not a number. Use another detector."
+            )
     chosen = _chosen(faces, which, name, warn)
     scale_x, scale_y = photo.shape[1] / small.shape[1], photo.shape[0] / small.shape[0]
     aligned = []
@@ -127,11 +133,11 @@ def aligned_faces(
             raise LumosXError(f"{where} cannot be aligned. {error}") from error
         for warning in _warnings(face, photo, small):
             warn(f"{where}: {warning}")
-        box = face.box
+        left, top, right, bottom = _corners(face.box)
         aligned.append(
             AlignedFace(
                 crop,
-                (box.left * scale_x, box.top * scale_y, box.right * scale_x, box.bottom * scale_y),
+                (left * scale_x, top * scale_y, right * scale_x, bottom * scale_y),
                 float(face.score),
                 tuple((float(x) * scale_x, float(y) * scale_y) for x, y in face.landmarks),
             )
@@ -198,6 +204,10 @@ def _listed(faces: Sequence[FoundFace]) -> str:
         width, height = face.box.right - face.box.left, face.box.bottom - face.box.top
         each.append(f"{number}: {width:.0f}x{height:.0f} pixels, score {face.score:.2f}")
     return "from the left " + "; ".join(each) + (f"; and {len(faces) - 8} more" if len(faces) > 8 else "")
+
+
+def _corners(box: FoundBox) -> tuple[float, float, float, float]:
+    return box.left, box.top, box.right, box.bottom
 
 
 def _area(box: FoundBox) -> float:

@@ -101,6 +101,12 @@ def test_a_face_that_cannot_be_aligned_is_named():
         aligned(broken)
 
 
+@pytest.mark.parametrize("broken", [Face(Box(0, 0, float("inf"), 9)), Face(RIGHT.box, float("nan"))])
+def test_what_a_broken_detector_gives_is_refused(broken):
+    with pytest.raises(LumosXError, match="Photo 1: the detector gives a box or a score that is not a number"):
+        aligned(LEFT, broken)
+
+
 def test_a_large_photo_is_shrunk_for_the_detector_and_boxes_are_those_of_the_photo():
     seen = []
 
