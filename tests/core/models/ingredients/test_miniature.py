@@ -63,3 +63,21 @@ def test_its_network_listens_to_prompt_and_faces():
         other_face = network(latents, torch.tensor([500]), text[:1], faces[:1])
     assert output.shape == (1, 3, 16, 8, 10) and 0.3 < output.std() < 3
     assert (output - other_text).abs().max() > 0.05 and (output - other_face).abs().max() > 0.05
+
+
+def test_its_single_files_are_the_same_networks(release, tmp_path):
+    from lumosx_core.models.cogvideox.t5 import T5Encoder
+    from lumosx_core.models.cogvideox.vae import CogVideoXVae
+    from lumosx_core.models.ingredients.faces.face_encoder import FaceEncoder
+    from lumosx_core.models.ingredients.weights.files import find_ingredients_files
+    from lumosx_core.models.ingredients.weights.load import load_model
+
+    single = find_ingredients_files(miniature.write_single_files(release, tmp_path / "models"))
+    folder = find_ingredients_files(release)
+    assert load_model(single.diffusion_model).config == load_model(folder.diffusion_model).config
+    [(_, ours)], [(_, theirs)] = (T5Encoder(files.text_encoder).encode_all(["Two men."]) for files in (single, folder))
+    assert 0 < (ours - theirs).norm() / theirs.norm() < 0.02  # bfloat16
+    assert CogVideoXVae.load(single.vae).config == CogVideoXVae.load(folder.vae).config
+    crops = [torch.rand(512, 512, 3, generator=miniature.generator(2))]
+    features = [FaceEncoder.load(files.companions["face_encoder"]).encode(crops) for files in (single, folder)]
+    assert torch.equal(features[0].id_cond, features[1].id_cond)
