@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,7 +26,7 @@ from ...write_checkpoint import (
     write_checkpoint,
 )
 from ..model import IngredientsModel
-from .load import CONFIG, open_network
+from .load import CONFIG, SCHEDULE, open_network, schedule_of
 
 SOURCE, DTYPE = "ingredients_source", "ingredients_dtype"
 """In the metadata: the name of the source, and the precision."""
@@ -76,7 +78,9 @@ def convert_network(
     network = open_network(source)
     names = IngredientsModel(network.config, device="meta").state_dict()
     tensors = converted(names, network.tensors, dtype, _NETWORK_QUANTISED.fullmatch)
-    facts = {**_facts(source, dtype), CONFIG: json.dumps(network.config.to_dict(), separators=(",", ":"))}
+    facts = {**_facts(source, dtype), CONFIG: _json(network.config.to_dict())}
+    if schedule := schedule_of(source):
+        facts[SCHEDULE] = _json(asdict(schedule))
     return write_checkpoint(destination, tensors, facts, progress)
 
 
@@ -131,7 +135,7 @@ def convert_vae(
     source, destination = Path(source), Path(destination)
     check_destination(source, destination, overwrite)
     config, tensors = open_vae(source)
-    facts = {SOURCE: source.resolve().name, VAE_CONFIG: json.dumps(config.to_dict(), separators=(",", ":"))}
+    facts = {SOURCE: source.resolve().name, VAE_CONFIG: _json(config.to_dict())}
     return write_checkpoint(destination, in_file_order(tensors), facts, progress)
 
 
@@ -146,6 +150,10 @@ def open_vae(path: str | Path) -> tuple[VaeConfig, dict[str, StoredTensor]]:
     if not is_cogvideox_vae(tensors):
         raise LumosXError(f"{str(folder)!r} {not_a_cogvideox_vae(tensors)}")
     return vae_config(folder) or VaeConfig(), tensors
+
+
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, separators=(",", ":"))
 
 
 def _facts(source: Path, dtype: str) -> dict[str, str]:

@@ -24,12 +24,13 @@ from ....files.hub import (
     size_text,
 )
 from ....files.model_files import user_cache
+from ...cogvideox.dpm import CogVideoXSchedule
 from ...cogvideox.t5 import T5Encoder
 from ...write_checkpoint import Precision, Progress, check_precision, conversion_bar
 from ..faces.face_encoder import ARCFACE, EVA_CLIP
 from .convert import convert_network, convert_text_encoder, convert_vae, open_vae
 from .files import FACE_ENCODER_FOLDER
-from .load import open_network
+from .load import SCHEDULER_FILE, open_network, schedule_of
 from .other_networks import NAME
 
 REPOSITORY = "feizhengcong/Ingredients"
@@ -56,6 +57,7 @@ class _Part:
         patterns: of the files in the repository.
         convert: writes `path` from the folder of the repository's files.
         check: opens the finished file, and raises for a bad one.
+        optional: names of files that are fetched, too, if they are there.
     """
 
     name: str
@@ -63,6 +65,12 @@ class _Part:
     patterns: tuple[str, ...]
     convert: Callable[[Path, Progress], object]
     check: Callable[[Path], object]
+    optional: tuple[str, ...] = ()
+
+    def files(self, listing: list[RemoteFile]) -> list[RemoteFile]:
+        """Its files in the repository, in the order in which they are fetched."""
+        needed = [file for pattern in self.patterns for file in matching(listing, REPOSITORY, pattern)]
+        return sorted([*needed, *(file for file in listing if file.name in self.optional)], key=lambda file: file.name)
 
 
 def download_ingredients(
@@ -114,8 +122,7 @@ def download_ingredients(
     wanted: dict[_Part, list[RemoteFile]] = {}
     for part in parts:
         if overwrite or not part.path.exists():
-            files = [file for pattern in part.patterns for file in matching(listing, REPOSITORY, pattern)]
-            wanted[part] = sorted(files, key=lambda file: file.name)
+            wanted[part] = part.files(listing)
         else:
             part.check(part.path)  # it was converted here, so the hub knows no checksum of it
     _check_space(cache, models, list(faces.values()), wanted, dtype)
@@ -128,6 +135,7 @@ def download_ingredients(
     for part, files in wanted.items():
         _fetch_part(part, files, cache, say)
     forget(cache, (REPOSITORY,))
+    _say_schedule(parts[0].path, say)
     for part in parts:
         say(f"{part.path}  (ComfyUI: models/{part.path.parent.name})")
     folder = models / FACE_ENCODER_FOLDER
@@ -144,9 +152,10 @@ def _parts(models: Path, dtype: Precision, text_encoder: TextEncoder, overwrite:
         _Part(
             NAME,
             network,
-            ("transformer/config.json", "transformer/*.safetensors*"),  # shards and their index
+            ("transformer/config.json", "transformer/*.safetensors*"),  # shards and their index, too
             lambda source, bar: convert_network(source, network, dtype, overwrite=overwrite, progress=bar),
             open_network,
+            (SCHEDULER_FILE,),
         ),
         _Part(
             "its VAE",
@@ -176,6 +185,14 @@ def _face_files(listing: list[RemoteFile], folder: Path, say: Callable[[str], No
     else:  # any other of the detectors that are known does as well
         say(f"{REPOSITORY} holds no face detector {PurePosixPath(DETECTOR).name}. To fetch one: download --photographs")
     return found
+
+
+def _say_schedule(network: Path, say: Callable[[str], None]) -> None:
+    """Report a released schedule other than the one that is the default here."""
+    schedule = schedule_of(network)
+    if schedule is not None and schedule.snr_shift_scale != CogVideoXSchedule().snr_shift_scale:
+        shift = schedule.snr_shift_scale
+        say(f"It was released with a shift of {shift:g}. Make videos with that: --shift {shift:g}")
 
 
 def _check_space(

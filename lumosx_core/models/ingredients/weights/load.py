@@ -15,6 +15,7 @@ from ....files.read_weights import open_weights
 from ....files.safetensors_file import is_safetensors, read_header
 from ....files.text_file import read_text
 from ...checkpoint import filled
+from ...cogvideox.dpm import CogVideoXSchedule
 from ...family import OpenNetwork
 from ..config import IngredientsConfig
 from ..model import IngredientsModel
@@ -24,7 +25,10 @@ from .other_networks import GIVE
 
 CONFIG = "ingredients_config"
 """In the metadata of a single file: the JSON of `IngredientsConfig.to_dict`."""
+SCHEDULE = "ingredients_schedule"
+"""In the metadata of a single file: the JSON of its `CogVideoXSchedule`, where it was converted from a release."""
 CONFIG_FILE = "config.json"
+SCHEDULER_FILE = "scheduler/scheduler_config.json"
 # What diffusers calls its weights; a config.json beside another file may be of something else.
 _DIFFUSERS_FILE = re.compile(r"diffusion_pytorch_model.*")
 
@@ -66,6 +70,29 @@ def build_model(
     """
     model = IngredientsModel(network.config, device="meta")
     return filled(model, network.tensors, device=device, dtype=dtype)
+
+
+def schedule_of(path: str | os.PathLike) -> CogVideoXSchedule | None:
+    """The noise schedule that a network was released with; None: its files do not say.
+
+    Args:
+        path: what `open_network` reads. In a release the schedule is in `scheduler`, beside `transformer`.
+
+    Raises:
+        LumosXError: the schedule is damaged, or needs another solver.
+    """
+    weights = transformer_folder(Path(path))
+    if not weights.is_dir() and is_safetensors(weights):
+        text = read_header(weights).metadata.get(SCHEDULE)
+        if text is not None:
+            return CogVideoXSchedule.from_dict(_json(text, f"The entry {SCHEDULE} of its metadata"))
+    folder = weights if weights.is_dir() else weights.parent
+    file = folder.parent / SCHEDULER_FILE
+    if folder.name != "transformer" or not file.is_file():
+        return None
+    config = _json(read_text(file, GIVE), str(file))
+    # Upstream sets trailing timesteps whatever the file says.
+    return CogVideoXSchedule.from_dict({key: value for key, value in config.items() if key != "timestep_spacing"})
 
 
 def transformer_folder(path: Path) -> Path:

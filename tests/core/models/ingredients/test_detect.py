@@ -9,10 +9,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lumosx_core import LumosXError
+from lumosx_core.models.cogvideox.dpm import CogVideoXSchedule
 from lumosx_core.models.ingredients.config import IngredientsConfig
 from lumosx_core.models.ingredients.model import IngredientsModel
 from lumosx_core.models.ingredients.weights.detect import detect_config
-from lumosx_core.models.ingredients.weights.load import CONFIG, load_model, open_network
+from lumosx_core.models.ingredients.weights.load import CONFIG, load_model, open_network, schedule_of
 
 CONFIG_TEXT = json.dumps(miniature.network_config().to_dict())
 
@@ -154,6 +155,23 @@ def test_a_lost_shard_is_named(release, tmp_path):
     (tmp_path / "copy" / "transformer" / "diffusion_pytorch_model-00002-of-00002.safetensors").unlink()
     with pytest.raises(LumosXError, match="diffusion_pytorch_model-00002-of-00002.safetensors is missing"):
         open_network(tmp_path / "copy")
+
+
+def test_the_schedule_of_a_release_is_read_beside_the_network_and_from_a_converted_file(release, tmp_path):
+    from lumosx_core.models.ingredients.weights.convert import convert_network
+
+    assert schedule_of(release) is None
+    shutil.copytree(release, tmp_path / "copy")
+    config = {**miniature.SCHEDULER_CONFIG, "snr_shift_scale": 2.0}
+    miniature.write_json(tmp_path / "copy" / "scheduler" / "scheduler_config.json", config)
+    single = convert_network(tmp_path / "copy", tmp_path / "single.safetensors")
+    again = convert_network(single, tmp_path / "again.safetensors")
+    for path in (tmp_path / "copy", tmp_path / "copy" / "transformer", single, again):
+        assert schedule_of(path) == CogVideoXSchedule(snr_shift_scale=2.0)
+    config["prediction_type"] = "epsilon"
+    miniature.write_json(tmp_path / "copy" / "scheduler" / "scheduler_config.json", config)
+    with pytest.raises(LumosXError, match="prediction_type = 'epsilon'"):
+        convert_network(tmp_path / "copy", tmp_path / "other.safetensors")
 
 
 def test_weights_that_are_no_numbers_are_refused_as_they_load(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,10 +14,11 @@ import torch
 from local_hub import Hub
 from safetensors.torch import load_file
 
+from lumosx_core.models.cogvideox.dpm import CogVideoXSchedule
 from lumosx_core.models.cogvideox.t5 import T5Encoder
 from lumosx_core.models.ingredients.weights.download import REPOSITORY
 from lumosx_core.models.ingredients.weights.files import find_ingredients_files
-from lumosx_core.models.ingredients.weights.load import load_model, open_network
+from lumosx_core.models.ingredients.weights.load import load_model, open_network, schedule_of
 
 for package in ("huggingface_hub", "diffusers", "onnx", "sentencepiece", "tqdm"):
     pytest.importorskip(package)
@@ -174,6 +176,14 @@ def test_options_of_other_downloads_are_refused(hub, tmp_path, option):
     result = download(hub, tmp_path, *option)
     assert result.returncode == 2 and f"{option[0]} has no meaning together with --ingredients" in result.stderr
     assert hub.requests == []
+
+
+def test_a_schedule_with_another_shift_is_reported_and_kept(hub, tmp_path):
+    changed = {**miniature.SCHEDULER_CONFIG, "snr_shift_scale": 3.0, "timestep_spacing": "leading"}
+    hub.files[REPOSITORY]["scheduler/scheduler_config.json"] = json.dumps(changed).encode()
+    result = download(hub, tmp_path)
+    assert result.returncode == 0 and "--shift 3" in result.stdout
+    assert schedule_of(tmp_path / "models" / NETWORK) == CogVideoXSchedule(snr_shift_scale=3.0)
 
 
 def test_without_a_detector_the_rest_arrives(hub, tmp_path):
