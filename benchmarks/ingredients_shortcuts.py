@@ -13,8 +13,8 @@ injections, both branches of guidance), and then some injections at the released
                 and one output layer for all faces
     both        ours with `guidance="per_branch"`: every row of the batch has its own residual
 
-Times on the CPU are those of all its threads together. The last column compares the results of both forms, as a fraction
-of the largest value.
+Times on the CPU are those of all its threads together. The last column compares the results of both forms, as a
+fraction of the largest value.
 """
 
 from __future__ import annotations
