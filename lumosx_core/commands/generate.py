@@ -76,7 +76,9 @@ def add_generate(commands) -> None:
         "--face-encoder", metavar="DIR", help="the released folder face_encoder (not needed with a directory or tiny)"
     )
     ingredients.add_argument(
-        "--face-detector", metavar="FILE", help="finds the faces in photos (default: the best that is installed)"
+        "--face-detector",
+        metavar="FILE",
+        help="another detector, such as insightface's scrfd_10g_bnkps.onnx, instead of the released one",
     )
     ingredients.add_argument(
         "--face-crops",
@@ -202,6 +204,8 @@ def _changes(options: argparse.Namespace, entry: FamilyEntry) -> dict[str, Any]:
     """The settings that were asked for."""
     names = ("frames", "steps", "shift", "cfg", "batch", "seed", *_OWN_SETTINGS)
     changes = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    if options.face_detector is not None:
+        changes["face_detector"] = "given"
     known = {field.name for field in fields(entry.settings)}
     for name in changes:
         if name not in known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from .conditions import FaceConditions, faces_of, unused_parts
 from .config import IngredientsConfig
 from .faces.face_encoder import FaceEncoder
 from .faces.photo import aligned_faces, fitted_crop
+from .faces.retinaface import RETINAFACE, released_detector
 from .model import IngredientsModel
 from .sample_faces import sample_faces
 from .spec import FACE_ENCODER, SPEC
@@ -32,6 +34,8 @@ from .weights.load import build_model, open_network
 if TYPE_CHECKING:
     from ..video_pipeline import VideoSettings
     from .pipeline import IngredientsSettings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +128,13 @@ class IngredientsFamily:
         find_faces: FaceSearch,
     ) -> FaceConditions:
         given = cast("IngredientsSettings", settings)
-        encoder = FaceEncoder.load(files.companions[FACE_ENCODER], device=device)
+        folder = files.companions[FACE_ENCODER]
+        encoder = FaceEncoder.load(folder, device=device)
+        if given.face_crops == "find" and given.face_detector == "released":
+            released = released_detector(folder)
+            if released is None:
+                log.warning("%s has no %s: faces are found with another detector.", folder, RETINAFACE)
+            find_faces = released or find_faces
         crops = []
         for name, face in prepared.faces:
             shown_as = f"The face image of {name}"

@@ -11,6 +11,7 @@ from .model import GUIDANCE
 from .spec import SPEC
 
 FACE_CROPS = ("find", "as given")
+FACE_DETECTORS = ("released", "given")
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class IngredientsSettings(VideoSettings):
             as released) or each has its own ("per_branch").
         face_crops: "find": the face is found in each face image and aligned, as released. "as given": the image shows
             a face as an aligned crop does, or is drawn, and is only fitted.
+        face_detector: "released": RetinaFace, where it is among the networks of the face encoder. "given": the
+            pipeline's `find_faces`.
     """
 
     family = INGREDIENTS
@@ -40,6 +43,7 @@ class IngredientsSettings(VideoSettings):
     options: None = None
     guidance: str = "shared"
     face_crops: str = "find"
+    face_detector: str = "released"
 
     def __post_init__(self):
         super().__post_init__()
@@ -48,6 +52,7 @@ class IngredientsSettings(VideoSettings):
                 f"negative_references is {self.negative_references!r}, but {SPEC.name} always shows the faces to the "
                 f"negative pass, too. Leave it out, or use guidance per_branch."
             )
-        for name, possible in (("guidance", GUIDANCE), ("face_crops", FACE_CROPS)):
+        choices = (("guidance", GUIDANCE), ("face_crops", FACE_CROPS), ("face_detector", FACE_DETECTORS))
+        for name, possible in choices:
             if getattr(self, name) not in possible:
                 raise LumosXError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(possible)}.")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -154,3 +156,15 @@ def _apart(boxes: Tensor) -> list[int]:
         common_area = common.clamp(min=0).prod(dim=1)
         left &= common_area <= _OVERLAP * (areas[i] + areas - common_area)
     return kept
+
+
+def released_detector(folder: str | os.PathLike) -> Callable[[Tensor], list[DetectedFace]] | None:
+    """The detector that the release finds faces with, loaded when the first photo comes; None where its file is not.
+
+    Args:
+        folder: laid out as the release's face_encoder.
+    """
+    if not os.path.isfile(Path(folder) / RETINAFACE):
+        return None
+    load = cache(lambda: RetinaFace.load(folder))
+    return lambda photo: load().find(photo)

@@ -28,20 +28,19 @@ from ...cogvideox.dpm import CogVideoXSchedule
 from ...cogvideox.t5 import T5Encoder
 from ...write_checkpoint import Precision, Progress, check_precision, conversion_bar
 from ..faces.face_encoder import ARCFACE, EVA_CLIP
+from ..faces.retinaface import RETINAFACE
 from .convert import convert_network, convert_text_encoder, convert_vae, open_vae
 from .files import FACE_ENCODER_FOLDER
 from .load import SCHEDULER_FILE, open_network, schedule_of
 from .other_networks import NAME
 
 REPOSITORY = "feizhengcong/Ingredients"
-DETECTOR = "models/antelopev2/scrfd_10g_bnkps.onnx"
-"""Finds faces in photos; in the release's face_encoder, too."""
 TextEncoder = Literal["bf16", "fp16", "fp8"]
 
 _LICENCES = (
     f"The weights are your own download under their own licences; read them at https://huggingface.co/{REPOSITORY}. "
-    f"The base model is under the CogVideoX licence (https://huggingface.co/THUDM/CogVideoX-5b-I2V). The networks of "
-    f"insightface's antelopev2, which read and find faces, are for non-commercial research only "
+    f"The base model is under the CogVideoX licence (https://huggingface.co/THUDM/CogVideoX-5b-I2V). The network of "
+    f"insightface's antelopev2, which reads faces, is for non-commercial research only "
     f"(https://github.com/deepinsight/insightface#license)."
 )
 _FP8_FRACTION = 0.66  # of the bytes in bfloat16: the matrices of the base model are halved
@@ -85,9 +84,10 @@ def download_ingredients(
 ) -> list[Path]:
     """Fetch the network, its text encoder, VAE and face encoder; convert and check them, and put each in its folder.
 
-    Of the released face encoder only the networks that are used: EVA02-CLIP, the recogniser and the face detector of
-    antelopev2. An interrupted download goes on where it stopped when it is started again: what has arrived waits in
-    `cache`, and only whole, checked files enter the destination. Files that are there already are kept.
+    Of the released face encoder only the networks that are used: EVA02-CLIP, antelopev2's recogniser, and RetinaFace,
+    which finds faces in photos. An interrupted download goes on where it stopped when it is started again: what has
+    arrived waits in `cache`, and only whole, checked files enter the destination. Files that are there already are
+    kept.
 
     Args:
         destination: folder that takes the place of ComfyUI's `models`; its sub-folders are made.
@@ -179,11 +179,11 @@ def _face_files(listing: list[RemoteFile], folder: Path, say: Callable[[str], No
     found = {}
     for name in (EVA_CLIP, ARCFACE):
         [found[folder / name]] = matching(listing, REPOSITORY, f"face_encoder/{name}")
-    detector = [file for file in listing if file.name == f"face_encoder/{DETECTOR}"]
+    detector = [file for file in listing if file.name == f"face_encoder/{RETINAFACE}"]
     if detector:
-        found[folder / DETECTOR] = detector[0]
+        found[folder / RETINAFACE] = detector[0]
     else:  # any other of the detectors that are known does as well
-        say(f"{REPOSITORY} holds no face detector {PurePosixPath(DETECTOR).name}. To fetch one: download --photographs")
+        say(f"{REPOSITORY} holds no face detector {RETINAFACE}. To fetch another: download --photographs")
     return found
 
 

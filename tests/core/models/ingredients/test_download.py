@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow  # each test starts processes and a server
 ROOT = Path(__file__).resolve().parents[4]
 UNUSED = {
     "README.md": b"# Ingredients",
-    "face_encoder/detection_Resnet50_Final.pth": b"unused" * 100,
+    "face_encoder/parsing_bisenet.pth": b"unused" * 100,
     "face_encoder/models/buffalo_l/w600k_r50.onnx": b"unused" * 100,
     "face_encoder/models/antelopev2/genderage.onnx": b"unused" * 100,
 }
@@ -37,7 +37,7 @@ TEXT_ENCODER = "text_encoders/ingredients_t5xxl_bf16.safetensors"
 FACES = {
     "ingredients_face_encoder/EVA02_CLIP_L_336_psz14_s6B.pt",
     "ingredients_face_encoder/models/antelopev2/glintr100.onnx",
-    "ingredients_face_encoder/models/antelopev2/scrfd_10g_bnkps.onnx",
+    "ingredients_face_encoder/detection_Resnet50_Final.pth",
 }
 ALL_PLACED = {NETWORK, VAE, TEXT_ENCODER, *FACES}
 SHARD = "transformer/diffusion_pytorch_model-00002-of-00002.safetensors"
@@ -51,7 +51,7 @@ def release(tmp_path_factory):
 @pytest.fixture
 def hub(release):
     files = {path.relative_to(release).as_posix(): path.read_bytes() for path in release.rglob("*") if path.is_file()}
-    hub = Hub({REPOSITORY: {**files, **UNUSED}})
+    hub = Hub({REPOSITORY: {**files, "face_encoder/detection_Resnet50_Final.pth": b"detector" * 100, **UNUSED}})
     yield hub
     hub.close()
 
@@ -187,7 +187,7 @@ def test_a_schedule_with_another_shift_is_reported_and_kept(hub, tmp_path):
 
 
 def test_without_a_detector_the_rest_arrives(hub, tmp_path):
-    del hub.files[REPOSITORY]["face_encoder/models/antelopev2/scrfd_10g_bnkps.onnx"]
+    del hub.files[REPOSITORY]["face_encoder/detection_Resnet50_Final.pth"]
     result = download(hub, tmp_path)
-    assert result.returncode == 0 and "holds no face detector scrfd_10g_bnkps.onnx" in result.stdout
-    assert files_in(tmp_path / "models") == {name for name in ALL_PLACED if "scrfd" not in name}
+    assert result.returncode == 0 and "holds no face detector detection_Resnet50_Final.pth" in result.stdout
+    assert files_in(tmp_path / "models") == {name for name in ALL_PLACED if "Resnet50" not in name}
