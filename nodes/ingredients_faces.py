@@ -96,8 +96,7 @@ class IngredientsFaces(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, face_encoder_name, face_model) -> bool | str:
-        # A missing detector is reported when the node runs, with the command that downloads it.
+    def validate_inputs(cls, face_encoder_name) -> bool | str:
         return validated(FACE_ENCODER, face_encoder_name)
 
     @classmethod

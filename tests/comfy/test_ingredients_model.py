@@ -219,7 +219,7 @@ def release(tmp_path_factory):
 
 def test_the_text_encoder_of_comfyui_gives_what_ours_does(run_in_comfyui, release):
     for error, same_ids, length in run_in_comfyui(TEXT, release=str(release)):
-        assert error <= 2e-3 and same_ids and length == 226  # ComfyUI keeps the weights in float16
+        assert error <= 5e-3 and same_ids and length == 226  # ComfyUI keeps the weights in float16
 
 
 def test_the_vae_is_ours(run_in_comfyui, release):
