@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import comfy.model_management
 import numpy as np
@@ -17,8 +18,9 @@ from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.models.ingredients.conditions import MOST_FACES, check_face_count, faces_of, unused_parts
 from ..lumosx_core.models.ingredients.faces.face_encoder import FaceEncoder
 from ..lumosx_core.models.ingredients.faces.photo import FindFaces, aligned_faces, fitted_crop
+from ..lumosx_core.models.ingredients.faces.retinaface import released_detector
 from .bridges.ingredients_faces import Faces
-from .bridges.photo_models_bridge import face_finder, model_input
+from .bridges.photo_models_bridge import AUTO, face_finder, model_input
 from .ingredients_load import CATEGORY
 from .inputs.host_schema import FOLDED, found_by
 from .inputs.image_values import photographs_of
@@ -67,14 +69,20 @@ class IngredientsFaces(io.ComfyNode):
                     "its number from the left.",
                     extra_dict=FOLDED,
                 ),
-                model_input("faces"),
+                model_input(
+                    "faces",
+                    "auto: the detector of the release, RetinaFace, if the face encoder's folder has it, else the "
+                    "first one of InsightFace in models/insightface, whose models are for non-commercial research "
+                    "only. If there is none, the node shows the command that downloads one.",
+                ),
                 io.Float.Input(
                     "threshold",
                     default=0.5,
                     min=0.05,
                     max=0.99,
                     step=0.01,
-                    tooltip="Lower finds more faces, and more false ones.",
+                    tooltip="For InsightFace's detectors: lower finds more faces, and more false ones. That of the "
+                    "release has 0.97.",
                     extra_dict=FOLDED,
                 ),
                 SceneType.Input(
@@ -104,6 +112,7 @@ class IngredientsFaces(io.ComfyNode):
         cls, face_encoder_name, crops, which, face_model, threshold, scene=None, **images: Tensor | None
     ) -> io.NodeOutput:
         with named(cls):
+            folder = face_encoder_of(face_encoder_name)
             photos = list(_photos(images)) if scene is None else _scene_faces(cls, scene, images)
             if not photos:
                 raise LumosXError(
@@ -113,18 +122,23 @@ class IngredientsFaces(io.ComfyNode):
             if crops == AS_GIVEN:
                 found = [(name, fitted_crop(photo, name)) for name, photo in photos]
             else:
-                finder = partial(find_faces, face_finder(face_model, threshold))
-                found = _aligned(photos, finder, which, partial(notice, cls))
+                found = _aligned(photos, _finder(folder, face_model, threshold), which, partial(notice, cls))
             check_face_count(len(found))
             names, aligned = tuple(name for name, _ in found), tuple(crop for _, crop in found)
             device = comfy.model_management.get_torch_device()
-            encoder = FaceEncoder.load(face_encoder_of(face_encoder_name), device=device)
+            encoder = FaceEncoder.load(folder, device=device)
             comfy.model_management.free_memory(_ENCODER_BYTES, device)
             features = encoder.encode(aligned)
         preview = torch.from_numpy(np.asarray(draw_faces(aligned, names), dtype=np.float32) / 255)[None]
         return io.NodeOutput(
             Faces(aligned, features, names), torch.stack(aligned), preview, ui=ui.PreviewImage(preview, cls=cls)
         )
+
+
+def _finder(folder: Path, face_model: str, threshold: float) -> FindFaces:
+    """The detector of the release where it is there and no other is chosen."""
+    released = released_detector(folder) if face_model == AUTO else None
+    return released or partial(find_faces, face_finder(face_model, threshold))
 
 
 def _photos(images: dict[str, Tensor | None]) -> Iterator[NamedImage]:

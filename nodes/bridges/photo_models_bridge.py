@@ -37,14 +37,19 @@ _TOOLTIPS: dict[Kind, str] = {
 }
 
 
-def model_input(kind: Kind) -> io.Combo.Input:
-    """An input that chooses among the models of a kind that were found."""
+def model_input(kind: Kind, tooltip: str | None = None) -> io.Combo.Input:
+    """An input that chooses among the models of a kind that were found.
+
+    Args:
+        tooltip: instead of the usual one, where "auto" means more than the first one found.
+    """
     return io.Combo.Input(
         f"{_NAMES[kind]}_model",
         options=[AUTO, *find_models(kind, _folders(), own=_registered(kind))],
         default=AUTO,
-        tooltip=f"{_TOOLTIPS[kind]} auto: the first one found. If there is none, the node shows the command that "
-        "downloads one.",
+        tooltip=tooltip
+        or f"{_TOOLTIPS[kind]} auto: the first one found. If there is none, the node shows the command that downloads "
+        "one.",
         extra_dict=FOLDED,
     )
 

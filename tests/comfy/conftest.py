@@ -45,3 +45,15 @@ def run_in_comfyui(comfyui, tmp_path_factory):
         return json.loads(output.read_text())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def ingredients_release(server):
+    """A server that has the release of Ingredients (CogVideoX) in miniature, and three images of faces."""
+    for package in ("onnx", "diffusers"):
+        pytest.importorskip(package)
+    from ingredients_graphs import write_faces, write_release
+
+    write_release(server.directory / "models")
+    write_faces(server.directory / "input" / "faces")
+    return server

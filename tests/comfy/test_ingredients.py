@@ -18,8 +18,6 @@ from ingredients_graphs import (
     as_released,
     faces,
     video_graph,
-    write_faces,
-    write_release,
 )
 from safetensors.torch import save_file
 
@@ -27,12 +25,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def release(server):
-    """A server with a release in miniature and three faces."""
-    pytest.importorskip("onnx")
-    write_release(server.directory / "models")
-    write_faces(server.directory / "input" / "faces")
-    return server
+def release(ingredients_release):
+    return ingredients_release
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +171,51 @@ def test_the_network_as_one_file_gives_the_same_video(release, plain):
         assert torch.equal(sample(release, as_released(graph)), plain)
     finally:
         path.unlink()
+
+
+MISSING = """
+import builtins
+from pathlib import Path
+from types import SimpleNamespace
+release, image = Path(arguments["release"]), torch.rand(1, 64, 64, 3)
+loading = sys.modules["pack.nodes.ingredients_load"]
+faces = sys.modules["pack.nodes.ingredients_faces"].IngredientsFaces
+loading.path_of = lambda part, name: release
+sys.modules["pack.nodes.ingredients_faces"].face_encoder_of = lambda name: release / "face_encoder"
+faces.hidden = SimpleNamespace(prompt={}, unique_id="1")
+imported = builtins.__import__
+
+def without(package):
+    def blocked(name, *rest, **more):
+        if name.partition(".")[0] == package:
+            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+        return imported(name, *rest, **more)
+    return blocked
+
+result = {}
+for package, run in (
+    ("diffusers", lambda: loading.IngredientsLoadVAE.execute("any/")),
+    ("onnxruntime", lambda: faces.execute("any/", "as given", "best", "auto", 0.5, image_1=image)),
+):
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        del sys.modules[name]
+    builtins.__import__ = without(package)
+    try:
+        run()
+        result[package] = "no message"
+    except Exception as error:
+        result[package] = f"{type(error).__name__}: {error}"
+    finally:
+        builtins.__import__ = imported
+"""
+
+
+def test_a_missing_package_is_named_with_the_command_that_installs_it(run_in_comfyui, release):
+    folder = release.directory / "models" / "diffusers" / RELEASE.strip("/")
+    found = run_in_comfyui(MISSING, release=str(folder))
+    for package, message in found.items():
+        assert message.startswith("MissingPackageError:"), message
+        assert f"needs the package '{package}', which is not installed" in message and "pip install" in message
 
 
 # What a user can do wrong: a message, nothing left behind, and the next run is as before
