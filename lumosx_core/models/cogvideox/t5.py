@@ -32,6 +32,7 @@ _WRAPPERS = (
 _OTHER_TABLE = "encoder.embed_tokens.weight"  # another name for the table of tokens
 _MOST_TOKENIZER = 2**26  # bytes; the released one has 0.8 million
 # T5 reads these letters as tokens that have another meaning than the letters.
+_WITHOUT_TEXT = ("<unk>", "</s>", "<pad>")
 _CONTROL = re.compile(r"</s>|<pad>|<unk>|<extra_id_\d+>")
 
 
@@ -96,13 +97,22 @@ class T5Encoder(StreamedT5):
         """Token ids of a prompt, closed by the end token (id 1): the ones of Hugging Face's tokenizer.
 
         Raises:
-            LumosXError: the prompt has letters that are a control token of T5, such as `</s>`.
+            LumosXError: the prompt has letters that are a control token of T5, such as `</s>`, or is in a script that
+                T5 does not know.
         """
         if control := _CONTROL.search(prompt):
             raise LumosXError(
                 f"The prompt contains {control[0]}, which T5 reads as a control token and not as text. Remove it."
             )
-        return self.tokenize(prompt)
+        ids = self.tokenize(prompt)
+        letters = len("".join(prompt.split()))
+        known = sum(len(piece.strip("\u2581")) for piece in self.pieces(ids) if piece not in _WITHOUT_TEXT)
+        if 2 * known < letters:
+            raise LumosXError(
+                f"T5 knows {known} of the {letters} letters of the prompt; it would read the rest as unknown words. "
+                f'Write it in English. It begins: "{shown(prompt, 60)}"'
+            )
+        return ids
 
     def encode_all(self, prompts: Sequence[str]) -> list[tuple[list[int], Tensor]]:
         """Encode several prompts while reading the file once.
@@ -112,7 +122,7 @@ class T5Encoder(StreamedT5):
             positions (226, text_dim), float32.
 
         Raises:
-            LumosXError: a prompt has more than 226 tokens, or a control token in it.
+            LumosXError: a prompt has more than 226 tokens, or cannot be read, see `tokenize_prompt`.
         """
         ids = [self.tokenize_prompt(prompt) for prompt in prompts]
         for each in ids:

@@ -93,6 +93,13 @@ def test_letters_of_a_control_token_are_refused(encoder, control):
         encoder.encode_all([f"a man {control} and more"])
 
 
+@pytest.mark.parametrize("prompt", ["两个男人在桌边交谈。", "Двое мужчин разговаривают за столом.", "🙂🙂"])
+def test_a_script_that_t5_does_not_know_is_refused_and_not_read_as_unknown_words(encoder, prompt):
+    with pytest.raises(LumosXError, match="T5 knows . of the .* letters of the prompt.*Write it in English"):
+        encoder.encode_all([prompt])
+    encoder.encode_all([f"Two men talk at a table, and {prompt[:2]} says one."])
+
+
 def test_every_form_of_the_files_gives_the_same(encoder, folder, tmp_path):
     [(ids, expected)] = encoder.encode_all(["two men"])
     shutil.copytree(folder, tmp_path / "copy")
