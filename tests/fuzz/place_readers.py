@@ -80,6 +80,13 @@ def _places() -> Reader:
     from lumosx_core.files.model_files import find_model_files
     from lumosx_core.media.images import read_picture
     from lumosx_core.media.loaded_image import load_image
+    from lumosx_core.models.cogvideox.t5 import T5Encoder
+    from lumosx_core.models.conversion import convert_any
+    from lumosx_core.models.ingredients.faces.face_encoder import FaceEncoder
+    from lumosx_core.models.ingredients.weights.convert import open_vae
+    from lumosx_core.models.ingredients.weights.files import find_ingredients_files
+    from lumosx_core.models.ingredients.weights.load import open_network as open_ingredients
+    from lumosx_core.models.ingredients.weights.load import schedule_of
     from lumosx_core.models.lumosx.weights.load import open_network
     from lumosx_core.models.lumosx.weights.origin import origin_of
     from lumosx_core.models.wan.umt5 import TextEncoder
@@ -117,6 +124,13 @@ def _places() -> Reader:
         "face detector": FaceDetector.load,
         "phrase detector": GroundingDino.load,
         "segmenter": load_segmenter,
+        "Ingredients network": open_ingredients,
+        "schedule of Ingredients": schedule_of,
+        "files of Ingredients": lambda path: find_ingredients_files(path, path, path, path),
+        "face encoder": FaceEncoder.load,
+        "T5": T5Encoder,
+        "CogVideoX VAE": open_vae,
+        "conversion": lambda path: convert_any(path, path.parent / "out.safetensors"),
     }
 
     def read(value: tuple[str, str, str], folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -120,15 +121,16 @@ def vae_config(path: Path) -> VaeConfig | None:
     Raises:
         LumosXError: a config that is damaged or of another VAE.
     """
-    file = path / CONFIG_FILE if path.is_dir() else path.with_name(CONFIG_FILE)
-    if not path.is_dir() and path.suffix.lower() in (".safetensors", ".sft"):
+    folder = os.path.isdir(path)
+    file = path / CONFIG_FILE if folder else path.with_name(CONFIG_FILE)
+    if not folder and path.suffix.lower() in (".safetensors", ".sft"):
         text = read_header(path).metadata.get(VAE_CONFIG)
         if text is not None:
             return VaeConfig.from_dict(_json(text, path))
-    if not file.is_file():
+    if not os.path.isfile(file):
         return None
     content = _json(read_text(file, _GIVE), file)
-    if not path.is_dir() and isinstance(content, dict) and content.get("_class_name") != "AutoencoderKLCogVideoX":
+    if not folder and isinstance(content, dict) and content.get("_class_name") != "AutoencoderKLCogVideoX":
         return None  # a file in a folder with a config of something else, such as a folder of downloads
     return VaeConfig.from_dict(content)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,13 +83,11 @@ def schedule_of(path: str | os.PathLike) -> CogVideoXSchedule | None:
         LumosXError: the schedule is damaged, or needs another solver.
     """
     weights = transformer_folder(Path(path))
-    if not weights.is_dir() and is_safetensors(weights):
-        text = read_header(weights).metadata.get(SCHEDULE)
-        if text is not None:
-            return CogVideoXSchedule.from_dict(_json(text, f"The entry {SCHEDULE} of its metadata"))
-    folder = weights if weights.is_dir() else weights.parent
+    if (text := _metadata(weights).get(SCHEDULE)) is not None:
+        return CogVideoXSchedule.from_dict(_json(text, f"The entry {SCHEDULE} of its metadata"))
+    folder = weights if os.path.isdir(weights) else weights.parent
     file = folder.parent / SCHEDULER_FILE
-    if folder.name != "transformer" or not file.is_file():
+    if folder.name != "transformer" or not os.path.isfile(file):
         return None
     config = _json(read_text(file, GIVE), str(file))
     # Upstream sets trailing timesteps whatever the file says.
@@ -103,17 +102,26 @@ def transformer_folder(path: Path) -> Path:
 
 def _config_of(weights: Path) -> IngredientsConfig | None:
     """The config that came with the weights, if any did."""
-    if not weights.is_dir() and is_safetensors(weights):
-        text = read_header(weights).metadata.get(CONFIG)
-        if text is not None:
-            return IngredientsConfig.from_dict(_json(text, f"The entry {CONFIG} of its metadata"))
-    if weights.is_dir():
+    if (text := _metadata(weights).get(CONFIG)) is not None:
+        return IngredientsConfig.from_dict(_json(text, f"The entry {CONFIG} of its metadata"))
+    if os.path.isdir(weights):
         file = weights / CONFIG_FILE
     elif _DIFFUSERS_FILE.fullmatch(weights.name):
         file = weights.with_name(CONFIG_FILE)
     else:
         return None
-    return IngredientsConfig.from_dict(_json(read_text(file, GIVE), str(file))) if file.is_file() else None
+    return IngredientsConfig.from_dict(_json(read_text(file, GIVE), str(file))) if os.path.isfile(file) else None
+
+
+def _metadata(weights: Path) -> Mapping[str, str]:
+    """The metadata of a safetensors file; none of folders, of other files, and of what is not there."""
+    if not os.path.isfile(weights):
+        return {}
+    try:
+        own = is_safetensors(weights)
+    except OSError as error:
+        raise LumosXError(f"{weights} cannot be read: {error.strerror}. Check the path.") from error
+    return read_header(weights).metadata if own else {}
 
 
 def _json(text: str, where: str) -> dict[str, Any]:
