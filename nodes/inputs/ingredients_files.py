@@ -17,11 +17,11 @@ import folder_paths
 from ...lumosx_core.errors import LumosXError
 from ...lumosx_core.files.junk import is_junk
 from ...lumosx_core.models.ingredients.faces.face_encoder import EVA_CLIP
+from ...lumosx_core.models.ingredients.tiny import TINY_DIRECTORY
 from ...lumosx_core.models.ingredients.weights.files import FACE_ENCODER_FOLDER, face_encoder_folder
 from ...lumosx_core.own_command import own_command
 
 TINY = "ingredients-tiny/"
-TINY_FOLDER = Path(__file__).parents[2] / "lumosx_core" / "models" / "ingredients" / "ingredients_tiny"
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ def _folders(part: Part) -> dict[str, Path]:
         for name, path in _below((part.folder,)):
             if (path / part.marker).is_file():
                 found.setdefault(name, path)
-    if (TINY_FOLDER / part.inner).is_dir():
-        found.setdefault(TINY, TINY_FOLDER)
+    if (TINY_DIRECTORY / part.inner).is_dir():
+        found.setdefault(TINY, TINY_DIRECTORY)
     return found
 
 

@@ -13,13 +13,18 @@ from ingredients_graphs import (
     HEIGHT,
     LENGTH,
     RELEASE,
+    STEPS,
     WIDTH,
     again,
     as_released,
     faces,
     video_graph,
 )
+from needs import existing
+from recorded_prompts import recorded_prompt
 from safetensors.torch import save_file
+
+from lumosx_core.models.ingredients.tiny import TINY_DIRECTORY
 
 pytestmark = pytest.mark.slow
 
@@ -171,6 +176,34 @@ def test_the_network_as_one_file_gives_the_same_video(release, plain):
         assert torch.equal(sample(release, as_released(graph)), plain)
     finally:
         path.unlink()
+
+
+# Templates
+
+
+def test_the_template_of_the_released_weights_gives_a_video_with_the_miniature(release):
+    prompt = recorded_prompt("Ingredients (CogVideoX), several faces", release.version)
+    changes = {
+        "IngredientsLoadModel": {"model_name": RELEASE},
+        "IngredientsLoadTextEncoder": {"text_encoder_name": RELEASE},
+        "IngredientsLoadVAE": {"vae_name": RELEASE},
+        "IngredientsFaces": {"face_encoder_name": RELEASE, "crops": "as given"},
+        "IngredientsToVideo": {"width": WIDTH, "height": HEIGHT, "length": LENGTH},
+        "IngredientsSigmas": {"steps": STEPS},
+    }
+    for each in prompt.values():
+        each["inputs"] |= changes.get(each["class_type"], {})
+    [save] = [number for number, each in prompt.items() if each["class_type"] == "SaveVideo"]
+    [video] = [frames(path) for path in release.saved(release.run(prompt), save)]
+    assert video.shape == (LENGTH, HEIGHT, WIDTH, 3) and video.std() > 1
+
+
+def test_the_template_of_the_tiny_model_gives_a_video_as_it_is(release):
+    existing(TINY_DIRECTORY / "model_index.json", "ingredients-tiny", "It comes with the program.")
+    prompt = recorded_prompt("Ingredients (CogVideoX), tiny model", release.version)
+    [save] = [number for number, each in prompt.items() if each["class_type"] == "SaveVideo"]
+    [video] = [frames(path) for path in release.saved(release.run(prompt), save)]
+    assert video.shape == (9, 6 * 64, 6 * 80, 3) and video.std() > 1
 
 
 MISSING = """
