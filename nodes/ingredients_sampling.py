@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from ..lumosx_core.models.cogvideox.dpm import CogVideoXSchedule, DpmStep, dpm_steps
 from ..lumosx_core.models.ingredients.spec import SPEC
-from .bridges.ingredients_model import noise_levels
+from .bridges.ingredients_model import noise_levels, schedule_of_model
 from .ingredients_load import CATEGORY
 from .inputs.host_schema import found_by
 
@@ -58,15 +58,22 @@ class IngredientsSigmas(io.ComfyNode):
             inputs=[
                 io.Int.Input(
                     "steps", default=SPEC.steps, min=1, max=1000, tooltip=f"Sampling steps. Released: {SPEC.steps}."
-                )
+                ),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="From Ingredients (CogVideoX) Load Model. Only needed for a network that was released with "
+                    "another noise schedule.",
+                ),
             ],
             outputs=[io.Sigmas.Output(tooltip="For SamplerCustomAdvanced.")],
         )
 
     @classmethod
-    def execute(cls, steps) -> io.NodeOutput:
-        timesteps = CogVideoXSchedule().timesteps(steps)
-        return io.NodeOutput(torch.cat([noise_levels()[timesteps], torch.zeros(1)]))
+    def execute(cls, steps, model=None) -> io.NodeOutput:
+        schedule = CogVideoXSchedule() if model is None else schedule_of_model(model.model)
+        levels = noise_levels(schedule)[schedule.timesteps(steps)]
+        return io.NodeOutput(torch.cat([levels, torch.zeros(1)]))
 
 
 def sample_as_released(
@@ -89,7 +96,8 @@ def sample_as_released(
 
     levels = [float(sigma) for sigma in sigmas]
     latents, previous = noise / math.sqrt(1 + levels[0] ** 2), None
-    for index, step in enumerate(tqdm(_steps(levels), disable=disable)):
+    schedule = schedule_of_model(model.inner_model.model_patcher.model)
+    for index, step in enumerate(tqdm(_steps(levels, schedule), disable=disable)):
         sigma, scale = levels[index], math.sqrt(1 + levels[index] ** 2)
         denoised = model(latents * scale, sigma * latents.new_ones([len(latents)]), **extra_args)
         # ComfyUI's first level is not quite pure noise, CogVideoX's is: so the velocity is taken, which has no level.
@@ -102,9 +110,9 @@ def sample_as_released(
     return latents * math.sqrt(1 + levels[-1] ** 2)
 
 
-def _steps(sigmas: list[float]) -> list[DpmStep]:
+def _steps(sigmas: list[float], schedule: CogVideoXSchedule) -> list[DpmStep]:
     """The released steps where the sigmas are a whole released schedule, else steps between these very levels."""
-    schedule, table = CogVideoXSchedule(), noise_levels()
+    table = noise_levels(schedule)
     distances = (table.log()[:, None] - torch.tensor(sigmas[:-1]).log()).abs()
     timesteps = distances.argmin(dim=0).tolist()
     on_table = bool((distances.amin(dim=0) < SAME).all())

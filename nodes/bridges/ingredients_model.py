@@ -28,12 +28,13 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...lumosx_core.errors import LumosXError
+from ...lumosx_core.models.cogvideox.dpm import CogVideoXSchedule
 from ...lumosx_core.models.cogvideox.layers import attention
 from ...lumosx_core.models.cogvideox.positions import rotary_table
 from ...lumosx_core.models.family import OpenNetwork
 from ...lumosx_core.models.ingredients.config import IngredientsConfig
 from ...lumosx_core.models.ingredients.model import IngredientsModel, PreparedFaces
-from ...lumosx_core.models.ingredients.weights.load import open_network
+from ...lumosx_core.models.ingredients.weights.load import open_network, schedule_of
 from ..page.notices import run_notice
 from .ingredients_faces import IMAGE, KEY, FaceCondition, Faces
 
@@ -156,10 +157,12 @@ class IngredientsBase(comfy.model_base.QwenImage):
     of diffusers, beside "diffusion_model.NAME" and kohya's, to a network that has diffusers' own names.
     """
 
-    def __init__(self, settings: _Settings):
+    def __init__(self, settings: _Settings, schedule: CogVideoXSchedule):
         comfy.model_base.BaseModel.__init__(
             self, settings, comfy.model_base.ModelType.V_PREDICTION, unet_model=_Network
         )
+        self.schedule = schedule
+        self.model_sampling.set_sigmas(noise_levels(schedule))
 
     @property
     def config(self) -> IngredientsConfig:
@@ -293,9 +296,18 @@ class _Rows(comfy.conds.CONDRegular):
         return comfy.conds.CONDRegular(rows)
 
 
-def noise_levels() -> Tensor:
-    """(1000,) the sigma of each timestep in ComfyUI's table of this model; the last is large, not infinite."""
-    return comfy.model_sampling.ModelSamplingDiscrete(_Settings(IngredientsConfig())).sigmas
+def noise_levels(schedule: CogVideoXSchedule) -> Tensor:
+    """(timesteps,) the sigma of each timestep, in units of the signal; the last is large, not infinite."""
+    levels = comfy.model_sampling.ModelSamplingDiscrete(_Settings(IngredientsConfig())).sigmas
+    if schedule == CogVideoXSchedule():
+        return levels  # ComfyUI's own table, which its schedulers choose from
+    alphas = schedule.alphas_cumprod[:-1]
+    return torch.cat([((1 - alphas) / alphas).sqrt().float(), levels[-1:]])
+
+
+def schedule_of_model(model: comfy.model_base.BaseModel) -> CogVideoXSchedule:
+    """The noise schedule that a model was released with; that of CogVideoX-5B-I2V for any other model."""
+    return model.schedule if isinstance(model, IngredientsBase) else CogVideoXSchedule()
 
 
 def check_size(config: IngredientsConfig, width: int, height: int) -> None:
@@ -315,17 +327,23 @@ def load_patcher(path: Path, dtype: torch.dtype | None = None, disable_dynamic: 
     Args:
         disable_dynamic: newer hosts ask for a patcher that does not fetch weights one by one, such as to compile.
     """
-    patcher = patcher_of(open_network(path), dtype, disable_dynamic)
+    patcher = patcher_of(open_network(path), dtype, disable_dynamic, schedule_of(path))
     patcher.cached_patcher_init = (load_patcher, (path, dtype))
     return patcher
 
 
-def patcher_of(network: OpenNetwork, dtype: torch.dtype | None = None, disable_dynamic: bool = False):
+def patcher_of(
+    network: OpenNetwork,
+    dtype: torch.dtype | None = None,
+    disable_dynamic: bool = False,
+    schedule: CogVideoXSchedule | None = None,
+):
     """The MODEL of an opened network.
 
     Args:
         dtype: in which the weights of layers are kept; None: as ComfyUI chooses for the device and the file. Weights
             are computed with in the dtype that ComfyUI chooses, whatever they are kept in.
+        schedule: that came with the network; None: that of CogVideoX-5B-I2V.
     """
     device = comfy.model_management.get_torch_device()
     offload = comfy.model_management.unet_offload_device()
@@ -337,7 +355,7 @@ def patcher_of(network: OpenNetwork, dtype: torch.dtype | None = None, disable_d
     computing = comfy.model_management.unet_manual_cast(stored, device, DTYPES)
     settings = _Settings(network.config)
     settings.set_inference_dtype(stored, computing)
-    model = IngredientsBase(settings)
+    model = IngredientsBase(settings, schedule or CogVideoXSchedule())
     # Newer hosts have a patcher that fetches weights one by one; which one it is, is decided when ComfyUI starts.
     plain = comfy.model_patcher.ModelPatcher
     kind = plain if disable_dynamic else getattr(comfy.model_patcher, "CoreModelPatcher", plain)

@@ -18,7 +18,14 @@ from comfy.text_encoders.spiece_tokenizer import SPieceTokenizer
 from ...lumosx_core.errors import LumosXError
 from ...lumosx_core.files.formats.quantised import QUANTISATION
 from ...lumosx_core.files.read_weights import open_weights
-from ...lumosx_core.models.cogvideox.t5 import TEXT_LEN, not_a_t5, t5_names, tokenizer_model, weights_folder
+from ...lumosx_core.models.cogvideox.t5 import (
+    TEXT_LEN,
+    check_readable,
+    not_a_t5,
+    t5_names,
+    tokenizer_model,
+    weights_folder,
+)
 
 RELEASED_VOCABULARY = 32128
 _ENCODER = "t5xxl"  # ComfyUI's name for it, whatever its size
@@ -109,7 +116,7 @@ def encode_prompt(clip, prompt: str, name: str) -> list:
         name: what messages call the prompt.
 
     Raises:
-        LumosXError: another text encoder, or more than 226 tokens.
+        LumosXError: another text encoder, more than 226 tokens, or a script that T5 does not know.
     """
     tokens = clip.tokenize(prompt)
     if _ENCODER not in tokens:
@@ -122,6 +129,9 @@ def encode_prompt(clip, prompt: str, name: str) -> list:
             f"The {name} has {number} tokens, but the network reads {TEXT_LEN}, the end token included. Shorten it "
             f"by about {max(1, round((number - TEXT_LEN) * 0.75))} words."
         )
+    pieces = getattr(clip.tokenizer, _ENCODER).inv_vocab
+    ids = [token for batch in tokens[_ENCODER] for token, *_ in batch if isinstance(token, int)]
+    check_readable(prompt, [pieces[token] for token in ids if token in pieces])
     conditioning = clip.encode_from_tokens_scheduled(tokens)
     shape = tuple(conditioning[0][0].shape)
     if shape[1] != TEXT_LEN:

@@ -284,6 +284,10 @@ def test_a_long_prompt_is_refused_and_never_cut(refused):
     refused(as_released(graph), "The negative prompt has")
 
 
+def test_a_prompt_in_another_script_is_refused(refused):
+    refused(as_released(video_graph(positive_prompt="两个男人在窗前的桌边谈话")), "T5 knows", "Write it in English")
+
+
 def test_faces_that_are_missing_or_too_many(refused):
     refused(as_released(video_graph(people=0)), "No image is connected")
     graph = video_graph(people=1)

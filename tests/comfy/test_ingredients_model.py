@@ -11,6 +11,7 @@ import comfy.lora, comfy.samplers
 from pathlib import Path
 from safetensors.torch import load_file
 from pack.lumosx_core.files.stored_tensor import StoredTensor
+from pack.lumosx_core.models.cogvideox.dpm import CogVideoXSchedule
 from pack.lumosx_core.models.family import OpenNetwork
 from pack.lumosx_core.models.ingredients.config import IngredientsConfig
 from pack.lumosx_core.models.ingredients.faces.face_encoder import FaceFeatures
@@ -94,12 +95,20 @@ def sample(videos=1, noise_of=None):
     samples = guider.sample(noise, torch.zeros_like(noise), sampler, sigmas, None, report, True, 0)
     return samples * 0.7, path
 
+shifted = patcher_of(network, schedule=CogVideoXSchedule(snr_shift_scale=3.0))
 one, path = sample()
 expected = recorded["latents"].transpose(1, 2)
 simple = comfy.samplers.calculate_sigmas(patcher_of(network).model.model_sampling, "simple", 50)
 result = {
     "steps": [relative(found, after) for found, after in zip([*path[1:], one[0]], expected)],
     "batch of two": [relative(video, expected[-1]) for video in sample(2)[0]],
+    "another schedule": relative(
+        comfy.samplers.calculate_sigmas(shifted.model.model_sampling, "simple", 50)[1:50],
+        IngredientsSigmas.execute(50, shifted).args[0][1:50],
+    ),
+    "of another shift": relative(
+        IngredientsSigmas.execute(50, shifted).args[0][1:50], 3**0.5 * IngredientsSigmas.execute(50).args[0][1:50]
+    ),
     "the stock schedule": torch.equal(simple, IngredientsSigmas.execute(50).args[0]),
 }
 """
@@ -114,6 +123,7 @@ def test_the_released_sampler_follows_the_recorded_run_step_by_step(
     assert len(found["steps"]) == 4 and max(found["steps"]) <= 5e-5
     assert max(found["batch of two"]) <= 5e-5
     assert found["the stock schedule"]
+    assert found["another schedule"] <= 1e-6 and found["of another shift"] <= 0.2
 
 
 BRANCHES = (

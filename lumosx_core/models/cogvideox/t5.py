@@ -100,18 +100,8 @@ class T5Encoder(StreamedT5):
             LumosXError: the prompt has letters that are a control token of T5, such as `</s>`, or is in a script that
                 T5 does not know.
         """
-        if control := _CONTROL.search(prompt):
-            raise LumosXError(
-                f"The prompt contains {control[0]}, which T5 reads as a control token and not as text. Remove it."
-            )
         ids = self.tokenize(prompt)
-        letters = len("".join(prompt.split()))
-        known = sum(len(piece.strip("\u2581")) for piece in self.pieces(ids) if piece not in _WITHOUT_TEXT)
-        if 2 * known < letters:
-            raise LumosXError(
-                f"T5 knows {known} of the {letters} letters of the prompt; it would read the rest as unknown words. "
-                f'Write it in English. It begins: "{shown(prompt, 60)}"'
-            )
+        check_readable(prompt, self.pieces(ids))
         return ids
 
     def encode_all(self, prompts: Sequence[str]) -> list[tuple[list[int], Tensor]]:
@@ -132,6 +122,25 @@ class T5Encoder(StreamedT5):
             row[: len(each)] = torch.tensor(each)
         states = self.states(padded, torch.ones_like(padded, dtype=torch.bool))
         return list(zip(ids, states, strict=True))
+
+
+def check_readable(prompt: str, pieces: Iterable[str]) -> None:
+    """Raise LumosXError for a prompt that T5 reads as something else than text.
+
+    Args:
+        pieces: the piece of text behind each of its tokens, as sentencepiece writes it.
+    """
+    if control := _CONTROL.search(prompt):
+        raise LumosXError(
+            f"The prompt contains {control[0]}, which T5 reads as a control token and not as text. Remove it."
+        )
+    letters = len("".join(prompt.split()))
+    known = sum(len(piece.strip("\u2581")) for piece in pieces if piece not in _WITHOUT_TEXT)
+    if 2 * known < letters:
+        raise LumosXError(
+            f"T5 knows {known} of the {letters} letters of the prompt; it would read the rest as unknown words. "
+            f'Write it in English. It begins: "{shown(prompt, 60)}"'
+        )
 
 
 def t5_names(names: Iterable[str]) -> dict[str, str]:
