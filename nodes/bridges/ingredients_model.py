@@ -42,6 +42,7 @@ ROWS = "ingredients_rows"
 GUIDANCE = "ingredients_guidance"  # in transformer_options
 OBSERVERS = "ingredients_observers"  # in transformer_options
 SCALE = 0.7
+ROOM_FOR_BOTH = 1.6
 DTYPES = [torch.bfloat16, torch.float32]  # float16 is left out: the base model was released in bfloat16 and overflows
 # Rough colours of each latent channel, for previews while sampling: measured by least squares on the released VAE, as
 # ComfyUI previewers of CogVideoX use them.
@@ -116,7 +117,7 @@ class _Settings(comfy.supported_models_base.BASE):
         "zsnr": True,
     }
     supported_inference_dtypes = DTYPES
-    memory_usage_factor = 2.0
+    memory_usage_factor = 1.2  # counted from the shapes: about 3 GB for both branches at the released size
 
     def __init__(self, config: IngredientsConfig):
         self.latent_format = partial(_LatentFormat, config.transformer.out_channels)
@@ -211,6 +212,15 @@ class IngredientsBase(comfy.model_base.QwenImage):
 
     def extra_conds_shapes(self, **kwargs) -> dict:
         return {}
+
+    def memory_required(self, input_shape, cond_shapes=None) -> float:
+        """Bytes for a forward pass; more when asked before the weights are loaded, then without conditions' shapes.
+
+        ComfyUI runs both branches in one batch only if half as much again is free. Shared guidance needs one batch, so
+        more weights stay outside the device instead.
+        """
+        needed = super().memory_required(input_shape, cond_shapes or {})
+        return needed if cond_shapes else ROOM_FOR_BOTH * needed
 
     def _check(self, noise: Tensor, text: Tensor) -> None:
         sizes = self.config.transformer

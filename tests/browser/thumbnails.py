@@ -73,7 +73,7 @@ CARDS = {
         "cut out of one photo",
         "SaveVideo",
     ),
-    "Ingredients (CogVideoX), several faces": Card(((PHOTOS[2], PHOTOS[0]),), "a photo of each face"),
+    "Ingredients (CogVideoX), two people": Card(((PHOTOS[2], PHOTOS[0]),), "a photo of each face"),
     "Ingredients (CogVideoX), tiny model": Card((LEFT[:1] + RIGHT[:1],), "two faces, no GPU", "SaveVideo"),
     "LoRA and few-step LoRA": Card((PHOTOS[:2], (PLACE,)), "6 steps with a LoRA"),
     "Long video (context windows)": Card((PHOTOS, (PLACE, CUP)), "10 seconds"),

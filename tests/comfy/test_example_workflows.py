@@ -41,7 +41,7 @@ BRINGS = {
     "Face only": RELEASED,
     "Fine control (strength, timing, dual guidance)": set(),
     "From one photograph (auto scene)": set(),
-    "Ingredients (CogVideoX), several faces": INGREDIENTS,
+    "Ingredients (CogVideoX), two people": INGREDIENTS,
     "Ingredients (CogVideoX), tiny model": set(),
     "LoRA and few-step LoRA": RELEASED | {FEW_STEPS},
     "Long video (context windows)": RELEASED,

@@ -182,7 +182,7 @@ def test_the_network_as_one_file_gives_the_same_video(release, plain):
 
 
 def test_the_template_of_the_released_weights_gives_a_video_with_the_miniature(release):
-    prompt = recorded_prompt("Ingredients (CogVideoX), several faces", release.version)
+    prompt = recorded_prompt("Ingredients (CogVideoX), two people", release.version)
     changes = {
         "IngredientsLoadModel": {"model_name": RELEASE},
         "IngredientsLoadTextEncoder": {"text_encoder_name": RELEASE},

@@ -160,6 +160,9 @@ def sample(kind=comfy.samplers.CFGGuider, guidance="shared", cfg=6.0, memory=Non
     )
     return samples, len(said), bool(patcher.model_options["transformer_options"].get(KEY))
 
+model = patcher_of(network).model
+shape = [2, 16, 13, 60, 90]
+kept_free = model.memory_required(shape) / model.memory_required(shape, {"c_crossattn": [[2, 226, 4096]]})
 shared, warned, left = sample()
 per_branch, quiet, _ = sample(guidance="per_branch")
 separate, separate_warned, _ = sample(memory=1e30)
@@ -171,6 +174,7 @@ result = {
     "separate is per branch": relative(separate, per_branch),
     "warnings": [warned, quiet, separate_warned, alone_warned],
     "left": left,
+    "kept free": kept_free,
 }
 """
 )
@@ -183,6 +187,7 @@ def test_branches_are_told_apart_by_the_rows_and_separate_ones_are_warned_of_onc
     assert found["separate is per branch"] <= 1e-4
     assert found["warnings"] == [0, 0, 1, 1]
     assert not found["left"]
+    assert found["kept free"] > 1.5  # which ComfyUI asks for before it batches the branches
 
 
 TEXT = """
