@@ -38,6 +38,7 @@ PHOTOS = (
 PLACE, CUP = ("two_people/background/launch pad at dusk.png", 2), ("two_people/objects/red coffee cup.png", 3)
 LEFT = tuple((f"glyph_people/subjects/2/{name}.png", 0) for name in ("face_woman#1", "shirt#1", "top hat"))
 RIGHT = tuple((f"glyph_people/subjects/1/{name}.png", 1) for name in ("face_woman#2", "shirt#2"))
+FACES = tuple((f"glyph_faces/subjects/{n}/face_woman#{n}.png", n - 1) for n in (1, 2))
 THREE = tuple(
     (f"three_glyph_people/subjects/{n}/{kind}#{n}.png", n - 1) for n in (3, 2, 1) for kind in ("face_boy", "shirt")
 )
@@ -74,7 +75,7 @@ CARDS = {
         "SaveVideo",
     ),
     "Ingredients (CogVideoX), two people": Card(((PHOTOS[2], PHOTOS[0]),), "a photo of each face"),
-    "Ingredients (CogVideoX), tiny model": Card((LEFT[:1] + RIGHT[:1],), "two faces, no GPU", "SaveVideo"),
+    "Ingredients (CogVideoX), tiny model": Card((FACES,), "two faces, no GPU", "SaveVideo"),
     "LoRA and few-step LoRA": Card((PHOTOS[:2], (PLACE,)), "6 steps with a LoRA"),
     "Long video (context windows)": Card((PHOTOS, (PLACE, CUP)), "10 seconds"),
     "Low memory (GGUF, fp8)": Card((PHOTOS, (PLACE, CUP)), "fp8 for small GPUs"),
