@@ -67,6 +67,7 @@ class RawSample:
         file: the video file, for as long as the source keeps it; None if there is none to keep.
         place: its location: its folder, its line of a manifest, its member of a shard.
         notes: sentences about what was left out of it.
+        masks: (faces, F, H, W) bool, which pixels show the face of each subject; None: not known.
     """
 
     key: str
@@ -77,6 +78,7 @@ class RawSample:
     file: Path | None = None
     place: str = ""
     notes: tuple[str, ...] = ()
+    masks: Tensor | None = None
 
     @property
     def where(self) -> str:

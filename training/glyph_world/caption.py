@@ -70,7 +70,7 @@ def describe(scene: GlyphScene, chance: random.Random, *, placed: bool | None = 
         text += chance.choice((f" There is a {thing}.", f" A {thing} stands there, too."))
     if scene.place:
         text += chance.choice((f" The background is a {scene.place.kind}.", f" It is a {scene.place.kind}."))
-    people = _numbered(text, [words[index] for index in order])
+    people = numbered(text, [words[index] for index in order])
     by_person = dict(zip(order, people, strict=True))
     return GlyphCaption(
         text,
@@ -102,7 +102,7 @@ def _join(clauses: list[str], placed: bool, chance: random.Random) -> str:
     return text[0].upper() + text[1:] + "."
 
 
-def _numbered(text: str, rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+def numbered(text: str, rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
     """The phrases of each person, in the order of the sentence, with the number of their occurrence where needed."""
     numbered, read = [], 0  # characters
     for row in rows:

@@ -49,14 +49,14 @@ def film(scene: GlyphScene, frames: int = 9, height: int = 64, width: int = 80) 
     for frame in range(frames):
         picture = backdrop.copy()
         if standing is not None:
-            _paste(picture, standing, scene.thing_x * width - OBJECT[0] / 2, height - GAP - OBJECT[1])
+            paste(picture, standing, scene.thing_x * width - OBJECT[0] / 2, height - GAP - OBJECT[1])
         regions.append([])
         for person, figure in zip(scene.people, figures, strict=True):
             seconds = frame / FRAMES_A_SECOND
             left = (person.x + person.drift * seconds) * width - BODY[0] / 2
             left = min(max(left, 0), width - BODY[0])
             top = height - GAP - BODY[1] - 1.2 * abs(np.sin(np.pi * (2 * seconds + person.bounce)))
-            left, top = _paste(picture, figure, left, top)
+            left, top = paste(picture, figure, left, top)
             regions[-1].append(_regions(person, left, top))
         film_.append(picture)
     return GlyphClip(torch.from_numpy(np.stack(film_)).clamp(0, 1), regions)
@@ -138,8 +138,8 @@ def _figure(person: GlyphPerson, sash: bool) -> np.ndarray:
     return sprite(sheet)
 
 
-def _paste(picture: np.ndarray, figure: np.ndarray, left: float, top: float) -> tuple[float, float]:
-    """Paste a sprite at the nearest quarter of a pixel, and return where that is."""
+def paste(picture: np.ndarray, figure: np.ndarray, left: float, top: float) -> tuple[float, float]:
+    """Paste a sprite onto (H, W, 3) at the nearest quarter of a pixel, and return where that is."""
     x, y = round(left * FINE), round(top * FINE)
     pad_x, pad_y = x % FINE, y % FINE
     rows = -(-(figure.shape[0] + pad_y) // FINE)

@@ -18,6 +18,8 @@ from .clip import FRAMES_A_SECOND, GlyphClip, face_picture, film, place_picture,
 WORLD_VERSION = 3
 """Counts up with every change that makes clips, images or captions differ, so that caches encode theirs again."""
 
+FACES = "faces"
+"""The casting for systems that read faces only, see faces.py."""
 MOST_CLIPS = 10_000_000  # their names are in memory
 
 
@@ -75,6 +77,9 @@ class GlyphSource:
         name, _, index = key.rpartition("-")
         if name != f"glyphs-{self.seed}" or not index.isdecimal() or int(index) >= self.count:
             raise LumosXError(f"There is no clip {key!r} here. Use one of the {self.count} keys of this source.")
+        return self._make(key)
+
+    def _make(self, key: str) -> GlyphSample:
         chance = random.Random(f"{key}")
         scene = self.casting.scene(chance)
         caption = describe(scene, chance, placed=self.placed)
@@ -105,13 +110,13 @@ def open_glyphs(address: str) -> GlyphSource:
         LumosXError: the address has another form.
     """
     parts = address.removeprefix("glyphs:").split(":")
-    casting = parts.pop() if parts[-1] in CASTINGS else "all"
+    casting = parts.pop() if parts[-1] in (*CASTINGS, FACES) else "all"
     numbers = [*parts[:2], *(number for size in parts[2:] for number in size.split("x"))]
     readable = all(number.isdecimal() and number.isascii() for number in numbers)
     if len(numbers) not in (2, 5) or len(parts) > 3 or not readable:
         raise LumosXError(
             f"{shown(address, 60)!r} is not a glyph world. Write glyphs:SEED:COUNT in whole numbers, and if need be "
-            f":FRAMESxHEIGHTxWIDTH and one of {', '.join(CASTINGS)}, such as glyphs:0:4000:9x64x80:plain."
+            f":FRAMESxHEIGHTxWIDTH and one of {', '.join((*CASTINGS, FACES))}, such as glyphs:0:4000:9x64x80:plain."
         )
     if any(len(number) > 20 for number in numbers):
         raise LumosXError(f"{shown(address, 60)!r} has a number of more than 20 digits. Use smaller ones.")
@@ -119,6 +124,10 @@ def open_glyphs(address: str) -> GlyphSource:
     if count > MOST_CLIPS:
         raise LumosXError(f"{address!r} has {count} clips. Use at most {MOST_CLIPS}.")
     frames, height, width = size or (GlyphSource.frames, GlyphSource.height, GlyphSource.width)
+    if casting == FACES:
+        from .faces import FaceSource  # which inherits from the source here
+
+        return FaceSource(seed, count, frames, height, width)
     return GlyphSource(seed, count, frames, height, width, casting=CASTINGS[casting])
 
 
