@@ -17,8 +17,8 @@ from .config import SCALES, ExtractorConfig
 
 
 def split_heads(x: Tensor, dim_head: int) -> Tensor:
-    """(N, tokens, heads*d) -> (N, heads, tokens, d)."""
-    return x.unflatten(-1, (-1, dim_head)).transpose(1, 2)
+    """(.., tokens, heads*d) -> (.., heads, tokens, d)."""
+    return x.unflatten(-1, (-1, dim_head)).transpose(-3, -2)
 
 
 def soft_attention(query: Tensor, key: Tensor, sets: int = 1) -> Tensor:

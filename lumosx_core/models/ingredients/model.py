@@ -21,6 +21,9 @@ from .router import FaceKeys, PerceiverCrossAttention, Router, face_keys, route
 Observer = Callable[[int, Tensor], None]
 """Receives the index of an injection and the faces' weights there, (rows, S, N) float32."""
 
+FaceFeatures = tuple[Tensor, Tensor]
+"""What `encode_faces` reads, with a row of the batch before each: (B, N, id_in) and (B, N, 5, T, vit_in)."""
+
 GUIDANCE = ("shared", "per_branch")
 
 
@@ -84,18 +87,21 @@ class IngredientsModel(CogVideoXNetwork):
     def prepare_faces(self, faces: Tensor) -> PreparedFaces:
         """Keys and values of all injections for the face tokens (N, Q, E), to compute them once for a video.
 
+        With (B, N, Q, E) each row of a batch has faces of its own.
+
         Raises:
             LumosXError: no faces, or tokens of another network.
         """
         sizes = self.config.local_facial_extractor
-        if faces.ndim != 3 or not len(faces) or faces.shape[1:] != (sizes.num_queries, sizes.output_dim):
+        expected = (sizes.num_queries, sizes.output_dim)
+        if faces.ndim not in (3, 4) or not faces.shape[-3] or faces.shape[-2:] != expected:
             raise LumosXError(
                 f"faces have shape {tuple(faces.shape)}, expected (1 or more, {sizes.num_queries}, "
                 f"{sizes.output_dim}), as encode_faces returns them."
             )
         faces = faces.to(self.computing_dtype(faces))
         layers = (face_keys(*self.injection(index), faces) for index in range(self.config.injections))
-        return PreparedFaces(len(faces), tuple(layers))
+        return PreparedFaces(faces.shape[-3], tuple(layers))
 
     def injection(self, index: int) -> tuple[Router, PerceiverCrossAttention]:
         """The router and the cross-attention of an injection."""
@@ -107,7 +113,7 @@ class IngredientsModel(CogVideoXNetwork):
         latents: Tensor,
         timestep: Tensor,
         text: Tensor,
-        faces: Tensor | PreparedFaces,
+        faces: Tensor | PreparedFaces | FaceFeatures,
         *,
         rope: tuple[Tensor, Tensor] | None = ...,
         guidance: str = ...,
@@ -122,7 +128,7 @@ class IngredientsModel(CogVideoXNetwork):
         latents: Tensor,
         timestep: Tensor,
         text: Tensor,
-        faces: Tensor | PreparedFaces,
+        faces: Tensor | PreparedFaces | FaceFeatures,
         *,
         rope: tuple[Tensor, Tensor] | None = ...,
         guidance: str = ...,
@@ -136,7 +142,7 @@ class IngredientsModel(CogVideoXNetwork):
         latents: Tensor,
         timestep: Tensor,
         text: Tensor,
-        faces: Tensor | PreparedFaces,
+        faces: Tensor | PreparedFaces | FaceFeatures,
         *,
         rope: tuple[Tensor, Tensor] | None = None,
         guidance: str = "shared",
@@ -150,7 +156,8 @@ class IngredientsModel(CogVideoXNetwork):
             latents: (B, F, C, H, W), noisy latents and behind them, in the channels, the image latents.
             timestep: (B,), 0 (clean) to 999 (noise).
             text: (B, J, text_dim), padded to the network's length.
-            faces: (N, Q, E) of `encode_faces`, for all rows the same, or what `prepare_faces` made of them.
+            faces: (N, Q, E) of `encode_faces`, for all rows the same, or what `prepare_faces` made of them. In
+                training each row has faces of its own: (B, N, Q, E), or the features that they are encoded from.
             rope: cos and sin of `rotary_table`; None: queries and keys are not rotated.
             guidance: which row's residual of the faces a row receives. "shared", as released: the batch is negatives,
                 then positives, and both receive the negative's. "per_branch": each its own.
@@ -201,10 +208,14 @@ class _Injection:
     """Adds the faces behind the blocks of one forward pass, and collects the router's logits."""
 
     def __init__(
-        self, model: IngredientsModel, faces: Tensor | PreparedFaces, sources: tuple[int, ...], observe: Observer | None
+        self,
+        model: IngredientsModel,
+        faces: Tensor | PreparedFaces | FaceFeatures,
+        sources: tuple[int, ...],
+        observe: Observer | None,
     ):
         self.model = model
-        self.faces = faces
+        self.faces = _encoded(model, faces, len(sources)) if isinstance(faces, tuple) else faces
         self.rows = sorted(set(sources))
         self.position = [self.rows.index(source) for source in sources]
         self.observe = observe
@@ -217,6 +228,8 @@ class _Injection:
         if isinstance(self.faces, Tensor):
             self.faces = self.model.prepare_faces(self.faces.to(image))
         keys = self.faces.layers[index].to(image.device, image.dtype)
+        if len(self.rows) != len(image):
+            keys = keys.of_rows(self.rows)
         first = self.rows == list(range(len(self.rows)))
         source = image[: len(self.rows)] if first else image[self.rows]  # a slice is not copied
         router, attention = self.model.injection(index)
@@ -229,6 +242,17 @@ class _Injection:
         if len(self.rows) > 1 and self.position != list(range(len(image))):
             residual = residual[self.position]
         return image + self.model.config.local_face_scale * residual
+
+
+def _encoded(model: IngredientsModel, features: FaceFeatures, batch: int) -> Tensor:
+    """Face tokens (B, N, Q, E) of faces that each row has of its own."""
+    id_cond, hidden = features
+    if id_cond.ndim != 3 or id_cond.shape[:2] != hidden.shape[:2] or len(id_cond) != batch:
+        raise LumosXError(
+            f"Faces of rows have features of shape {tuple(id_cond.shape)} and {tuple(hidden.shape)}, expected "
+            f"({batch}, faces, ..) both."
+        )
+    return model.encode_faces(id_cond.flatten(0, 1), hidden.flatten(0, 1)).unflatten(0, id_cond.shape[:2])
 
 
 def _checked(sources: tuple[int, ...], batch: int) -> tuple[int, ...]:

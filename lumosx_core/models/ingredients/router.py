@@ -22,7 +22,7 @@ from .extractor import half_scale, soft_attention, split_heads
 
 @dataclass(frozen=True, eq=False)
 class FaceKeys:
-    """What one injection computes of the faces alone.
+    """What one injection computes of the faces alone; where each row has faces of its own, R comes before N.
 
     Args:
         router: (N, inner_dim), the router's keys.
@@ -33,6 +33,12 @@ class FaceKeys:
     router: Tensor
     key: Tensor
     value: Tensor
+
+    def of_rows(self, rows: list[int]) -> FaceKeys:
+        """Those of some rows; faces that all rows share stay as they are."""
+        if self.router.ndim == 2:
+            return self
+        return FaceKeys(self.router[rows], self.key[rows], self.value[rows])
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> FaceKeys:
         """The same on a device and, if one is named, in another dtype."""
@@ -55,16 +61,16 @@ class Router(nn.Module):
         self.to_kv = operations.Linear(router.id_dim, router.inner_dim, bias=False, **factory)
 
     def keys(self, faces: Tensor) -> Tensor:
-        """(N, Q, E) -> (N, inner_dim): the tokens of a face merged into one."""
-        merged = self.id_merge(self.norm1(faces).transpose(1, 2)).squeeze(-1)  # (N, E)
+        """([R,] N, Q, E) -> ([R,] N, inner_dim): the tokens of a face merged into one."""
+        merged = self.id_merge(self.norm1(faces).transpose(-2, -1)).squeeze(-1)  # ([R,] N, E)
         return self.to_kv(merged)
 
     def forward(self, image: Tensor, keys: Tensor) -> Tensor:
-        """Image tokens (R, S, D) and keys (N, inner_dim) -> logits (R, S, N) float32."""
+        """Image tokens (R, S, D) and keys ([R,] N, inner_dim) -> logits (R, S, N) float32."""
         query = self.to_q(self.norm2(image))
         # Unscaled products of many channels leave the range of float16 and lose their differences in bfloat16.
         with nullcontext() if query.is_meta else autocast(query.device.type, enabled=False):  # meta has no autocast
-            return query.float() @ keys.float().T
+            return query.float() @ keys.float().mT
 
 
 class PerceiverCrossAttention(nn.Module):
@@ -83,19 +89,22 @@ class PerceiverCrossAttention(nn.Module):
         self.to_out = operations.Linear(inner, width, bias=False, **factory)
 
     def keys_and_values(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, Q, E) -> scaled keys and values, each (N, heads, Q, d)."""
+        """([R,] N, Q, E) -> scaled keys and values, each ([R,] N, heads, Q, d)."""
         key, value = (split_heads(part, self.dim_head) for part in self.to_kv(self.norm1(faces)).chunk(2, dim=-1))
         return key * half_scale(self.dim_head), value
 
     def forward(self, image: Tensor, key: Tensor, value: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Image tokens (R, S, D) and keys and values of N faces -> (R, S, D).
+        """Image tokens (R, S, D) and keys and values of N faces, ([R,] N, heads, Q, d) -> (R, S, D).
 
         Args:
             weights: (R, S, N), how much of each face a token receives; None: one face, all of it.
         """
         query = split_heads(self.to_q(self.norm2(image)), self.dim_head) * half_scale(self.dim_head)
-        keys, values = (x.transpose(0, 1).flatten(1, 2)[None] for x in (key, value))  # (1, heads, N*Q, d)
-        chances = soft_attention(query, keys, sets=len(key))  # (R, heads, S, N, Q)
+        sets = key.shape[-4]
+        keys, values = (x.transpose(-4, -3).flatten(-3, -2) for x in (key, value))  # ([R,] heads, N*Q, d)
+        if keys.ndim == 3:
+            keys, values = keys[None], values[None]
+        chances = soft_attention(query, keys, sets=sets)  # (R, heads, S, N, Q)
         if weights is not None:
             chances = chances * weights[:, None, :, :, None].to(chances.dtype)
         mixed = chances.flatten(-2) @ values  # (R, heads, S, d)
@@ -103,7 +112,7 @@ class PerceiverCrossAttention(nn.Module):
 
 
 def face_keys(router: Router, attention: PerceiverCrossAttention, faces: Tensor) -> FaceKeys:
-    """What one injection computes of the face tokens (N, Q, E)."""
+    """What one injection computes of the face tokens ([R,] N, Q, E)."""
     return FaceKeys(router.keys(faces), *attention.keys_and_values(faces))
 
 
