@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -38,11 +38,18 @@ class TrainingConditions(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ClipParts:
-    """What a cache stores of the scene of a clip: tensors by name, and plain values for its record."""
+    """What a cache stores of the scene of a clip.
+
+    Args:
+        tensors: by name; of each variant of reference images as "references.VARIANT".
+        record: plain values, by name.
+        variants: of the reference images; 0: the family conditions on something else.
+    """
 
     tensors: Mapping[str, Tensor]
     layout: ReferenceLayout
     record: Mapping[str, Any] = field(default_factory=dict)
+    variants: int = 0
 
 
 class PartsEncoder(Protocol):
@@ -84,6 +91,16 @@ class TrainableSettings(Protocol):
         """Of weights that are not trained."""
         ...
 
+    @property
+    def family(self) -> str:
+        """By its name in `TRAINABLE`."""
+        ...
+
+    @property
+    def shuffle_references(self) -> bool:
+        """Whether reference images come in random order, each as a group of its own."""
+        ...
+
     def check(self, steps: int, *, lora: bool) -> None:
         """Raise LumosXError where these settings do not fit to the rest of a run."""
         ...
@@ -96,12 +113,10 @@ class TrainableFamily(Protocol):
     settings: type[Any]
     """The dataclass of the config's table `[model]`, a TrainableSettings."""
 
-    def parts_encoder(self, files: ModelFiles, vae: Any, text_encoder: Any, device: torch.device) -> PartsEncoder | None:
+    def parts_encoder(
+        self, files: ModelFiles, vae: Any, text_encoder: Any, device: torch.device
+    ) -> PartsEncoder | None:
         """What encodes the scenes of clips; None: as reference images, the way that a cache does it by itself."""
-        ...
-
-    def stored_parts(self, names: Iterable[str]) -> tuple[str, ...]:
-        """The names of `ClipParts.tensors`, empty for reference images."""
         ...
 
     def conditions(self, tensors: Mapping[str, Tensor], layout: ReferenceLayout, record: Mapping[str, Any]) -> Any:
@@ -114,6 +129,26 @@ class TrainableFamily(Protocol):
 
     def collate(self, conditions: Sequence[Any]) -> Any:
         """Those of several clips together."""
+        ...
+
+    def text(self, text: Tensor, length: int) -> Tensor:
+        """An encoded caption (J, text_dim) as a network that reads `length` tokens takes it.
+
+        Raises:
+            LumosXError: it has more.
+        """
+        ...
+
+    def shortened(self, conditions: Any, length: int) -> Any:
+        """The conditions of one clip for a network that reads `length` tokens of text.
+
+        Raises:
+            LumosXError: its caption has more.
+        """
+        ...
+
+    def check_data(self, dropout: Mapping[str, float]) -> None:
+        """Raise LumosXError for a kind of dropout of reference images (setting -> fraction) that is not possible."""
         ...
 
     def network(self, settings: Any) -> nn.Module:
@@ -158,12 +193,17 @@ class TrainableFamily(Protocol):
         ...
 
     def exported(
-        self, settings: Any, network: nn.Module, weights: Mapping[str, StoredTensor]
+        self,
+        settings: Any,
+        network: nn.Module,
+        frozen: Mapping[str, StoredTensor],
+        weights: Mapping[str, StoredTensor],
     ) -> tuple[Mapping[str, StoredTensor], Mapping[str, str]]:
         """The tensors of a finished file, and what its metadata must say for it to be read.
 
         Args:
             network: what was trained.
+            frozen: name -> each parameter that was not.
             weights: name -> the value of each trained parameter in the file.
         """
         ...

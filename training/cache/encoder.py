@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,15 +17,13 @@ from torch import Tensor
 from lumosx_core.errors import LumosXError
 from lumosx_core.files.model_files import ModelFiles
 from lumosx_core.files.safetensors_file import all_finite
-from lumosx_core.media.images import fit_on_canvas, to_pil
-from lumosx_core.models.encode_scene import PreparedScene, prepare_scene
+from lumosx_core.models.trainable import ClipParts, PartsEncoder
 from lumosx_core.prompt.phrase_mask import clean_prompt
-from lumosx_core.scene.encoded import EncodedScene
-from lumosx_core.scene.scene import Scene
 
-from ..data.augment import augment, chance_of
 from ..data.clips import fit_clip
+from ..data.masks import fit_masks
 from ..data.samples import RawSample, check_caption
+from .references import ReferenceEncoder
 from .settings import STORED, CacheSettings
 
 BATCH_PIXELS = 2**18  # encoded at once: 42 images of 64 x 96, one of 832 x 480; more no longer fit a CPU's cache
@@ -37,16 +36,16 @@ class PreparedSample:
 
     Args:
         where: what messages call it.
+        prompt: the cleaned caption.
         video: (F, H, W, 3) in 0..1.
-        canvases: (variants * R, H, W, 3) in 0..1.
-        scene: with the cleaned caption and the tokens that name each image.
+        scene: what the family makes of the scene; for LumosX `PreparedReferences`.
     """
 
     key: str
     where: str
+    prompt: str
     video: Tensor
-    canvases: Tensor
-    scene: PreparedScene
+    scene: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,15 +54,15 @@ class EncodedSample:
 
     Args:
         prompt: the cleaned caption.
-        video: (16, T, h, w).
-        variants: the scene with each augmented copy of its images, (1, 16, R, h, w).
+        video: (C, T, h, w).
+        parts: of the scene.
     """
 
     key: str
     where: str
     prompt: str
     video: Tensor
-    variants: tuple[EncodedScene, ...]
+    parts: ClipParts
 
 
 class SampleEncoder:
@@ -75,6 +74,8 @@ class SampleEncoder:
         self.device = torch.device(device)
         self.vae = settings.family.load_vae(files.vae, device=device)
         self.text_encoder = settings.family.load_text_encoder(files.text_encoder, device=device)
+        own = settings.recipe.parts_encoder(files, self.vae, self.text_encoder, self.device)
+        self.parts: PartsEncoder = own or ReferenceEncoder(settings, self.text_encoder, self.encode_videos)
 
     def prepare(self, sample: RawSample) -> PreparedSample:
         """Fit the video and its reference images, and find their words in the caption.
@@ -82,33 +83,31 @@ class SampleEncoder:
         Raises:
             LumosXError: the sample cannot be used.
         """
-        scene = sample.case.scene
         prompt = clean_prompt(sample.case.prompt)
         check_caption(prompt)
-        prepared = prepare_scene(scene, prompt, self.text_encoder, text_len=self.settings.family.spec.text_len)
         video = fit_clip(sample.video, self.settings.clip)
         pixels = video.float() / 255 if video.dtype == torch.uint8 else video.float()
         if not all_finite(pixels):
             raise LumosXError("The video has values that are not numbers. Export it again.")
-        canvases = self._canvases(sample.key, scene, *pixels.shape[1:3])
-        return PreparedSample(sample.key, sample.where, pixels, canvases, prepared)
+        masks = None if sample.masks is None else fit_masks(sample.masks, self.settings.clip)
+        prepared = self.parts.prepare(replace(sample.case, name=sample.key), prompt, pixels, masks)
+        return PreparedSample(sample.key, sample.where, prompt, pixels, prepared)
 
     def encode(self, samples: Sequence[PreparedSample]) -> list[EncodedSample]:
-        """Encode videos and images; the latents are of the stored type, not yet checked for NaN."""
-        videos = self._encode([sample.video for sample in samples])
-        counts = [len(sample.canvases) for sample in samples]
-        images = iter(self._encode([canvas[None] for sample in samples for canvas in sample.canvases]))
-        encoded = []
-        for sample, video, count in zip(samples, videos, counts, strict=True):
-            empty = video.new_zeros(video.shape[0], 0, *video.shape[-2:])
-            latents = torch.cat([empty, *(next(images) for _ in range(count))], dim=1)  # (16, variants * R, h, w)
-            variants = tuple(
-                sample.scene.encoded(references[None]) for references in latents.chunk(self.settings.variants, dim=1)
-            )
-            if not count:
-                variants = (sample.scene.encoded(latents[None]),) * self.settings.variants
-            encoded.append(EncodedSample(sample.key, sample.where, sample.scene.prompt, video, variants))
-        return encoded
+        """Encode videos and scenes; the latents are of the stored type, not yet checked for NaN."""
+        videos = self.encode_videos([sample.video for sample in samples])
+        parts = self.parts.encode([sample.scene for sample in samples])
+        return [
+            EncodedSample(sample.key, sample.where, sample.prompt, video, self._stored(each))
+            for sample, video, each in zip(samples, videos, parts, strict=True)
+        ]
+
+    def _stored(self, parts: ClipParts) -> ClipParts:
+        tensors = {
+            name: tensor.to("cpu", self.dtype) if tensor.is_floating_point() else tensor
+            for name, tensor in parts.tensors.items()
+        }
+        return replace(parts, tensors=tensors)
 
     def encode_texts(self, prompts: Sequence[str]) -> dict[str, Tensor]:
         """The embeddings of cleaned captions, (J, text_dim) of the stored type, each under `text_name` of it."""
@@ -125,20 +124,8 @@ class SampleEncoder:
                 chunk = []
         return encoded
 
-    def _canvases(self, key: str, scene: Scene, height: int, width: int) -> Tensor:
-        settings, canvases = self.settings, []
-        for variant in range(settings.variants):
-            for number, reference in enumerate(scene.references):
-                picture = to_pil(reference.image)
-                if settings.augment != "none":
-                    chance = chance_of(settings.seed, key, number, variant)
-                    background = reference is scene.background
-                    picture = augment(picture, height, width, chance, background=background, mode=settings.augment)
-                canvases.append(fit_on_canvas(picture, height, width))
-        return torch.stack(canvases) if canvases else torch.zeros(0, height, width, 3)
-
-    def _encode(self, videos: Sequence[Tensor]) -> list[Tensor]:
-        """Latents (16, T, h, w) of videos (F, H, W, 3), those of one shape together."""
+    def encode_videos(self, videos: Sequence[Tensor]) -> list[Tensor]:
+        """Latents (C, T, h, w), as they are stored, of videos (F, H, W, 3), those of one shape together."""
         alike = defaultdict(list)
         for position, video in enumerate(videos):
             alike[video.shape].append(position)

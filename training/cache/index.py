@@ -11,9 +11,10 @@ Where two packs have a clip of one key, the later counts: that is how a changed 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -33,7 +34,10 @@ class ClipEntry:
     Args:
         fingerprint: of what it was made from; empty if its source has none.
         text: name of its caption among the texts.
-        references: a span for each variant.
+        references: a span for each variant; none where the family conditions on something else.
+        phrase_mask: None, too, in that case.
+        parts: what such a family stores, by name.
+        record: the plain values that it stores.
     """
 
     key: str
@@ -43,7 +47,14 @@ class ClipEntry:
     path: Path
     video: StoredSpan
     references: tuple[StoredSpan, ...]
-    phrase_mask: StoredSpan
+    phrase_mask: StoredSpan | None
+    parts: Mapping[str, StoredSpan] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def variants(self) -> int:
+        """How many differently augmented copies of its images there are."""
+        return max(1, len(self.references))
 
 
 def read_clips(directory: Path) -> dict[str, ClipEntry]:
@@ -54,6 +65,7 @@ def read_clips(directory: Path) -> dict[str, ClipEntry]:
     def add(pack: Pack) -> None:
         for number, record in enumerate(pack.records):
             layout = ReferenceLayout(record["standalone"], tuple(record["subjects"]))
+            parts = record.get("parts", ())
             entry = ClipEntry(
                 record["key"],
                 record["fingerprint"],
@@ -62,7 +74,9 @@ def read_clips(directory: Path) -> dict[str, ClipEntry]:
                 pack.path,
                 pack.spans[f"{number}.video"],
                 tuple(pack.spans[f"{number}.references.{variant}"] for variant in range(record["variants"])),
-                pack.spans[f"{number}.phrase_mask"],
+                None if parts else pack.spans[f"{number}.phrase_mask"],
+                {name: pack.spans[f"{number}.{name}"] for name in parts},
+                dict(record.get("values", {})),
             )
             _check(entry)
             clips[entry.key] = entry
@@ -76,13 +90,18 @@ def _check(entry: ClipEntry) -> None:
     if not all(isinstance(text, str) for text in (entry.key, entry.fingerprint, entry.text)):
         raise TypeError("key, fingerprint and text are not texts")
     video, images = entry.video.shape, entry.layout.pictures
-    if len(video) != 4 or 0 in video or not entry.video.dtype.is_floating_point or not entry.references:
+    described = entry.references or entry.parts
+    if len(video) != 4 or 0 in video or not entry.video.dtype.is_floating_point or not described:
         raise ValueError(f"the clip {entry.key[:100]!r} has a video of shape {video[:8]}")
     for references in entry.references:
         if references.shape != (video[0], images, *video[2:]) or not references.dtype.is_floating_point:
             raise ValueError(f"the clip {entry.key[:100]!r} has images of shape {references.shape[:8]}")
-    if len(entry.phrase_mask.shape) != 2 or entry.phrase_mask.dtype != torch.uint8:
-        raise ValueError(f"the clip {entry.key[:100]!r} has a phrase mask of shape {entry.phrase_mask.shape[:8]}")
+    mask = entry.phrase_mask
+    if mask is not None and (len(mask.shape) != 2 or mask.dtype != torch.uint8):
+        raise ValueError(f"the clip {entry.key[:100]!r} has a phrase mask of shape {mask.shape[:8]}")
+    for name, part in entry.parts.items():
+        if not part.dtype.is_floating_point:
+            raise ValueError(f"the clip {entry.key[:100]!r} has {name[:100]!r} in whole numbers")
 
 
 def read_texts(directory: Path, *, skip: set[Path] | None = None) -> dict[str, tuple[Path, StoredSpan]]:

@@ -13,14 +13,15 @@ from lumosx_core.errors import LumosXError
 from lumosx_core.files.safetensors_file import all_finite
 from lumosx_core.models.family import ModelFamily
 from lumosx_core.models.lumosx.lumosx_family import LUMOSX
-from lumosx_core.scene.encoded import EncodedScene
+from lumosx_core.models.lumosx.lumosx_training import LUMOSX_TRAINING
+from lumosx_core.models.trainable import TrainableFamily
 
 from ..data.buckets import Bucket
 from ..data.items import TrainingItem
 from ..data.samples import BadSample
 from .encoder import text_name
-from .files import read_tensors
-from .index import read_clips, read_texts
+from .files import StoredSpan, read_tensors
+from .index import ClipEntry, read_clips, read_texts
 from .settings import read_head
 
 
@@ -32,13 +33,21 @@ class LatentCache:
     Args:
         verify: compare checksums on reading.
         family: that the cache must be for.
+        recipe: how it is trained.
 
     Raises:
         LumosXError: there is no cache, or none that this version reads.
     """
 
-    def __init__(self, directory: str | os.PathLike, *, verify: bool = True, family: ModelFamily = LUMOSX):
-        self.directory = Path(directory)
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        *,
+        verify: bool = True,
+        family: ModelFamily = LUMOSX,
+        recipe: TrainableFamily = LUMOSX_TRAINING,
+    ):
+        self.directory, self.recipe = Path(directory), recipe
         self.verify = verify
         self.head = read_head(self.directory)
         self.spec = family.spec
@@ -65,7 +74,7 @@ class LatentCache:
 
     def variants(self, index: int) -> int:
         """How many differently augmented copies of its reference images a clip has."""
-        return len(self._clips[index].references)
+        return self._clips[index].variants
 
     def item(self, index: int, variant: int = 0) -> TrainingItem:
         """Read one clip, in the type it is stored in.
@@ -80,15 +89,27 @@ class LatentCache:
         where = f"{clip.path} ({clip.key})"
         try:
             text = self._read_text(clip.text)
-            spans = (clip.video, clip.references[variant], clip.phrase_mask)
-            video, references, mask = read_tensors(clip.path, spans, verify=self.verify)
+            spans = self._spans(clip, variant)
+            tensors = dict(zip(spans, read_tensors(clip.path, spans.values(), verify=self.verify), strict=True))
         except LumosXError as error:
             raise BadSample(where, str(error)) from error
-        for name, tensor in (("video", video), ("references", references), ("caption", text)):
-            if not all_finite(tensor):
+        for name, tensor in ({**tensors, "caption": text}).items():
+            if tensor.is_floating_point() and not all_finite(tensor):
                 raise BadSample(where, f"The latents of its {name} contain NaN. Cache it again with --verify.")
-        mask = torch.from_numpy(np.unpackbits(mask.numpy(), axis=1)).bool()
-        return TrainingItem(clip.key, video, text, EncodedScene(references[None], clip.layout, mask))
+        if "phrase_mask" in tensors:
+            tensors["phrase_mask"] = torch.from_numpy(np.unpackbits(tensors["phrase_mask"].numpy(), axis=1)).bool()
+        try:
+            conditions = self.recipe.conditions(tensors, clip.layout, clip.record)
+        except (LumosXError, KeyError, TypeError, ValueError) as error:
+            raise BadSample(where, f"Its record is damaged ({error}). Cache it again with --verify.") from error
+        return TrainingItem(clip.key, tensors["video"], text, conditions)
+
+    @staticmethod
+    def _spans(clip: ClipEntry, variant: int) -> dict[str, StoredSpan]:
+        spans = {"video": clip.video, **clip.parts}
+        if clip.phrase_mask is not None:
+            spans |= {"references": clip.references[variant], "phrase_mask": clip.phrase_mask}
+        return spans
 
     @property
     def empty_text(self) -> Tensor:

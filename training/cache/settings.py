@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -15,7 +16,9 @@ from lumosx_core.files.atomic_file import atomic_file
 from lumosx_core.files.model_files import ModelFiles
 from lumosx_core.models.family import ModelFamily
 from lumosx_core.models.lumosx.lumosx_family import LUMOSX
+from lumosx_core.models.lumosx.lumosx_training import LUMOSX_TRAINING
 from lumosx_core.models.lumosx.spec import SPEC
+from lumosx_core.models.trainable import TrainableFamily
 from lumosx_core.own_command import own_command
 
 from ..data.clips import ClipSettings
@@ -39,6 +42,7 @@ class CacheSettings:
         dtype: what is stored. Latents are normalised and encoded words are moderate, so float16 never overflows and
             is eight times finer than bfloat16 at the same size.
         family: of the model that is trained.
+        recipe: how it is trained.
 
     Raises:
         LumosXError: a value that is not possible.
@@ -51,6 +55,7 @@ class CacheSettings:
     seed: int = 0
     dtype: str = "float16"
     family: ModelFamily = LUMOSX
+    recipe: TrainableFamily = LUMOSX_TRAINING
 
     def __post_init__(self):
         clip = ClipSettings(frames=self.frames, sizes=self.sizes, spec=self.family.spec)
@@ -70,7 +75,7 @@ class CacheSettings:
     @property
     def stored(self) -> dict[str, Any]:
         """The settings that the head of a cache records; the family is recorded by its name."""
-        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "family"}
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("family", "recipe")}
 
     @cached_property
     def clip(self) -> ClipSettings:
@@ -85,12 +90,13 @@ def prepare_head(directory: Path, files: ModelFiles, settings: CacheSettings) ->
         LumosXError: it was made with others, or the folder is used for something else.
     """
     for kind, path in (("VAE", files.vae), ("text encoder", files.text_encoder)):
-        if not path.is_file():
+        if not path.exists():
             raise LumosXError(f"There is no {kind} at {str(path)!r}. Check the path.")
     wanted = {
         "format": FORMAT,
-        "vae": sha256_of(files.vae),
-        "text_encoder": sha256_of(files.text_encoder),
+        "vae": _hash_of(files.vae),
+        "text_encoder": _hash_of(files.text_encoder),
+        **{kind: _hash_of(path) for kind, path in files.companions.items()},
         "family": settings.family.spec.name,
         "settings": json.loads(json.dumps(settings.stored)),
     }
@@ -107,7 +113,11 @@ def prepare_head(directory: Path, files: ModelFiles, settings: CacheSettings) ->
     header = read_head(directory)
     differences = [
         *(["model family"] if header["family"] != wanted["family"] else []),
-        *(f"{name.replace('_', ' ')} file" for name in ("vae", "text_encoder") if header.get(name) != wanted[name]),
+        *(
+            f"{name.replace('_', ' ')} file"
+            for name in ("vae", "text_encoder", *files.companions)
+            if header.get(name) != wanted[name]
+        ),
         *(
             f"{name} ({header['settings'].get(name)} there, {value} now)"
             for name, value in wanted["settings"].items()
@@ -119,6 +129,16 @@ def prepare_head(directory: Path, files: ModelFiles, settings: CacheSettings) ->
             f"The cache {directory} was made with another {', '.join(differences)}. Use what it was made with, or give "
             f"a new folder."
         )
+
+
+def _hash_of(path: Path) -> str:
+    """The hash of a file, or of the files below a folder with their names."""
+    if path.is_file():
+        return sha256_of(path)
+    total = hashlib.sha256()
+    for file in sorted(each for each in path.rglob("*") if each.is_file()):
+        total.update(f"{file.relative_to(path).as_posix()}\0{sha256_of(file)}\n".encode())
+    return total.hexdigest()
 
 
 def read_head(directory: Path) -> dict:

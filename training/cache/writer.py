@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,6 +23,7 @@ from ..data.samples import BadSample, Source
 from .encoder import EncodedSample, PreparedSample, SampleEncoder, text_name
 from .files import write_pack
 from .index import CLIPS, TEXTS, read_texts
+from .references import PreparedReferences
 from .settings import CacheSettings
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class CacheWriter:
                 if self.stop():
                     break
                 self._prepare(job.key)
-                if sum(sample.video.numel() + sample.canvases.numel() for sample in self._pending) > PENDING_VALUES:
+                if sum(_values(sample) for sample in self._pending) > PENDING_VALUES:
                     self._encode()
             self._encode()
             self._close_pack()
@@ -115,7 +115,8 @@ class CacheWriter:
 
     def _encode(self) -> None:
         for sample in self.encoder.encode(self._pending):
-            if all_finite(sample.video) and all(all_finite(scene.references) for scene in sample.variants):
+            latents = [tensor for tensor in sample.parts.tensors.values() if tensor.is_floating_point()]
+            if all(map(all_finite, (sample.video, *latents))):
                 self._finished.append(sample)
             else:
                 self._refuse(sample, "Its latents have values that are not numbers, or too large to store.")
@@ -155,25 +156,30 @@ class CacheWriter:
         self._bad.append((sample.key, BadSample(sample.where, f"{reason} Check its video and reference images.")))
 
 
+def _values(sample: PreparedSample) -> int:
+    """Of the pixels of a sample's video and images."""
+    canvases = sample.scene.canvases if isinstance(sample.scene, PreparedReferences) else ()
+    return sample.video.numel() + sum(canvas.numel() for canvas in canvases)
+
+
 def _bytes(sample: EncodedSample) -> int:
-    return sample.video.nbytes + sum(scene.references.nbytes for scene in sample.variants)
+    return sample.video.nbytes + sum(tensor.nbytes for tensor in sample.parts.tensors.values())
 
 
 def _tensors(number: int, sample: EncodedSample) -> dict[str, Tensor]:
-    references = {
-        f"{number}.references.{variant}": scene.references[0].contiguous()
-        for variant, scene in enumerate(sample.variants)
-    }
-    mask = torch.from_numpy(np.packbits(sample.variants[0].words.numpy(), axis=1))
-    return {f"{number}.video": sample.video.contiguous(), f"{number}.phrase_mask": mask} | references
+    parts = {f"{number}.{name}": tensor.contiguous() for name, tensor in sample.parts.tensors.items()}
+    return {f"{number}.video": sample.video.contiguous()} | parts
 
 
 def _record(sample: EncodedSample, fingerprint: str) -> dict:
+    parts, layout = sample.parts, sample.parts.layout
+    own = {} if parts.variants else {"parts": sorted(parts.tensors), "values": dict(parts.record)}
     return {
         "key": sample.key,
         "fingerprint": fingerprint,
         "text": text_name(sample.prompt),
-        "standalone": sample.variants[0].layout.standalone,
-        "subjects": sample.variants[0].layout.subjects,
-        "variants": len(sample.variants),
+        "standalone": layout.standalone,
+        "subjects": layout.subjects,
+        "variants": parts.variants,
+        **own,
     }

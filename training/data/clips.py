@@ -99,6 +99,18 @@ def read_clip(path: str | Path, settings: ClipSettings) -> tuple[Tensor, VideoIn
         return _read(container, times, settings, path)
 
 
+def clip_frames(path: Path, settings: ClipSettings) -> tuple[list[int], int]:
+    """Which frames of a video file `read_clip` takes, counted from 0 (one may be there twice), and how many it has.
+
+    Raises:
+        LumosXError: as `read_clip`.
+        MissingPackageError: av (PyAV) is not installed.
+    """
+    with opened_video(path) as container:
+        times = frame_times(container, path)
+    return _places(times, settings, path)[0], len(times)
+
+
 def read_frames(path: str | Path, places: Collection[int]) -> dict[int, np.ndarray]:
     """Single frames of a video file, counted from 0 as they are shown.
 

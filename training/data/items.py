@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from lumosx_core.errors import LumosXError
-from lumosx_core.scene.encoded import EncodedScene
+from lumosx_core.models.lumosx.lumosx_training import LUMOSX_TRAINING
+from lumosx_core.models.trainable import TrainableFamily
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,13 +26,14 @@ class TrainingItem:
         key: which sample it is, for messages.
         video: (16, T, h, w) normalised latents of the clip.
         text: (J, text_dim), the encoded caption without padding.
-        scene: its reference images, (1, 16, R, h, w), and the caption's tokens that name each, (R, text_len).
+        scene: its reference images, (1, 16, R, h, w), and the caption's tokens that name each, (R, text_len); of
+            another family what that family conditions on.
     """
 
     key: str
     video: Tensor
     text: Tensor
-    scene: EncodedScene
+    scene: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +43,14 @@ class TrainingBatch:
     Args:
         video: (B, 16, T, h, w).
         text: (B, J, text_dim), padded with zeros to the longest caption, as the network itself pads.
-        scene: the images of each clip, (B, 16, R, h, w); R may be 0. Its phrase mask is (B, R, text_len).
+        scene: the images of each clip, (B, 16, R, h, w); R may be 0. Its phrase mask is (B, R, text_len). Of another
+            family what that family conditions on.
     """
 
     keys: tuple[str, ...]
     video: Tensor
     text: Tensor
-    scene: EncodedScene
+    scene: Any
 
     def to(self, device: torch.device | str) -> TrainingBatch:
         return self.map(lambda tensor: tensor.to(device))
@@ -61,7 +65,7 @@ class TrainingBatch:
         )
 
 
-def collate(items: Sequence[TrainingItem]) -> TrainingBatch:
+def collate(items: Sequence[TrainingItem], recipe: TrainableFamily = LUMOSX_TRAINING) -> TrainingBatch:
     """Join items of one bucket.
 
     Raises:
@@ -73,11 +77,9 @@ def collate(items: Sequence[TrainingItem]) -> TrainingBatch:
             raise LumosXError(
                 f"{items[0].key} and {item.key} differ in size or layout and cannot share a batch. Bucket them apart."
             )
-    references = torch.cat([item.scene.references for item in items]).float()
-    masks = torch.stack([item.scene.words for item in items])
     return TrainingBatch(
         tuple(item.key for item in items),
         torch.stack([item.video for item in items]).float(),
         pad_sequence([item.text.float() for item in items], batch_first=True),
-        EncodedScene(references, layout, masks),
+        recipe.collate([item.scene for item in items]),
     )

@@ -31,6 +31,7 @@ from lumosx_core.scene.write_case import write_case
 
 from .clips import ClipSettings, VideoInfo, read_clip
 from .fingerprints import entries_below
+from .masks import read_masks
 
 VIDEO = "video.mp4"
 SAMPLE_PARTS = (CAPTION, SUBJECTS, OBJECTS, BACKGROUND)
@@ -139,8 +140,10 @@ def read_sample(directory: str | Path, settings: SampleSettings | None = None, *
         with attempt():
             file = _video(directory)
             video, original = read_clip(file, settings.clip)
+        with attempt():
+            masks = read_masks(directory, len(case.scene.subjects), file, settings.clip)
     return RawSample(
-        key or directory.name, case, video, settings.clip.fps, original, file, str(directory), tuple(notes)
+        key or directory.name, case, video, settings.clip.fps, original, file, str(directory), tuple(notes), masks
     )
 
 

@@ -70,7 +70,7 @@ class FaceCasting(Casting):
 class FaceSource(GlyphSource):
     """A data set of such clips; each knows which pixels show whose face."""
 
-    casting: Casting = FaceCasting()  # noqa: RUF009 - immutable
+    casting: Casting = FaceCasting()
 
     def fingerprint(self, key: str) -> str:
         made_from = (key, self.frames, self.height, self.width, self.casting)

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
-from lumosx_core import RelationalOptions
-from lumosx_core.sampling.objective import noisy_latents, velocity_loss
+from lumosx_core.models.lumosx.lumosx_training import LUMOSX_TRAINING
+from lumosx_core.models.trainable import Note, TrainableFamily
 
 from .batches.step_batches import NoisyBatch
 
 
-def clip_losses(model: nn.Module, noisy: NoisyBatch, options: RelationalOptions) -> Tensor:
-    """The released loss of each clip: (B,) float32. The network receives the timestep truncated to an integer."""
+def clip_losses(
+    model: nn.Module,
+    noisy: NoisyBatch,
+    options: Any,
+    recipe: TrainableFamily = LUMOSX_TRAINING,
+    note: Note = lambda name, value: None,
+) -> Tensor:
+    """The loss of each clip: (B,) float32; for LumosX the released one.
+
+    Args:
+        options: the switches of the network in this step.
+        note: receives parts of the loss for the log.
+    """
     batch = noisy.batch
-    latents, target = noisy_latents(batch.video, noisy.noise, noisy.timestep)
-    return velocity_loss(model(latents, noisy.timestep, batch.text, batch.scene, options), target)
+    return recipe.losses(model, batch.video, batch.text, batch.scene, noisy.noise, noisy.timestep, options, note)

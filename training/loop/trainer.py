@@ -1,4 +1,4 @@
-"""The training loop: velocity matching on cached clips, with averaged weights, checkpoints and exact resume."""
+"""The training loop on cached clips, with averaged weights, checkpoints and exact resume."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lumosx_core import RelationalOptions
 from lumosx_core.errors import LumosXError
 
 from ..file_hash import sha256_of
@@ -69,6 +69,7 @@ class Trainer:
     """
 
     def __init__(self, config: TrainConfig, *, cache=None, say: Callable[[str], None] | None = None):
+        self.recipe = config.recipe
         self.config, self.say = config, say or partial(print, flush=True)  # a log file shows a line at once
         self.output = Path(config.training.output)
         self.accelerator = make_accelerator(config)
@@ -92,6 +93,7 @@ class Trainer:
         self.ema = Ema(self.parameters, config.ema) if config.ema.decay else None
         self.checkpoints = Checkpoints(self.output, config.training.keep)
         self.has_dropout = any(isinstance(module, nn.Dropout) and module.p for module in self.network.modules())
+        self.notes: dict[str, list[Tensor]] = {}  # parts of the loss in this step, for the log
         self.done = 0
         self.saved: Path | None = None
         self._resume()
@@ -122,6 +124,7 @@ class Trainer:
                     seconds = time.perf_counter() - begun
                     self.done += 1
                     metrics = {"loss": loss, "lr": rate, "grad_norm": norm, "seconds": round(seconds, 4)}
+                    metrics |= {name: torch.stack(values).mean().item() for name, values in self.notes.items()}
                     if record is not None:
                         record.write(self.done, **metrics)
                     self.accelerator.log(metrics, step=self.done)
@@ -140,17 +143,19 @@ class Trainer:
         return Outcome(self.done, stop if file is None else None, file, len(self.loader.bad))
 
     @property
-    def options(self) -> RelationalOptions:
+    def options(self) -> Any:
         """The switches of the network in this step."""
-        # Where attention with a bias costs nothing extra, joining the padding saves most of a small network's time.
-        return self.config.model.options_at(self.done, join_text_padding=self.accelerator.device.type == "cpu")
+        return self.recipe.options(self.config.model, self.done, self.accelerator.device)
 
     def losses(self, part: NoisyBatch) -> Tensor:
         """The loss of each clip in the run's precision: (B,) float32."""
         bf16 = self.config.training.precision == "bf16"
         device = self.accelerator.device
         with torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext():
-            return clip_losses(self.model, part.to(device), self.options)
+            return clip_losses(self.model, part.to(device), self.options, self.recipe, self._note)
+
+    def _note(self, name: str, value: Tensor) -> None:
+        self.notes.setdefault(name, []).append(value.detach())
 
     def backward(self, parts: list[NoisyBatch]) -> Tensor:
         """Add the gradient of the mean loss of all parts (and processes) to the parameters; returns this process's
@@ -174,6 +179,7 @@ class Trainer:
             torch.manual_seed(
                 draw_seed("dropout", self.config.training.seed, self.done, self.accelerator.process_index)
             )
+        self.notes.clear()
         own_loss = self.backward(parts)
         limit = self.config.optimizer.max_grad_norm or math.inf
         norm = as_number(nn.utils.clip_grad_norm_(self.parameters.values(), limit))
@@ -301,4 +307,4 @@ def open_cache(config: TrainConfig):
     """The cache that the config names."""
     from ..cache import LatentCache
 
-    return LatentCache(config.data.cache)
+    return LatentCache(config.data.cache, family=config.recipe.family, recipe=config.recipe)

@@ -13,10 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from lumosx_core import LumosXModel
 
-
-def checkpoint_blocks(model: LumosXModel, *, inputs_on_cpu: bool = False) -> None:
+def checkpoint_blocks(model: nn.Module, *, inputs_on_cpu: bool = False) -> None:
     """Make every transformer block of the model compute its activations again in the backward pass.
 
     Parameter names, values and gradients stay as they are; calling it twice is calling it once. Blocks that

@@ -116,7 +116,9 @@ def _pass_through(network: nn.Module) -> None:
             continue
         if name.endswith("conv2.conv"):  # the end of a residual branch
             module.weight *= 0.1
-        elif name.endswith("conv_y.conv"):  # the decoder's norms multiply by what they read of the latents: begin with 1
+        elif name.endswith(
+            "conv_y.conv"
+        ):  # the decoder's norms multiply by what they read of the latents: begin with 1
             module.weight *= 0.1
             nn.init.ones_(module.bias)
         elif name.endswith("conv_b.conv"):

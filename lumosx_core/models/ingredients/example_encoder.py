@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...errors import LumosXError
 from ...files.model_files import ModelFiles
+from ...prompt.phrase_mask import check_prompt_length
 from ...scene.case_folder import Case
 from ...scene.layout import ReferenceLayout
 from ..trainable import ClipParts
@@ -30,11 +31,13 @@ class PreparedFaces:
         crops: (512, 512, 3) of each face.
         canvas: (H, W, 3) in 0..1.
         shares: (N, S), see `token_shares`.
+        tokens: of the caption.
     """
 
     crops: list[Tensor]
     canvas: Tensor
     shares: Tensor
+    tokens: int
 
 
 class FaceExampleEncoder:
@@ -44,16 +47,18 @@ class FaceExampleEncoder:
         LumosXError: no face encoder is named, or it cannot be read.
     """
 
-    def __init__(self, files: ModelFiles, vae: Any, device: torch.device):
+    def __init__(self, files: ModelFiles, vae: Any, text_encoder: Any, device: torch.device):
         folder = files.companions.get(FACE_ENCODER)
         if folder is None:
             raise LumosXError(f"{SPEC.name} needs its face encoder. Add --face-encoder FOLDER.")
-        self.vae = vae
+        self.vae, self.text_encoder = vae, text_encoder
         self.faces = FaceEncoder.load(folder, device=device)
 
     def prepare(self, case: Case, prompt: str, video: Tensor, masks: Tensor | None) -> PreparedFaces:
         """See `PartsEncoder.prepare`."""
         faces = faces_of(case.scene)
+        ids = self.text_encoder.tokenize_prompt(prompt)
+        check_prompt_length(ids, SPEC.text_len)
         crops = [fitted_crop(face.image, f"The face image of {name}") for name, face in faces]
         frames, height, width = video.shape[:3]
         if masks is None:
@@ -63,7 +68,7 @@ class FaceExampleEncoder:
                 f"The masks have shape {tuple(masks.shape)}, expected {(len(faces), frames, height, width)}: one for "
                 f"each face and frame of the clip."
             )
-        return PreparedFaces(crops, conditioning_canvas(crops, width, height), token_shares(masks))
+        return PreparedFaces(crops, conditioning_canvas(crops, width, height), token_shares(masks), len(ids))
 
     def encode(self, prepared: Sequence[PreparedFaces]) -> list[ClipParts]:
         """See `PartsEncoder.encode`."""
@@ -81,5 +86,6 @@ class FaceExampleEncoder:
                 "image": image.cpu(),
                 "face_share": each.shares,
             }
-            parts.append(ClipParts(tensors, ReferenceLayout(0, (1,) * len(each.crops))))
+            layout = ReferenceLayout(0, (1,) * len(each.crops))
+            parts.append(ClipParts(tensors, layout, {"tokens": each.tokens}))
         return parts

@@ -28,6 +28,7 @@ class FaceExample:
         image: (B, C, h, w), latents of the canvas of all faces.
         face_share: (B, N, S), the fraction of each image token's pixels, in all frames of its latent frame, that show
             each face, tokens in the order frame, row, column; 0 everywhere where masks are not known.
+        tokens: of the caption of one clip, its end token included.
 
     Raises:
         LumosXError: the parts do not describe the same faces.
@@ -37,6 +38,7 @@ class FaceExample:
     id_vit_hidden: Tensor
     image: Tensor
     face_share: Tensor
+    tokens: int = 0
 
     def __post_init__(self):
         clips, faces = self.id_cond.shape[:2]

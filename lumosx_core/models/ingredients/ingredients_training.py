@@ -7,7 +7,7 @@ stage 2 tunes the router with the routing loss beside it. Both are settings of t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
@@ -66,9 +66,12 @@ class IngredientsModelSettings:
         require_setting(both, "model", self, "either model.file or model.config")
         require_setting(1 <= self.text_len <= SPEC.text_len, "model.text_len", self.text_len, f"1 to {SPEC.text_len}")
         require_setting(self.routing_weight >= 0, "model.routing_weight", self.routing_weight, "0 or more")
-        require_setting(
-            0 < self.label_share <= 1, "model.label_share", self.label_share, "more than 0, and at most 1"
-        )
+        require_setting(0 < self.label_share <= 1, "model.label_share", self.label_share, "more than 0, and at most 1")
+
+    @property
+    def shuffle_references(self) -> bool:
+        """Never: the order of faces carries no information but that of their places on the canvas."""
+        return False
 
     def check(self, steps: int, *, lora: bool) -> None:
         """Raise LumosXError where these settings do not fit to the rest of a run."""
@@ -89,13 +92,10 @@ class IngredientsTraining:
     settings = IngredientsModelSettings
 
     def parts_encoder(self, files: ModelFiles, vae: Any, text_encoder: Any, device: torch.device) -> PartsEncoder:
-        return FaceExampleEncoder(files, vae, device)
-
-    def stored_parts(self, names: Iterable[str]) -> tuple[str, ...]:
-        return PARTS
+        return FaceExampleEncoder(files, vae, text_encoder, device)
 
     def conditions(self, tensors: Mapping[str, Tensor], layout: ReferenceLayout, record: Mapping[str, Any]) -> Any:
-        example = FaceExample(*(tensors[name][None] for name in PARTS))
+        example = FaceExample(*(tensors[name][None] for name in PARTS), tokens=int(record["tokens"]))
         if example.layout != layout:
             raise LumosXError(f"It has {example.layout.pictures} faces, but its record says {layout.pictures}.")
         return example
@@ -103,14 +103,17 @@ class IngredientsTraining:
     def collate(self, conditions: Sequence[FaceExample]) -> FaceExample:
         return collate_faces(conditions)
 
+    def text(self, text: Tensor, length: int) -> Tensor:
+        return text[:length]
+
     def shortened(self, conditions: FaceExample, length: int) -> FaceExample:
+        if conditions.tokens > length:
+            raise LumosXError(f"Its caption has {conditions.tokens} tokens, and model.text_len is {length}. Raise it.")
         return conditions
 
     def check_data(self, dropout: Mapping[str, float]) -> None:
         for name, fraction in dropout.items():
-            require_setting(
-                not fraction, f"data.{name}", fraction, f"0: {SPEC.name} always reads all faces of a clip"
-            )
+            require_setting(not fraction, f"data.{name}", fraction, f"0: {SPEC.name} always reads all faces of a clip")
 
     def network(self, settings: IngredientsModelSettings) -> IngredientsModel:
         if settings.file is None:
@@ -127,9 +130,6 @@ class IngredientsTraining:
                 parameter.data = parameter.data.float()
                 parameter.requires_grad_(True)
         return model
-
-    def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
-        return list(cast(IngredientsModel, network).transformer_blocks)
 
     def options(self, settings: IngredientsModelSettings, step: int, device: torch.device) -> IngredientsModelSettings:
         return settings
@@ -171,12 +171,14 @@ class IngredientsTraining:
         return {"train": list(settings.train), **{name: getattr(settings, name) for name in names}}
 
     def exported(
-        self, settings: IngredientsModelSettings, network: nn.Module, weights: Mapping[str, StoredTensor]
+        self,
+        settings: IngredientsModelSettings,
+        network: nn.Module,
+        frozen: Mapping[str, StoredTensor],
+        weights: Mapping[str, StoredTensor],
     ) -> tuple[Mapping[str, StoredTensor], Mapping[str, str]]:
-        model = cast(IngredientsModel, network)
-        frozen = {name: StoredTensor.of(tensor.detach()) for name, tensor in model.state_dict().items()}
         tensors = {**frozen, **weights}
-        config = model.config
+        config = cast(IngredientsModel, network).config
         if settings.text_len < SPEC.text_len:
             whole = replace(config.transformer, max_text_seq_length=SPEC.text_len)
             tensors[POSITIONS] = StoredTensor.of(_whole_positions(tensors[POSITIONS].load(), settings.text_len))
@@ -194,9 +196,7 @@ def noisy_video(video: Tensor, noise: Tensor, step: Tensor) -> tuple[Tensor, Ten
     return signal * video + spread * noise, signal * noise - spread * video
 
 
-def predict(
-    model: nn.Module, noisy: Tensor, step: Tensor, text: Tensor, faces: FaceExample
-) -> tuple[Tensor, Tensor]:
+def predict(model: nn.Module, noisy: Tensor, step: Tensor, text: Tensor, faces: FaceExample) -> tuple[Tensor, Tensor]:
     """v (B, C, T, h, w) of clips that have faces of their own, and the router's logits (injections, B, S, N)."""
     clips, _, frames, height, width = noisy.shape
     image = torch.cat([faces.image[:, None], faces.image.new_zeros(clips, frames - 1, *faces.image.shape[1:])], dim=1)

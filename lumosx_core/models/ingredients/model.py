@@ -21,7 +21,7 @@ from .router import FaceKeys, PerceiverCrossAttention, Router, face_keys, route
 Observer = Callable[[int, Tensor], None]
 """Receives the index of an injection and the faces' weights there, (rows, S, N) float32."""
 
-FaceFeatures = tuple[Tensor, Tensor]
+RowFeatures = tuple[Tensor, Tensor]
 """What `encode_faces` reads, with a row of the batch before each: (B, N, id_in) and (B, N, 5, T, vit_in)."""
 
 GUIDANCE = ("shared", "per_branch")
@@ -103,6 +103,11 @@ class IngredientsModel(CogVideoXNetwork):
         layers = (face_keys(*self.injection(index), faces) for index in range(self.config.injections))
         return PreparedFaces(faces.shape[-3], tuple(layers))
 
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The transformer blocks, under the name that training knows them by."""
+        return self.transformer_blocks
+
     def injection(self, index: int) -> tuple[Router, PerceiverCrossAttention]:
         """The router and the cross-attention of an injection."""
         return cast(Router, self.router[index]), cast(PerceiverCrossAttention, self.perceiver_cross_attention[index])
@@ -113,7 +118,7 @@ class IngredientsModel(CogVideoXNetwork):
         latents: Tensor,
         timestep: Tensor,
         text: Tensor,
-        faces: Tensor | PreparedFaces | FaceFeatures,
+        faces: Tensor | PreparedFaces | RowFeatures,
         *,
         rope: tuple[Tensor, Tensor] | None = ...,
         guidance: str = ...,
@@ -128,7 +133,7 @@ class IngredientsModel(CogVideoXNetwork):
         latents: Tensor,
         timestep: Tensor,
         text: Tensor,
-        faces: Tensor | PreparedFaces | FaceFeatures,
+        faces: Tensor | PreparedFaces | RowFeatures,
         *,
         rope: tuple[Tensor, Tensor] | None = ...,
         guidance: str = ...,
@@ -142,7 +147,7 @@ class IngredientsModel(CogVideoXNetwork):
         latents: Tensor,
         timestep: Tensor,
         text: Tensor,
-        faces: Tensor | PreparedFaces | FaceFeatures,
+        faces: Tensor | PreparedFaces | RowFeatures,
         *,
         rope: tuple[Tensor, Tensor] | None = None,
         guidance: str = "shared",
@@ -210,12 +215,17 @@ class _Injection:
     def __init__(
         self,
         model: IngredientsModel,
-        faces: Tensor | PreparedFaces | FaceFeatures,
+        faces: Tensor | PreparedFaces | RowFeatures,
         sources: tuple[int, ...],
         observe: Observer | None,
     ):
         self.model = model
         self.faces = _encoded(model, faces, len(sources)) if isinstance(faces, tuple) else faces
+        if isinstance(self.faces, Tensor) and self.faces.ndim == 4 and len(self.faces) != len(sources):
+            raise LumosXError(
+                f"faces have shape {tuple(self.faces.shape)}, expected ({len(sources)}, faces, tokens, channels): each "
+                f"row of the batch has its own, or leave out the first dimension for faces that all share."
+            )
         self.rows = sorted(set(sources))
         self.position = [self.rows.index(source) for source in sources]
         self.observe = observe
@@ -244,7 +254,7 @@ class _Injection:
         return image + self.model.config.local_face_scale * residual
 
 
-def _encoded(model: IngredientsModel, features: FaceFeatures, batch: int) -> Tensor:
+def _encoded(model: IngredientsModel, features: RowFeatures, batch: int) -> Tensor:
     """Face tokens (B, N, Q, E) of faces that each row has of its own."""
     id_cond, hidden = features
     if id_cond.ndim != 3 or id_cond.shape[:2] != hidden.shape[:2] or len(id_cond) != batch:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from ...errors import LumosXError
 from ...files.model_files import ModelFiles
 from ...files.stored_tensor import StoredTensor
 from ...sampling.objective import noisy_latents, velocity_loss
@@ -80,7 +81,9 @@ class ModelSettings:
     family: Literal["lumosx"] = "lumosx"
 
     def __post_init__(self):
-        require_setting((self.file is None) != (self.sizes is None), "model", self, "either model.file or [model.sizes]")
+        require_setting(
+            (self.file is None) != (self.sizes is None), "model", self, "either model.file or [model.sizes]"
+        )
         require_setting(1 <= self.text_len <= SPEC.text_len, "model.text_len", self.text_len, f"1 to {SPEC.text_len}")
         if self.mcam_ratio_start is not None or self.mcam_ratio_steps:
             for name in ("mcam_ratio_start", "mcam_ratio", "mcam_ratio_steps"):
@@ -103,9 +106,7 @@ class ModelSettings:
         if lora:
             require_setting(self.file, "model.file", self.file, "the model that the LoRA is for")
         else:
-            require_setting(
-                self.dtype == "float32", "model.dtype", self.dtype, "float32, as all weights are trained"
-            )
+            require_setting(self.dtype == "float32", "model.dtype", self.dtype, "float32, as all weights are trained")
 
     def options_at(self, step: int, *, join_text_padding: bool = False) -> RelationalOptions:
         """The network's switches in a step (0, 1, ...)."""
@@ -124,11 +125,10 @@ class LumosXTraining:
     family = LUMOSX
     settings = ModelSettings
 
-    def parts_encoder(self, files: ModelFiles, vae: Any, text_encoder: Any, device: torch.device) -> PartsEncoder | None:
+    def parts_encoder(
+        self, files: ModelFiles, vae: Any, text_encoder: Any, device: torch.device
+    ) -> PartsEncoder | None:
         return None
-
-    def stored_parts(self, names: Iterable[str]) -> tuple[str, ...]:
-        return ()
 
     def conditions(self, tensors: Mapping[str, Tensor], layout: ReferenceLayout, record: Mapping[str, Any]) -> Any:
         mask = tensors["phrase_mask"]
@@ -138,6 +138,11 @@ class LumosXTraining:
         references = torch.cat([scene.references for scene in conditions]).float()
         masks = torch.stack([scene.words for scene in conditions])
         return EncodedScene(references, conditions[0].layout, masks)
+
+    def text(self, text: Tensor, length: int) -> Tensor:
+        if len(text) > length:
+            raise LumosXError(f"Its caption has {len(text)} tokens, and model.text_len is {length}. Raise it.")
+        return text
 
     def shortened(self, conditions: EncodedScene, length: int) -> EncodedScene:
         return replace(conditions, phrase_mask=conditions.words[:, :length])
@@ -152,10 +157,6 @@ class LumosXTraining:
         network = open_network(settings.file)
         sizes = replace(network.config, text_len=settings.text_len)  # which does not show in the weights
         return build_model(replace(network, config=sizes), dtype=getattr(torch, settings.dtype))
-
-    def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
-        assert isinstance(network, LumosXModel)
-        return list(network.blocks)
 
     def options(self, settings: ModelSettings, step: int, device: torch.device) -> RelationalOptions:
         # Where attention with a bias costs nothing extra, joining the padding saves most of a small network's time.
@@ -179,7 +180,11 @@ class LumosXTraining:
         return {name: getattr(settings, name) for name in ("mcam_ratio", "r2pe", "csam", "text_len")}
 
     def exported(
-        self, settings: ModelSettings, network: nn.Module, weights: Mapping[str, StoredTensor]
+        self,
+        settings: ModelSettings,
+        network: nn.Module,
+        frozen: Mapping[str, StoredTensor],
+        weights: Mapping[str, StoredTensor],
     ) -> tuple[Mapping[str, StoredTensor], Mapping[str, str]]:
         return weights, {}
 

@@ -43,7 +43,7 @@ class NoisyBatch:
 
     Args:
         timestep: (B,) 0 to 1000, with its fraction.
-        noise: (B, 16, T, h, w).
+        noise: (B, C, T, h, w).
     """
 
     batch: TrainingBatch
@@ -108,14 +108,14 @@ class StepBatches:
     def _part(self, step: int, planned: list[int], positions: range) -> NoisyBatch:
         config, seed = self.config, self.config.training.seed
         items = self._items(step, planned, positions)
-        batch = collate(items)
+        batch = collate(items, config.recipe)
         batch = without_pictures(batch, self._dropped_references(step, batch.scene.layout.pictures))
         if config.model.shuffle_references and batch.scene.layout.pictures:
             batch = ungrouped(batch, draw_seed("shuffle", seed, step), positions)
         fraction = config.data.text_dropout
         silent = [i for i, position in enumerate(positions) if draw_fraction("text", seed, step, position) < fraction]
         if silent:
-            batch = without_text(batch, silent, self.cache.empty_text)
+            batch = without_text(batch, silent, config.recipe.text(self.cache.empty_text, config.model.text_len))
         timesteps = draw_timesteps(config.timesteps, seed, step, positions)
         return NoisyBatch(batch, timesteps, draw_noise(batch.video.shape[1:], seed, step, positions))
 
@@ -170,13 +170,12 @@ class StepBatches:
             return None
 
     def _shortened(self, item: TrainingItem) -> TrainingItem:
-        """Caches are written for texts padded to 512 tokens; a run may pad to fewer."""
-        length = self.config.model.text_len
-        if len(item.text) > length:
-            raise BadSample(
-                item.key, f"Its caption has {len(item.text)} tokens, and model.text_len is {length}. Raise it."
-            )
-        return replace(item, scene=replace(item.scene, phrase_mask=item.scene.words[:, :length]))
+        """Caches are written for texts padded to the family's length; a run may pad to fewer."""
+        length, recipe = self.config.model.text_len, self.config.recipe
+        try:
+            return replace(item, text=recipe.text(item.text, length), scene=recipe.shortened(item.scene, length))
+        except LumosXError as error:
+            raise BadSample(item.key, str(error)) from error
 
     def _preload(self) -> None:
         for index in self.indices:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -47,11 +48,14 @@ def export(
         LumosXError: the disk is full or the folder cannot be written.
     """
     path = export_path(config)
-    model = config.model
-    relations = {name: getattr(model, name) for name in ("mcam_ratio", "r2pe", "csam", "text_len")}
-    facts = {"steps": step, **relations}
+    recipe = config.recipe
+    facts = {"steps": step, **recipe.export_facts(config.model)}
     metadata = {"lumosx_training": json.dumps(facts)}
-    tensors = stored(weights)
+    frozen = stored({name: each for name, each in network.named_parameters() if name not in weights})
+    tensors: Mapping[str, StoredTensor] = stored(weights)
+    if config.lora is None:
+        tensors, own = recipe.exported(config.model, network, frozen, tensors)
+        metadata |= own
     if not write:
         take_part(tensors)
         return path

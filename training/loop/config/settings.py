@@ -6,94 +6,22 @@ A name that does not exist is an error that suggests the nearest one. Paths are 
 from __future__ import annotations
 
 import logging
-import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lumosx_core import RelationalOptions
 from lumosx_core.errors import LumosXError
+from lumosx_core.models.lumosx.lumosx_training import ModelSettings, SizeSettings
 from lumosx_core.models.lumosx.spec import SPEC
+from lumosx_core.models.trainable import TrainableFamily, TrainableSettings, trainable_named
+from lumosx_core.models.trainable import require_setting as _require
 
 from ...lora import LoraSettings
 from .old_names import with_current_names
 from .toml_tables import read_tables, tables_to_dataclass
 
+__all__ = ["ModelSettings", "SizeSettings"]  # LumosX's, which belong to a config as much as what is here
+
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SizeSettings:
-    """`[model.sizes]`: a network from nothing; the defaults are the released sizes (see LumosXConfig).
-
-    A file does not record its number of heads, so every reader assumes Wan2.1's width of 128 per head.
-    """
-
-    dim: int = 1536
-    ffn_dim: int = 8960
-    num_heads: int = 12
-    num_layers: int = 30
-    text_dim: int = 4096
-    freq_dim: int = 256
-
-    def __post_init__(self):
-        _require(self.dim > 0 and self.dim % 128 == 0, "model.sizes.dim", self.dim, "a multiple of 128, as in Wan2.1")
-        heads = self.dim // 128
-        _require(self.num_heads == heads, "model.sizes.num_heads", self.num_heads, f"{heads}: dim / 128")
-        limits = {"dim": 16_384, "ffn_dim": 131_072, "num_layers": 1000, "text_dim": 65_536, "freq_dim": 65_536}
-        for name, limit in limits.items():
-            value = getattr(self, name)
-            _require(1 <= value <= limit, f"model.sizes.{name}", value, f"1 to {limit}")
-
-
-@dataclass(frozen=True)
-class ModelSettings:
-    """`[model]`: what training starts from.
-
-    Args:
-        file: a LumosX or Wan2.1 text-to-video checkpoint; without it `sizes` is required.
-        sizes: start from nothing.
-        text_len: tokens the text is padded to. A network that learns from nothing finds the words sooner among little
-            padding than among the released 512 tokens, nearly all of them padding; it needs 512 in the end.
-        mcam_ratio, r2pe, csam: the relational parts, as in RelationalOptions.
-        mcam_ratio_start, mcam_ratio_steps: begin with this ratio, and fall from it, by the same factor each step, to
-            mcam_ratio in so many steps. MCAM's bias is proportional to attention that a network which learns from
-            nothing does not pay to words yet: with a strong start it finds them.
-        shuffle_references: pass the reference images as separate groups in random order, so that the order carries
-            no information about who owns what; only without r2pe, for ablations.
-        dtype: of frozen weights; bfloat16 halves their memory when a LoRA is trained.
-    """
-
-    file: str | None = None
-    sizes: SizeSettings | None = None
-    text_len: int = SPEC.text_len
-    mcam_ratio: float = 0.5
-    mcam_ratio_start: float | None = None
-    mcam_ratio_steps: int = 0
-    r2pe: bool = True
-    csam: bool = True
-    shuffle_references: bool = False
-    dtype: Literal["float32", "bfloat16"] = "float32"
-
-    def __post_init__(self):
-        _require((self.file is None) != (self.sizes is None), "model", self, "either model.file or [model.sizes]")
-        _require(1 <= self.text_len <= SPEC.text_len, "model.text_len", self.text_len, f"1 to {SPEC.text_len}")
-        if self.mcam_ratio_start is not None or self.mcam_ratio_steps:
-            for name in ("mcam_ratio_start", "mcam_ratio", "mcam_ratio_steps"):
-                value = getattr(self, name)
-                _require(value is not None and value > 0, f"model.{name}", value, "more than 0 where the ratio falls")
-        _require(
-            not (self.shuffle_references and self.r2pe), "model.shuffle_references", True, "model.r2pe = false with it"
-        )
-
-    def options_at(self, step: int, *, join_text_padding: bool = False) -> RelationalOptions:
-        """The network's switches in a step (0, 1, ...)."""
-        return RelationalOptions(self.mcam_ratio_at(step), self.r2pe, self.csam, join_text_padding=join_text_padding)
-
-    def mcam_ratio_at(self, step: int) -> float:
-        """The ratio in a step (0, 1, ...)."""
-        if self.mcam_ratio_start is None or step >= self.mcam_ratio_steps:
-            return self.mcam_ratio
-        return self.mcam_ratio_start * (self.mcam_ratio / self.mcam_ratio_start) ** (step / self.mcam_ratio_steps)
 
 
 @dataclass(frozen=True)
@@ -293,9 +221,13 @@ class ExportSettings:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A whole run. With `lora`, low-rank adapters are trained and the model stays as it is."""
+    """A whole run. With `lora`, low-rank adapters are trained and the model stays as it is.
 
-    model: ModelSettings
+    Args:
+        model: the settings of the family that `model.family` names, such as ModelSettings.
+    """
+
+    model: TrainableSettings
     data: DataSettings
     training: LoopSettings
     timesteps: TimestepSettings = field(default_factory=TimestepSettings)
@@ -306,16 +238,14 @@ class TrainConfig:
     export: ExportSettings = field(default_factory=ExportSettings)
 
     def __post_init__(self):
-        fall, steps = self.model.mcam_ratio_steps, self.training.steps
-        _require(
-            fall <= steps, "model.mcam_ratio_steps", fall, f"at most training.steps ({steps}), to end at mcam_ratio"
-        )
-        if self.lora is not None:
-            _require(self.model.file, "model.file", self.model.file, "the model that the LoRA is for")
-        else:
-            _require(
-                self.model.dtype == "float32", "model.dtype", self.model.dtype, "float32, as all weights are trained"
-            )
+        self.model.check(self.training.steps, lora=self.lora is not None)
+        names = ("reference_dropout", "single_reference_dropout")
+        self.recipe.check_data({name: getattr(self.data, name) for name in names})
+
+    @property
+    def recipe(self) -> TrainableFamily:
+        """How the family of the network is trained."""
+        return trainable_named(self.model.family)
 
 
 def read_config(path: str, changes: tuple[str, ...] = ()) -> TrainConfig:
@@ -334,18 +264,13 @@ def parse_config(tables: dict, where: str = "the config") -> TrainConfig:
     """The run that these tables, as tomllib gives them, describe."""
     try:
         current = with_current_names(tables, lambda hint: log.warning("%s: %s", where, hint))
-        return tables_to_dataclass(TrainConfig, current)
+        model = current.get("model")
+        name = model.get("family", ModelSettings.family) if isinstance(model, dict) else ModelSettings.family
+        kinds = {"model": trainable_named(name).settings} if isinstance(name, str) else {}
+        return tables_to_dataclass(TrainConfig, current, kinds={"model": ModelSettings, **kinds})
     except LumosXError as error:
         raise LumosXError(f"{where}: {error}") from error
 
 
 def _fraction(name: str, value: float) -> None:
     _require(0 <= value <= 1, name, value, "a fraction from 0 to 1")
-
-
-def _require(fits: object, name: str, value: object, expected: str) -> None:
-    if isinstance(value, float) and not math.isfinite(value):
-        fits = False
-    if not fits:
-        statement = f"{name} is {value!r}" if isinstance(value, int | float | str | list | tuple | None) else name
-        raise LumosXError(f"{statement}, expected {expected}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -53,8 +53,13 @@ def _toml():
     return tomllib
 
 
-def tables_to_dataclass(kind: type[Settings], tables: dict, name: str = "") -> Settings:
+def tables_to_dataclass(
+    kind: type[Settings], tables: dict, name: str = "", *, kinds: Mapping[str, type] | None = None
+) -> Settings:
     """Build a dataclass of plain values and dataclasses.
+
+    Args:
+        kinds: entry -> the type it has in this config, instead of the annotated one.
 
     Raises:
         LumosXError: an unknown or missing name, or a value of another type.
@@ -69,7 +74,7 @@ def tables_to_dataclass(kind: type[Settings], tables: dict, name: str = "") -> S
         if entry.name not in tables and entry.default is MISSING and entry.default_factory is MISSING:
             what = f"the table [{_join(name, entry.name)}]" if not name else _join(name, entry.name)
             raise LumosXError(f"{what} is missing. Add it.")
-    types_of = get_type_hints(kind)
+    types_of = {**get_type_hints(kind), **(kinds or {})}
     return kind(**{each: _converted(types_of[each], value, _join(name, each)) for each, value in tables.items()})
 
 
