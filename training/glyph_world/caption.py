@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .appearance import PATTERNS
@@ -102,7 +103,7 @@ def _join(clauses: list[str], placed: bool, chance: random.Random) -> str:
     return text[0].upper() + text[1:] + "."
 
 
-def numbered(text: str, rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+def numbered(text: str, rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
     """The phrases of each person, in the order of the sentence, with the number of their occurrence where needed."""
     numbered, read = [], 0  # characters
     for row in rows:

@@ -1,4 +1,4 @@
-"""Glyph clips for systems that read faces only: one or two people, whose faces are photographed, in shirts of named colours.
+"""Glyph clips for systems that read faces only: one or two photographed faces, in shirts of named colours.
 
 The faces come in the order in which the caption mentions their owners, from left to right. A photo shows a face in the
 clip's own scale, and where two photos are side by side on a canvas of the clip's size, each face is one patch of a

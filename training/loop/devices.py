@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from lumosx_core import LumosXModel
 from lumosx_core.errors import LumosXError, MissingPackageError
 
 from .config import TrainConfig
@@ -48,7 +48,7 @@ def make_accelerator(config: TrainConfig):
     return accelerator
 
 
-def place_model(model: LumosXModel, config: TrainConfig, accelerator) -> None:
+def place_model(model: nn.Module, config: TrainConfig, accelerator) -> None:
     """Move the network to the device and set up what saves memory there."""
     loop = config.training
     if loop.offload_blocks:

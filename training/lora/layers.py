@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lumosx_core import LumosXError, LumosXModel, MissingPackageError
+from lumosx_core import LumosXError, MissingPackageError
 from lumosx_core.models.lumosx.lumosx_family import ATTENTION, LUMOSX
 from lumosx_core.own_command import own_command
 
@@ -65,7 +65,7 @@ class LoraSettings:
             raise LumosXError(f"dropout {self.dropout!r} is not possible. Use a probability from 0 to below 1.")
 
 
-def add_lora(model: LumosXModel, settings: LoraSettings) -> None:
+def add_lora(model: nn.Module, settings: LoraSettings) -> None:
     """Put LoRA layers into the model and freeze everything else; the output does not change yet.
 
     The LoRA's parameters are float32 whatever the model's dtype is. They are drawn from torch's global generator.
@@ -113,7 +113,7 @@ def save_lora(path: str | Path, model: nn.Module, metadata: Mapping[str, object]
     _as_file(model).write(path, metadata)
 
 
-def load_lora(model: LumosXModel, path: str | Path) -> None:
+def load_lora(model: nn.Module, path: str | Path) -> None:
     """Give the model the LoRA of a file, to continue its training or to use it.
 
     A model without LoRA gets one of the file's layers, ranks and alphas, and everything else is frozen; in a model with
@@ -161,7 +161,7 @@ def _check_same_layers(path: str | Path, layers: Mapping[str, Any], file: LoraFi
             )
 
 
-def _inject(model: LumosXModel, layers: Mapping[str, tuple[int, float]], dropout: float) -> None:
+def _inject(model: nn.Module, layers: Mapping[str, tuple[int, float]], dropout: float) -> None:
     """Put a LoRA of (rank, alpha) into each of the named layers and freeze the rest."""
     try:
         from peft import LoraConfig, inject_adapter_in_model

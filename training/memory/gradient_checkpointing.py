@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ def checkpoint_blocks(model: nn.Module, *, inputs_on_cpu: bool = False) -> None:
     Args:
         inputs_on_cpu: also keep the blocks' inputs in the CPU's memory between forward and backward.
     """
-    for block in model.blocks:
+    for block in cast(nn.ModuleList, model.blocks):
         if not is_checkpointed(block):
             block.forward = CheckpointedForward(block.forward, inputs_on_cpu)
 

@@ -11,18 +11,19 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from lumosx_core import LumosXError, LumosXModel
+from lumosx_core import LumosXError
 
 from .gradient_checkpointing import CheckpointedForward
 
 
 def offload_blocks(
-    model: LumosXModel,
+    model: nn.Module,
     device: torch.device | str,
     *,
     keep_trainable: bool = True,
@@ -48,11 +49,12 @@ def offload_blocks(
 class BlockOffload:
     """Copies the blocks' weights to the device and back; made by `offload_blocks`."""
 
-    def __init__(self, model: LumosXModel, device: torch.device, keep_trainable: bool, inputs_on_cpu: bool):
+    def __init__(self, model: nn.Module, device: torch.device, keep_trainable: bool, inputs_on_cpu: bool):
         self.device = device
+        blocks = cast(nn.ModuleList, model.blocks)
         self.blocks = [
             {name: p for name, p in block.named_parameters() if not (keep_trainable and p.requires_grad)}
-            for block in model.blocks
+            for block in blocks
         ]
         if not any(self.blocks):
             raise LumosXError("Every weight of the blocks is trained and would stay on the device. Offload these, too.")
@@ -66,7 +68,7 @@ class BlockOffload:
                 parameter.data = data.pin_memory() if self.stream else data
             else:
                 parameter.data = parameter.data.to(device)
-        for index, block in enumerate(model.blocks):
+        for index, block in enumerate(blocks):
             block.forward = CheckpointedForward(self._forward(index, block), inputs_on_cpu, self._backward_pass)
 
     def _forward(self, index: int, block: nn.Module):

@@ -14,7 +14,7 @@ import itertools
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -110,7 +110,7 @@ def new_network() -> nn.Module:
 
 
 @torch.no_grad()
-def _pass_through(network: nn.Module) -> None:
+def _pass_through(network: Any) -> None:
     for name, module in network.named_modules():
         if not isinstance(module, nn.Conv2d | nn.Conv3d):
             continue
@@ -120,10 +120,10 @@ def _pass_through(network: nn.Module) -> None:
             "conv_y.conv"
         ):  # the decoder's norms multiply by what they read of the latents: begin with 1
             module.weight *= 0.1
-            nn.init.ones_(module.bias)
+            nn.init.ones_(cast(Tensor, module.bias))
         elif name.endswith("conv_b.conv"):
             module.weight *= 0.1
-            nn.init.zeros_(module.bias)
+            nn.init.zeros_(cast(Tensor, module.bias))
         elif not name.endswith("conv1.conv"):  # on the main path
             outputs, inputs = module.weight.shape[:2]
             mix = torch.cat([torch.eye(inputs)] * -(-outputs // inputs))[:outputs]
@@ -155,7 +155,7 @@ def crops(stack: Tensor, count: int, side: int, chance: torch.Generator) -> Tens
 
 
 def train(
-    network: nn.Module,
+    network: Any,
     videos: Tensor,
     canvases: Tensor,
     steps: int,
@@ -180,7 +180,7 @@ def train(
     network.eval()
 
 
-def loss(network: nn.Module, batch: Tensor, noise: float) -> tuple[Tensor, float, float]:
+def loss(network: Any, batch: Tensor, noise: float) -> tuple[Tensor, float, float]:
     """Loss, mean absolute error, and what holds the latents: their mean KL divergence, or with noise their mean square.
 
     With `noise`, the encoder's own spread is not used: each scaled latent gets noise of this deviation.
@@ -201,7 +201,7 @@ def loss(network: nn.Module, batch: Tensor, noise: float) -> tuple[Tensor, float
 
 
 @torch.no_grad()
-def rescale(network: nn.Module, clips: Tensor, canvases: Tensor) -> None:
+def rescale(network: Any, clips: Tensor, canvases: Tensor) -> None:
     """Give each channel of the scaled latents deviation 1, without changing what the network rebuilds.
 
     A shift would change what the decoder's zero padding means, so the mean stays as the loss has made it, near 0.
@@ -220,7 +220,7 @@ def rescale(network: nn.Module, clips: Tensor, canvases: Tensor) -> None:
 
 
 @torch.no_grad()
-def report(network: nn.Module, clips: Tensor, canvases: Tensor) -> None:
+def report(network: Any, clips: Tensor, canvases: Tensor) -> None:
     """Print how well unseen clips and canvases are rebuilt, from exact and from noisy latents."""
     for noise in (0.0, NOISE):
         errors = []
@@ -233,7 +233,7 @@ def report(network: nn.Module, clips: Tensor, canvases: Tensor) -> None:
         print(f"noise {noise}: PSNR {errors[0]:.1f} dB on clips, {errors[1]:.1f} dB on canvases", flush=True)
 
 
-def save(network: nn.Module, folder: Path) -> None:
+def save(network: Any, folder: Path) -> None:
     """Write the network in half precision, as the folder `vae` of a release."""
     from safetensors.torch import save
 

@@ -77,12 +77,11 @@ class FaceExample:
 
 def collate_faces(examples: Sequence[FaceExample]) -> FaceExample:
     """The faces of several clips, float32."""
-    return FaceExample(
-        *(
-            torch.cat([getattr(example, name) for example in examples]).float()
-            for name in ("id_cond", "id_vit_hidden", "image", "face_share")
-        )
+    id_cond, hidden, image, share = (
+        torch.cat([getattr(example, name) for example in examples]).float()
+        for name in ("id_cond", "id_vit_hidden", "image", "face_share")
     )
+    return FaceExample(id_cond, hidden, image, share)
 
 
 def token_shares(masks: Tensor) -> Tensor:

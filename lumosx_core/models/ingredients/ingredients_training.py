@@ -21,6 +21,7 @@ from ...files.text_file import read_text
 from ...scene.layout import ReferenceLayout
 from ..cogvideox.dpm import CogVideoXSchedule
 from ..cogvideox.positions import rotary_table
+from ..family import ModelFamily
 from ..trainable import Note, PartsEncoder, require_setting, trained_names
 from .config import IngredientsConfig
 from .example_encoder import FaceExampleEncoder
@@ -88,14 +89,15 @@ class IngredientsModelSettings:
 class IngredientsTraining:
     """The Ingredients entry of the families that are trained; see `TrainableFamily`."""
 
-    family = INGREDIENTS
-    settings = IngredientsModelSettings
+    family: ModelFamily = INGREDIENTS
+    settings: type[Any] = IngredientsModelSettings
 
     def parts_encoder(self, files: ModelFiles, vae: Any, text_encoder: Any, device: torch.device) -> PartsEncoder:
         return FaceExampleEncoder(files, vae, text_encoder, device)
 
     def conditions(self, tensors: Mapping[str, Tensor], layout: ReferenceLayout, record: Mapping[str, Any]) -> Any:
-        example = FaceExample(*(tensors[name][None] for name in PARTS), tokens=int(record["tokens"]))
+        id_cond, hidden, image, share = (tensors[name][None] for name in PARTS)
+        example = FaceExample(id_cond, hidden, image, share, tokens=int(record["tokens"]))
         if example.layout != layout:
             raise LumosXError(f"It has {example.layout.pictures} faces, but its record says {layout.pictures}.")
         return example
@@ -227,7 +229,7 @@ def routed_right(logits: Tensor, labels: Tensor) -> Tensor:
 def new_network(config: IngredientsConfig) -> IngredientsModel:
     """A network that learns from nothing: what it adds to images begins at 0, so that it begins as a short one."""
     model = IngredientsModel(config)
-    for block in model.transformer_blocks:
+    for block in cast(Sequence[Any], model.transformer_blocks):
         for norm in (block.norm1, block.norm2):
             nn.init.zeros_(norm.linear.weight)
             nn.init.zeros_(norm.linear.bias)

@@ -103,11 +103,6 @@ class IngredientsModel(CogVideoXNetwork):
         layers = (face_keys(*self.injection(index), faces) for index in range(self.config.injections))
         return PreparedFaces(faces.shape[-3], tuple(layers))
 
-    @property
-    def blocks(self) -> nn.ModuleList:
-        """The transformer blocks, under the name that training knows them by."""
-        return self.transformer_blocks
-
     def injection(self, index: int) -> tuple[Router, PerceiverCrossAttention]:
         """The router and the cross-attention of an injection."""
         return cast(Router, self.router[index]), cast(PerceiverCrossAttention, self.perceiver_cross_attention[index])

@@ -15,6 +15,7 @@ from ...files.stored_tensor import StoredTensor
 from ...sampling.objective import noisy_latents, velocity_loss
 from ...scene.encoded import EncodedScene
 from ...scene.layout import ReferenceLayout
+from ..family import ModelFamily
 from ..trainable import Note, PartsEncoder, require_setting
 from .config import LumosXConfig, RelationalOptions
 from .lumosx_family import LUMOSX
@@ -122,8 +123,8 @@ class ModelSettings:
 class LumosXTraining:
     """The LumosX entry of the families that are trained; see `TrainableFamily`."""
 
-    family = LUMOSX
-    settings = ModelSettings
+    family: ModelFamily = LUMOSX
+    settings: type[Any] = ModelSettings
 
     def parts_encoder(
         self, files: ModelFiles, vae: Any, text_encoder: Any, device: torch.device
