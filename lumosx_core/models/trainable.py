@@ -112,6 +112,16 @@ class TrainableFamily(Protocol):
     family: ModelFamily
     settings: type[Any]
     """The dataclass of the config's table `[model]`, a TrainableSettings."""
+    sizes: tuple[tuple[int, int], ...]
+    """(height, width) that clips of the release have."""
+    tiny_frames: tuple[int, ...]
+    """Lengths that clips of the built-in miniature have."""
+    augmentations: tuple[str, ...]
+    """The augmentations of reference images that a cache can have, the usual one first."""
+    companions: tuple[str, ...]
+    """The kinds of networks that a cache is made with beside VAE and text encoder."""
+    previews: bool
+    """Whether sample videos can be made during training."""
 
     def parts_encoder(
         self, files: ModelFiles, vae: Any, text_encoder: Any, device: torch.device
@@ -246,7 +256,7 @@ def _lumosx() -> TrainableFamily:
 
 
 def _ingredients() -> TrainableFamily:
-    from .ingredients.ingredients_training import INGREDIENTS_TRAINING
+    from .ingredients.training.ingredients_training import INGREDIENTS_TRAINING
 
     return INGREDIENTS_TRAINING
 

@@ -58,11 +58,16 @@ class CacheSettings:
     recipe: TrainableFamily = LUMOSX_TRAINING
 
     def __post_init__(self):
-        clip = ClipSettings(frames=self.frames, sizes=self.sizes, spec=self.family.spec)
+        clip = self.clip
         object.__setattr__(self, "frames", clip.frames)
         object.__setattr__(self, "sizes", clip.sizes)
         if self.augment not in AUGMENTATIONS:
             raise LumosXError(f"augment is {self.augment!r}. Use one of: {', '.join(AUGMENTATIONS)}.")
+        if self.augment not in self.recipe.augmentations:
+            raise LumosXError(
+                f"augment is {self.augment!r}, but the images of {self.family.spec.name} are not augmented. Use "
+                f"{', '.join(self.recipe.augmentations)}."
+            )
         if self.dtype not in STORED:
             raise LumosXError(f"dtype is {self.dtype!r}. Use one of: {', '.join(STORED)}.")
         if self.variants < 1:
@@ -80,7 +85,8 @@ class CacheSettings:
     @cached_property
     def clip(self) -> ClipSettings:
         """How a source reads its videos for this cache."""
-        return ClipSettings(frames=self.frames, sizes=self.sizes, spec=self.family.spec)
+        spec = self.family.spec
+        return ClipSettings(frames=self.frames, sizes=self.sizes, fps=spec.frames_per_second, spec=spec)
 
 
 def prepare_head(directory: Path, files: ModelFiles, settings: CacheSettings) -> None:

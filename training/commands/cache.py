@@ -18,23 +18,36 @@ def add_cache(commands) -> None:
     )
     add_source(parser)
     parser.add_argument("directory", metavar="CACHE_DIR", help="a new folder, or a cache to extend")
+    parser.add_argument(
+        "--family",
+        choices=["lumosx", "ingredients"],
+        default="lumosx",
+        help="the system that is trained (default lumosx): LumosX, or Ingredients (CogVideoX)",
+    )
     parser.add_argument("--models", metavar="DIR|tiny", help="a folder laid out as ComfyUI's models folder, or tiny")
-    parser.add_argument("--vae", metavar="FILE", help="Wan 2.1 VAE, instead of the one in --models")
-    parser.add_argument("--text-encoder", metavar="FILE", help="UMT5, instead of the one in --models")
+    parser.add_argument("--vae", metavar="FILE", help="VAE of the family, instead of the one in --models")
+    parser.add_argument("--text-encoder", metavar="FILE", help="its text encoder, instead of the one in --models")
+    parser.add_argument(
+        "--face-encoder", metavar="DIR", help="face encoder of Ingredients (CogVideoX), instead of the one in --models"
+    )
     parser.add_argument(
         "--size",
         nargs="+",
         metavar="WxH",
         help="sizes a clip may have, of which it takes the nearest in shape; own: the video's own size "
-        "(default 832x480 480x832; with --models tiny: own)",
+        "(default 832x480 480x832; for Ingredients (CogVideoX) 720x480; with --models tiny: own)",
     )
     parser.add_argument(
         "--frames",
         type=whole(1, MOST_FRAMES),
         nargs="+",
-        help="lengths a clip may have (default 81; with --models tiny: 9 17)",
+        help="lengths a clip may have (default 81, with --models tiny 9 17; for Ingredients (CogVideoX) 49, and 9)",
     )
-    parser.add_argument("--augment", choices=["paper", "code", "none"], default="paper", help="default paper")
+    parser.add_argument(
+        "--augment",
+        choices=["paper", "code", "none"],
+        help="default paper; images for Ingredients (CogVideoX) are not augmented: none",
+    )
     parser.add_argument("--variants", type=whole(1, 1000), default=1, metavar="K", help="augmented copies (default 1)")
     parser.add_argument("--seed", type=whole(0, 2**63 - 1), default=0, help="of the augmentation (default 0)")
     parser.add_argument(
@@ -48,19 +61,23 @@ def add_cache(commands) -> None:
 
 
 def _cache(options) -> None:
+    from lumosx_core.models.trainable import trainable_named
+
     from .. import glyph_world  # noqa: F401 - registers its addresses
     from ..cache import CacheSettings, build_cache
     from ..data.samples import SampleSettings
     from ..data.sources import open_source
 
-    tiny = options.models == "tiny"
+    recipe, tiny = trainable_named(options.family), options.models == "tiny"
     settings = CacheSettings(
-        frames=tuple(options.frames or ((9, 17) if tiny else (81,))),
-        sizes=_sizes(options.size or (["own"] if tiny else ["832x480", "480x832"])),
+        frames=tuple(options.frames or (recipe.tiny_frames if tiny else (recipe.family.spec.frames,))),
+        sizes=_sizes(options.size) if options.size else () if tiny else recipe.sizes,
         variants=options.variants,
-        augment=options.augment,
+        augment=options.augment or recipe.augmentations[0],
         seed=options.seed,
         dtype=options.dtype,
+        family=recipe.family,
+        recipe=recipe,
     )
     files, shard = _encoders(options), _shard(options.shard)
     source = open_source(
@@ -94,20 +111,28 @@ def _cache(options) -> None:
 
 
 def _encoders(options):
-    """The model files whose VAE and text encoder make a cache; a diffusion model is not needed."""
+    """The model files whose encoders make a cache; a diffusion model is not needed where each encoder is named."""
     import os
     from pathlib import Path
 
     from lumosx_core.errors import LumosXError
-    from lumosx_core.files.model_files import ModelFiles, find_model_files
-    from lumosx_core.models.lumosx.tiny import TINY_DIRECTORY
+    from lumosx_core.files.model_files import ModelFiles
+    from lumosx_core.models.families import family_named
+    from lumosx_core.models.trainable import trainable_named
 
+    entry, needed = family_named(options.family), trainable_named(options.family).companions
+    companions = {kind: Path(path) for kind, path in (("face_encoder", options.face_encoder),) if path}
     if options.models:
-        models = TINY_DIRECTORY if options.models == "tiny" else options.models
-        return find_model_files(models, options.vae, options.text_encoder)
-    if not (options.vae and options.text_encoder):
-        raise LumosXError("No weights are named. Add --models DIR, --models tiny, or both --vae and --text-encoder.")
-    return ModelFiles(Path(os.devnull), Path(options.vae), Path(options.text_encoder))
+        models = entry.tiny_directory if options.models == "tiny" else options.models
+        return entry.family.find_files(models, options.vae, options.text_encoder, companions)
+    if strange := companions.keys() - set(needed):
+        option = strange.pop().replace("_", "-")
+        raise LumosXError(f"--{option} is not an option of {entry.family.spec.name}. Leave it out.")
+    if not (options.vae and options.text_encoder and companions.keys() == set(needed)):
+        options_of_all = ["--vae", "--text-encoder", *(f"--{kind.replace('_', '-')}" for kind in needed)]
+        given = f"both {' and '.join(options_of_all)}" if len(options_of_all) == 2 else ", ".join(options_of_all)
+        raise LumosXError(f"No weights are named. Add --models DIR, --models tiny, or {given}.")
+    return ModelFiles(Path(os.devnull), Path(options.vae), Path(options.text_encoder), companions)
 
 
 def _sizes(texts) -> tuple[tuple[int, int], ...]:

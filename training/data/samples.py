@@ -130,6 +130,7 @@ def read_sample(directory: str | Path, settings: SampleSettings | None = None, *
     directory = Path(directory)
     settings = settings or SampleSettings()
     notes: list[str] = []
+    case: Case | None = None
     with problems_of(directory) as attempt:
         with attempt():
             _check_names(directory)
@@ -140,8 +141,9 @@ def read_sample(directory: str | Path, settings: SampleSettings | None = None, *
         with attempt():
             file = _video(directory)
             video, original = read_clip(file, settings.clip)
-        with attempt():
-            masks = read_masks(directory, len(case.scene.subjects), file, settings.clip)
+            # Without a case nobody knows whose they are; what is wrong with that is reported already.
+            masks = read_masks(directory, len(case.scene.subjects), file, settings.clip) if case else None
+    assert case is not None  # or there were problems
     return RawSample(
         key or directory.name, case, video, settings.clip.fps, original, file, str(directory), tuple(notes), masks
     )

@@ -9,12 +9,14 @@ scale images.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lumosx_core.models.ingredients.spec import SPEC
 from lumosx_core.scene.case_folder import Case
 from lumosx_core.scene.scene import Reference, Scene, Subject
 
@@ -23,7 +25,7 @@ from ..data.samples import RawSample
 from .appearance import Colour, Face, Garment
 from .caption import GlyphCaption, PersonPhrases, numbered
 from .casting import JITTER, Casting, GlyphScene
-from .clip import BODY, FRAMES_A_SECOND, GAP, HEAD_AT, REFERENCE_SCALE, film, paste
+from .clip import BODY, GAP, HEAD_AT, REFERENCE_SCALE, film, paste
 from .drawing import HEAD, draw_face, sprite
 from .source import WORLD_VERSION, GlyphSample, GlyphSource
 
@@ -76,11 +78,17 @@ class FaceSource(GlyphSource):
         made_from = (key, self.frames, self.height, self.width, self.casting)
         return fingerprint_of((), "glyph faces", WORLD_VERSION, *made_from)
 
+    @property
+    def frames_per_second(self) -> int:
+        return SPEC.frames_per_second
+
+    def masks(self, sample: GlyphSample) -> Sequence[Tensor]:
+        return tuple(face_masks(sample, self.height, self.width))
+
     def load(self, key: str) -> RawSample:
         sample = self.sample(key)
-        return RawSample(
-            key, sample.case, sample.clip.frames, FRAMES_A_SECOND, masks=face_masks(sample, self.height, self.width)
-        )
+        masks = face_masks(sample, self.height, self.width)
+        return RawSample(key, sample.case, sample.clip.frames, self.frames_per_second, masks=masks)
 
     def _make(self, key: str) -> GlyphSample:
         chance = random.Random(f"faces {key}")

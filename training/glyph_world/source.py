@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from torch import Tensor
 
 from lumosx_core.errors import LumosXError, shown
 from lumosx_core.scene.case_folder import Case
@@ -67,6 +70,15 @@ class GlyphSource:
 
         sample = self.sample(key)
         return RawSample(key, sample.case, sample.clip.frames, FRAMES_A_SECOND)
+
+    @property
+    def frames_per_second(self) -> int:
+        """Of the clips as videos."""
+        return FRAMES_A_SECOND
+
+    def masks(self, sample: GlyphSample) -> Sequence[Tensor]:
+        """For each person, which pixels show the face: (F, H, W) bool; none where nothing that is trained needs it."""
+        return ()
 
     def sample(self, key: str) -> GlyphSample:
         """The clip with everything that is known of it.

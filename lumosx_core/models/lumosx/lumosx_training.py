@@ -125,6 +125,11 @@ class LumosXTraining:
 
     family: ModelFamily = LUMOSX
     settings: type[Any] = ModelSettings
+    sizes: tuple[tuple[int, int], ...] = ((SPEC.height, SPEC.width), (SPEC.width, SPEC.height))
+    tiny_frames: tuple[int, ...] = (9, 17)
+    augmentations: tuple[str, ...] = ("paper", "code", "none")
+    companions: tuple[str, ...] = ()
+    previews = True
 
     def parts_encoder(
         self, files: ModelFiles, vae: Any, text_encoder: Any, device: torch.device

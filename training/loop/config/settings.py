@@ -241,6 +241,11 @@ class TrainConfig:
         self.model.check(self.training.steps, lora=self.lora is not None)
         names = ("reference_dropout", "single_reference_dropout")
         self.recipe.check_data({name: getattr(self.data, name) for name in names})
+        if self.samples.every and not self.recipe.previews:
+            raise LumosXError(
+                f"samples.every is {self.samples.every}, but {self.recipe.family.spec.name} makes no sample videos "
+                f"during training. Remove the table [samples], and make videos with the exported file."
+            )
 
     @property
     def recipe(self) -> TrainableFamily:

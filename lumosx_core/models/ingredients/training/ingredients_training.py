@@ -14,23 +14,23 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from ...errors import LumosXError
-from ...files.model_files import ModelFiles
-from ...files.stored_tensor import StoredTensor
-from ...files.text_file import read_text
-from ...scene.layout import ReferenceLayout
-from ..cogvideox.dpm import CogVideoXSchedule
-from ..cogvideox.positions import rotary_table
-from ..family import ModelFamily
-from ..trainable import Note, PartsEncoder, require_setting, trained_names
-from .config import IngredientsConfig
+from ....errors import LumosXError
+from ....files.model_files import ModelFiles
+from ....files.stored_tensor import StoredTensor
+from ....files.text_file import read_text
+from ....scene.layout import ReferenceLayout
+from ...cogvideox.dpm import CogVideoXSchedule
+from ...cogvideox.positions import rotary_table
+from ...family import ModelFamily
+from ...trainable import Note, PartsEncoder, require_setting, trained_names
+from ..config import IngredientsConfig
+from ..ingredients_family import INGREDIENTS
+from ..model import IngredientsModel
+from ..routing_loss import IGNORED, routing_loss
+from ..spec import FACE_ENCODER, SPEC
+from ..weights.load import CONFIG, build_model, open_network
 from .example_encoder import FaceExampleEncoder
 from .face_example import FaceExample, collate_faces
-from .ingredients_family import INGREDIENTS
-from .model import IngredientsModel
-from .routing_loss import IGNORED, routing_loss
-from .spec import SPEC
-from .weights.load import CONFIG, build_model, open_network
 
 PARTS = ("id_cond", "id_vit_hidden", "image", "face_share")
 POSITIONS = "patch_embed.pos_embedding"
@@ -91,6 +91,11 @@ class IngredientsTraining:
 
     family: ModelFamily = INGREDIENTS
     settings: type[Any] = IngredientsModelSettings
+    sizes: tuple[tuple[int, int], ...] = ((SPEC.height, SPEC.width),)  # the network has positions for no other
+    tiny_frames: tuple[int, ...] = (9,)
+    augmentations: tuple[str, ...] = ("none",)
+    companions: tuple[str, ...] = (FACE_ENCODER,)
+    previews = False
 
     def parts_encoder(self, files: ModelFiles, vae: Any, text_encoder: Any, device: torch.device) -> PartsEncoder:
         return FaceExampleEncoder(files, vae, text_encoder, device)
@@ -242,9 +247,9 @@ def _read_config(path: str) -> IngredientsConfig:
     try:
         content = json.loads(read_text(path, "Check the path of model.config."))
     except (ValueError, RecursionError) as error:
-        raise LumosXError(f"model.config {path!r} is no JSON ({error}). Give a config.json.") from error
+        raise LumosXError(f"model.config {path!r} is not JSON ({error}). Give a config.json.") from error
     if not isinstance(content, dict):
-        raise LumosXError(f"model.config {path!r} is no JSON object. Give a config.json.")
+        raise LumosXError(f"model.config {path!r} is not a JSON object. Give a config.json.")
     return IngredientsConfig.from_dict(content)
 
 

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...errors import LumosXError
-from ...scene.layout import ReferenceLayout
-from .routing_loss import IGNORED
-from .spec import SPEC
+from ....errors import LumosXError
+from ....scene.layout import ReferenceLayout
+from ..routing_loss import IGNORED
+from ..spec import SPEC
 
 PATCH = 2
 """Latent pixels along each side of a token, as in every CogVideoX."""

@@ -9,18 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...errors import LumosXError
-from ...files.model_files import ModelFiles
-from ...prompt.phrase_mask import check_prompt_length
-from ...scene.case_folder import Case
-from ...scene.layout import ReferenceLayout
-from ..trainable import ClipParts
-from .canvas import conditioning_canvas
-from .conditions import faces_of
+from ....errors import LumosXError
+from ....files.model_files import ModelFiles
+from ....prompt.phrase_mask import check_prompt_length
+from ....scene.case_folder import Case
+from ....scene.layout import ReferenceLayout
+from ...trainable import ClipParts
+from ..canvas import conditioning_canvas
+from ..conditions import faces_of
+from ..faces.face_encoder import FaceEncoder
+from ..faces.photo import fitted_crop
+from ..spec import FACE_ENCODER, SPEC
 from .face_example import token_shares
-from .faces.face_encoder import FaceEncoder
-from .faces.photo import fitted_crop
-from .spec import FACE_ENCODER, SPEC
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,1 @@
+"""How Ingredients (CogVideoX) is trained: its examples, their encoder, its settings and losses."""
