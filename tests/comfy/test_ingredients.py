@@ -12,6 +12,7 @@ from graphs import frames, latents, node, relative, sampled, saved
 from ingredients_graphs import (
     HEIGHT,
     LENGTH,
+    PROMPT,
     RELEASE,
     STEPS,
     WIDTH,
@@ -24,7 +25,12 @@ from needs import existing
 from recorded_prompts import recorded_prompt
 from safetensors.torch import save_file
 
+from lumosx_core import Reference, Scene, Subject
+from lumosx_core.media.images import read_picture
+from lumosx_core.models.ingredients.ingredients_family import INGREDIENTS
+from lumosx_core.models.ingredients.pipeline import IngredientsSettings
 from lumosx_core.models.ingredients.tiny import TINY_DIRECTORY
+from lumosx_core.models.video_pipeline import VideoPipeline
 
 pytestmark = pytest.mark.slow
 
@@ -76,6 +82,23 @@ def test_a_batch_of_images_is_several_people(release, plain):
     graph["faces"]["inputs"]["image_1"] = ["batch", 0]
     del graph["faces"]["inputs"]["image_2"]
     assert torch.equal(sample(release, as_released(graph)), plain)
+
+
+@pytest.mark.parametrize("guidance", ["shared", "per_branch"])
+def test_the_nodes_make_the_video_of_the_program_without_comfyui(release, record_property, guidance):
+    """With the same seed, faces and prompt, up to the text encoder, which ComfyUI keeps in float16."""
+    photos = [read_picture(release.directory / "input" / "faces" / f"person_{i}.png") for i in (1, 2)]
+    scene = Scene(tuple(Subject(Reference("", photo)) for photo in photos))
+    settings = IngredientsSettings(
+        width=WIDTH, height=HEIGHT, frames=LENGTH, steps=STEPS, seed=7, guidance=guidance, face_crops="as given"
+    )
+    folder = release.directory / "models" / "diffusers" / RELEASE.strip("/")
+    pipeline = VideoPipeline(INGREDIENTS.find_files(folder), INGREDIENTS, device="cpu")
+    vae = INGREDIENTS.load_vae(pipeline.files.vae)
+    expected = pipeline.sample(pipeline.prepare(scene, PROMPT, settings, vae), settings)
+    difference = relative(sample(release, as_released(video_graph(guidance=guidance))) * 0.7, expected)
+    record_property("relative difference", difference)
+    assert difference < 5e-3
 
 
 def test_guidance_is_shared_unless_it_is_told_otherwise(release, plain):
