@@ -8,62 +8,31 @@ order in which a guider passes the branches makes no difference. All of this goe
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import Any, ClassVar
 
 import comfy.conds
-import comfy.latent_formats
 import comfy.model_base
 import comfy.model_management
-import comfy.model_patcher
-import comfy.model_sampling
-import comfy.supported_models_base
 import torch
 from comfy.ldm.modules.attention import optimized_attention
-from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...lumosx_core.errors import LumosXError
 from ...lumosx_core.models.cogvideox.dpm import CogVideoXSchedule
 from ...lumosx_core.models.cogvideox.layers import attention
 from ...lumosx_core.models.cogvideox.positions import rotary_table
-from ...lumosx_core.models.family import OpenNetwork
 from ...lumosx_core.models.ingredients.config import IngredientsConfig
 from ...lumosx_core.models.ingredients.model import IngredientsModel, PreparedFaces
-from ...lumosx_core.models.ingredients.weights.load import open_network, schedule_of
 from ..page.notices import run_notice
 from .ingredients_faces import IMAGE, KEY, FaceCondition, Faces
+from .ingredients_settings import Settings, noise_levels
 
 ROWS = "ingredients_rows"
 GUIDANCE = "ingredients_guidance"  # in transformer_options
 OBSERVERS = "ingredients_observers"  # in transformer_options
-SCALE = 0.7
 ROOM_FOR_BOTH = 1.6
-DTYPES = [torch.bfloat16, torch.float32]  # float16 is left out: the base model was released in bfloat16 and overflows
-# Rough colours of each latent channel, for previews while sampling: measured by least squares on the released VAE, as
-# ComfyUI previewers of CogVideoX use them.
-PREVIEW_COLOURS = [
-    [0.1195, 0.0992, -0.0048],
-    [-0.0012, 0.0550, 0.0213],
-    [-0.0141, -0.0087, -0.0210],
-    [0.0306, 0.1219, 0.0140],
-    [0.0927, 0.0303, 0.0508],
-    [0.0379, 0.0494, 0.0586],
-    [0.0177, 0.0088, 0.0360],
-    [0.1061, 0.0234, 0.0572],
-    [0.1274, -0.0110, 0.0433],
-    [-0.0187, 0.0822, 0.1061],
-    [0.0084, 0.0762, 0.0930],
-    [0.1294, 0.1236, 0.0448],
-    [0.0457, 0.0411, -0.0177],
-    [0.0002, -0.0140, 0.0533],
-    [0.0808, 0.1155, -0.0215],
-    [-0.0152, -0.0058, 0.0722],
-]
 
 Observer = Callable[[dict, int, Tensor, "PassRows"], None]
 """Called at each injection of a forward pass as (transformer_options, its index, weights of the faces (rows, tokens,
@@ -86,42 +55,12 @@ class PassRows:
 
 
 @dataclass(eq=False)
-class _Run:
+class Run:
     """What is computed once in one run of a sampler."""
 
     faces: dict[Faces, PreparedFaces] = field(default_factory=dict)
     rope: dict[torch.Size, tuple[Tensor, Tensor]] = field(default_factory=dict)
     warned: bool = False
-
-
-class _LatentFormat(comfy.latent_formats.LatentFormat):
-    latent_dimensions = 3
-    temporal_downscale_ratio = 4
-
-    def __init__(self, channels: int):
-        self.latent_channels = channels
-        self.scale_factor = SCALE
-        if channels == len(PREVIEW_COLOURS):  # a miniature has other channels
-            self.latent_rgb_factors = PREVIEW_COLOURS
-
-
-class _Settings(comfy.supported_models_base.BASE):
-    """ComfyUI's description of the model."""
-
-    unet_extra_config: ClassVar[dict[str, Any]] = {}
-    # "linear" is ComfyUI's name for what diffusers calls scaled_linear.
-    sampling_settings: ClassVar[dict[str, Any]] = {
-        "beta_schedule": "linear",
-        "linear_start": 0.00085,
-        "linear_end": 0.012,
-        "zsnr": True,
-    }
-    supported_inference_dtypes = DTYPES
-    memory_usage_factor = 1.2  # counted from the shapes: about 3 GB for both branches at the released size
-
-    def __init__(self, config: IngredientsConfig):
-        self.latent_format = partial(_LatentFormat, config.transformer.out_channels)
-        super().__init__({"config": config})
 
 
 class _Network(IngredientsModel):
@@ -158,7 +97,7 @@ class IngredientsBase(comfy.model_base.QwenImage):
     of diffusers, beside "diffusion_model.NAME" and kohya's, to a network that has diffusers' own names.
     """
 
-    def __init__(self, settings: _Settings, schedule: CogVideoXSchedule):
+    def __init__(self, settings: Settings, schedule: CogVideoXSchedule):
         comfy.model_base.BaseModel.__init__(
             self, settings, comfy.model_base.ModelType.V_PREDICTION, unet_model=_Network
         )
@@ -242,7 +181,7 @@ class IngredientsBase(comfy.model_base.QwenImage):
         if control is not None:
             raise LumosXError("Ingredients (CogVideoX) has no ControlNet. Take Apply ControlNet out of the workflow.")
         faces: Faces = kwargs.pop(KEY)
-        run: _Run = options.get(KEY) or _Run()
+        run: Run = options.get(KEY) or Run()
         rows = self._rows(kwargs.pop(ROWS), options, run)
         observers: Sequence[Observer] = options.get(OBSERVERS, ())
 
@@ -264,7 +203,7 @@ class IngredientsBase(comfy.model_base.QwenImage):
             **kwargs,
         )
 
-    def _prepared(self, faces: Faces, device: torch.device, run: _Run) -> PreparedFaces:
+    def _prepared(self, faces: Faces, device: torch.device, run: Run) -> PreparedFaces:
         """What the network computes of the faces alone, when first asked for: then its weights are in place."""
         if faces not in run.faces:
             network, like = self.diffusion_model, {"device": device, "dtype": self.get_dtype_inference()}
@@ -272,7 +211,7 @@ class IngredientsBase(comfy.model_base.QwenImage):
             run.faces[faces] = network.prepare_faces(network.encode_faces(*features))
         return run.faces[faces]
 
-    def _rope(self, x: Tensor, run: _Run) -> tuple[Tensor, Tensor]:
+    def _rope(self, x: Tensor, run: Run) -> tuple[Tensor, Tensor]:
         size = x.shape[2:]
         if size not in run.rope:
             run.rope[size] = rotary_table(self.config.transformer, *size, device=x.device)
@@ -282,7 +221,7 @@ class IngredientsBase(comfy.model_base.QwenImage):
         """The dtype in which the network computes; ComfyUI has this method since 0.9."""
         return self.get_dtype() if self.manual_cast_dtype is None else self.manual_cast_dtype
 
-    def _rows(self, rows: Tensor, options: dict, run: _Run) -> PassRows:
+    def _rows(self, rows: Tensor, options: dict, run: Run) -> PassRows:
         videos, negative = (tuple(column) for column in rows.T.tolist())
         own = tuple(range(len(videos)))
         residual: tuple[int, ...] = own
@@ -306,15 +245,6 @@ class _Rows(comfy.conds.CONDRegular):
         return comfy.conds.CONDRegular(rows)
 
 
-def noise_levels(schedule: CogVideoXSchedule) -> Tensor:
-    """(timesteps,) the sigma of each timestep, in units of the signal; the last is large, not infinite."""
-    levels = comfy.model_sampling.ModelSamplingDiscrete(_Settings(IngredientsConfig())).sigmas
-    if schedule == CogVideoXSchedule():
-        return levels  # ComfyUI's own table, which its schedulers choose from
-    alphas = schedule.alphas_cumprod[:-1]
-    return torch.cat([((1 - alphas) / alphas).sqrt().float(), levels[-1:]])
-
-
 def schedule_of_model(model: comfy.model_base.BaseModel) -> CogVideoXSchedule:
     """The noise schedule that a model was released with; that of CogVideoX-5B-I2V for any other model."""
     return model.schedule if isinstance(model, IngredientsBase) else CogVideoXSchedule()
@@ -331,66 +261,6 @@ def check_size(config: IngredientsConfig, width: int, height: int) -> None:
         )
 
 
-def load_patcher(path: Path, dtype: torch.dtype | None = None, disable_dynamic: bool = False):
-    """The MODEL of a checkpoint; see `open_network` for its forms, and `patcher_of`.
-
-    Args:
-        disable_dynamic: newer hosts ask for a patcher that does not fetch weights one by one, such as to compile.
-    """
-    patcher = patcher_of(open_network(path), dtype, disable_dynamic, schedule_of(path))
-    patcher.cached_patcher_init = (load_patcher, (path, dtype))
-    return patcher
-
-
-def patcher_of(
-    network: OpenNetwork,
-    dtype: torch.dtype | None = None,
-    disable_dynamic: bool = False,
-    schedule: CogVideoXSchedule | None = None,
-):
-    """The MODEL of an opened network.
-
-    Args:
-        dtype: in which the weights of layers are kept; None: as ComfyUI chooses for the device and the file. Weights
-            are computed with in the dtype that ComfyUI chooses, whatever they are kept in.
-        schedule: that came with the network; None: that of CogVideoX-5B-I2V.
-    """
-    device = comfy.model_management.get_torch_device()
-    offload = comfy.model_management.unet_offload_device()
-    stored = dtype or comfy.model_management.unet_dtype(
-        model_params=sum(math.prod(tensor.shape) for tensor in network.tensors.values()),
-        supported_dtypes=DTYPES,
-        weight_dtype=network.tensors["proj_out.weight"].dtype,
-    )
-    computing = comfy.model_management.unet_manual_cast(stored, device, DTYPES)
-    settings = _Settings(network.config)
-    settings.set_inference_dtype(stored, computing)
-    model = IngredientsBase(settings, schedule or CogVideoXSchedule())
-    # Newer hosts have a patcher that fetches weights one by one; which one it is, is decided when ComfyUI starts.
-    plain = comfy.model_patcher.ModelPatcher
-    kind = plain if disable_dynamic else getattr(comfy.model_patcher, "CoreModelPatcher", plain)
-    patcher = kind(model, load_device=device, offload_device=offload)
-    state = {
-        # Parameters that belong to no layer are few, and fp8 would ruin the table of positions.
-        name: network.tensors[name].load().to(stored if name.endswith((".weight", ".bias")) else computing or stored)
-        for name in IngredientsModel(network.config, device="meta").state_dict()
-    }
-    model.diffusion_model.load_state_dict(state, assign=True)
-    model.diffusion_model.requires_grad_(False)
-    if kind is not plain:
-        comfy.model_management.archive_model_dtypes(model.diffusion_model)  # as they are, whatever they were made for
-    model.to(offload)
-    patcher.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, _with_run)
-    return patcher
-
-
-def with_guidance(patcher, guidance: str):
-    """A clone of the MODEL with that guidance, "shared" or "per_branch"."""
-    patcher = patcher.clone()
-    patcher.model_options["transformer_options"][GUIDANCE] = guidance
-    return patcher
-
-
 def ingredients_config(patcher) -> IngredientsConfig:
     """The sizes of a MODEL's network.
 
@@ -405,16 +275,7 @@ def ingredients_config(patcher) -> IngredientsConfig:
     return patcher.model.config
 
 
-def _with_run(executor, *args, **kwargs):
-    options = executor.class_obj.model_options["transformer_options"]  # a copy that this run alone uses
-    options[KEY] = _Run()
-    try:
-        return executor(*args, **kwargs)
-    finally:
-        del options[KEY]
-
-
-def _warn_once(run: _Run) -> None:
+def _warn_once(run: Run) -> None:
     if not run.warned:
         run.warned = True
         run_notice(

@@ -17,7 +17,8 @@ from ...lumosx_core.attention_map.router_record import RouterRecord, RouterRecor
 from ...lumosx_core.errors import LumosXError
 from ..page.notices import run_notice
 from .ingredients_faces import KEY as FACES
-from .ingredients_model import OBSERVERS, PREVIEW_COLOURS, SCALE, PassRows, ingredients_config
+from .ingredients_model import OBSERVERS, PassRows, ingredients_config
+from .ingredients_settings import PREVIEW_COLOURS, SCALE
 from .run_records import RunRecords, step_of
 
 KEY = "ingredients_router"

@@ -16,7 +16,8 @@ from pack.lumosx_core.models.family import OpenNetwork
 from pack.lumosx_core.models.ingredients.config import IngredientsConfig
 from pack.lumosx_core.models.ingredients.faces.face_encoder import FaceFeatures
 from pack.nodes.bridges.ingredients_faces import KEY, Faces, attach_faces
-from pack.nodes.bridges.ingredients_model import ROWS, patcher_of, with_guidance
+from pack.nodes.bridges.ingredients_loading import patcher_of, with_guidance
+from pack.nodes.bridges.ingredients_model import ROWS
 from pack.nodes.ingredients_sampling import IngredientsSigmas, sample_as_released
 
 torch.set_grad_enabled(False)

@@ -83,7 +83,7 @@ from pathlib import Path
 from pack.lumosx_core.attention_map.number_choice import NumberChoice
 from pack.lumosx_core.models.ingredients.faces.face_encoder import FaceFeatures
 from pack.nodes.bridges.ingredients_faces import Faces, attach_faces
-from pack.nodes.bridges.ingredients_model import OBSERVERS, load_patcher
+from pack.nodes.bridges.ingredients_loading import load_patcher
 from pack.nodes.bridges.ingredients_router import record_router
 from pack.nodes.ingredients_sampling import IngredientsSigmas
 
