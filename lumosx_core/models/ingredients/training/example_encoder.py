@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,9 +19,12 @@ from ...trainable import ClipParts
 from ..canvas import conditioning_canvas
 from ..conditions import faces_of
 from ..faces.face_encoder import FaceEncoder
-from ..faces.photo import fitted_crop
+from ..faces.photo import aligned_faces, fitted_crop
+from ..faces.retinaface import RETINAFACE, released_detector
 from ..spec import FACE_ENCODER, SPEC
 from .face_example import token_shares
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +45,10 @@ class PreparedFaces:
 
 
 class FaceExampleEncoder:
-    """Reads the face images of a case as crops that are aligned already; see `lumosx cache`.
+    """Reads the face images of cases; see `PartsEncoder`.
+
+    With the detector of the release in the face encoder's folder, the face in each image is found and aligned, as
+    released. Without it images are taken as aligned crops, which drawn faces need.
 
     Raises:
         LumosXError: no face encoder is named, or it cannot be read.
@@ -53,13 +60,16 @@ class FaceExampleEncoder:
             raise LumosXError(f"{SPEC.name} needs its face encoder. Add --face-encoder FOLDER.")
         self.vae, self.text_encoder = vae, text_encoder
         self.faces = FaceEncoder.load(folder, device=device)
+        self.find_faces = released_detector(folder)
+        if self.find_faces is None:
+            log.warning("%s has no %s, so face images are taken as aligned crops.", folder, RETINAFACE)
 
     def prepare(self, case: Case, prompt: str, video: Tensor, masks: Tensor | None) -> PreparedFaces:
         """See `PartsEncoder.prepare`."""
         faces = faces_of(case.scene)
         ids = self.text_encoder.tokenize_prompt(prompt)
         check_prompt_length(ids, SPEC.text_len)
-        crops = [fitted_crop(face.image, f"The face image of {name}") for name, face in faces]
+        crops = [self._crop(face.image, f"The face image of {name}") for name, face in faces]
         frames, height, width = video.shape[:3]
         if masks is None:
             masks = torch.zeros(len(faces), frames, height, width)
@@ -69,6 +79,11 @@ class FaceExampleEncoder:
                 f"each face and frame of the clip."
             )
         return PreparedFaces(crops, conditioning_canvas(crops, width, height), token_shares(masks), len(ids))
+
+    def _crop(self, image: Tensor, name: str) -> Tensor:
+        if self.find_faces is None:
+            return fitted_crop(image, name)
+        return aligned_faces(image, self.find_faces, name=name)[0].crop
 
     def encode(self, prepared: Sequence[PreparedFaces]) -> list[ClipParts]:
         """See `PartsEncoder.encode`."""
