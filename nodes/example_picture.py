@@ -24,8 +24,8 @@ class LumosXExamplePicture(io.ComfyNode):
                 io.Combo.Input(
                     "picture",
                     options=example_pictures(),
-                    tooltip="glyph_people and three_glyph_people are drawn for lumosx-tiny; two_people are photos, "
-                    "for the released model. The end of the name, without face_, is the phrase in the "
+                    tooltip="glyph_people and three_glyph_people are drawn for lumosx-tiny, glyph_faces for "
+                    "ingredients-tiny; two_people are photos, for the released model. The end of the name, without face_, is the phrase in the "
                     "examples' prompts.",
                 )
             ],
