@@ -25,8 +25,8 @@ class LumosXExamplePicture(io.ComfyNode):
                     "picture",
                     options=example_pictures(),
                     tooltip="glyph_people and three_glyph_people are drawn for lumosx-tiny, glyph_faces for "
-                    "ingredients-tiny; two_people are photos, for the released model. The end of the name, without face_, is the phrase in the "
-                    "examples' prompts.",
+                    "ingredients-tiny; two_people are photos, for the released model. The end of the name, without "
+                    "face_, is the phrase in the examples' prompts.",
                 )
             ],
             outputs=[io.Image.Output(tooltip="For an image input of LumosX Subject or LumosX Scene.")],
