@@ -17,7 +17,7 @@ from ..lumosx_core.drawing.face_row import draw_faces
 from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.models.ingredients.conditions import MOST_FACES, check_face_count, faces_of, unused_parts
 from ..lumosx_core.models.ingredients.faces.face_encoder import FaceEncoder
-from ..lumosx_core.models.ingredients.faces.photo import FindFaces, aligned_faces, fitted_crop
+from ..lumosx_core.models.ingredients.faces.photo import FindFaces, Which, aligned_faces, fitted_crop
 from ..lumosx_core.models.ingredients.faces.retinaface import released_detector
 from .bridges.ingredients_faces import Faces
 from .bridges.photo_models_bridge import AUTO, face_finder, model_input
@@ -165,7 +165,7 @@ def _scene_faces(cls: type[io.ComfyNode], scene, images: dict[str, Tensor | None
 
 
 def _aligned(photos: list[NamedImage], finder: FindFaces, which: str, warn: Callable[[str], None]) -> list[NamedImage]:
-    choice = which if which in ("best", "all") else int(which)
+    choice: Which = int(which) if which.isdecimal() else "all" if which == "all" else "best"
     found = []
     for name, photo in photos:
         comfy.model_management.throw_exception_if_processing_interrupted()

@@ -9,7 +9,7 @@ from comfy_api.latest import io, ui
 from ..lumosx_core.attention_map.heat_maps import shown_frames
 from ..lumosx_core.attention_map.number_choice import NumberChoice
 from ..lumosx_core.attention_map.router_map import draw_router_map
-from ..lumosx_core.attention_map.router_record import describe_router, face_shares
+from ..lumosx_core.attention_map.router_record import FaceShare, describe_router, face_shares
 from ..lumosx_core.errors import LumosXError
 from .bridges.ingredients_router import latent_preview, record_router
 from .ingredients_load import CATEGORY
@@ -108,7 +108,7 @@ class IngredientsRouterMap(io.ComfyNode):
         record = router.find(samples)
         shown = shown_frames(samples.shape[2], frames)
         sheets: list[torch.Tensor] = []
-        shares = []
+        shares: list[FaceShare] = []
         reports: list[str] = []
         for video, pictures in enumerate(_shown_pictures(samples, images, shown)):
             sheet = draw_router_map(record, video, pictures, shown)

@@ -73,7 +73,7 @@ class _Network(IngredientsModel):
         super().__init__(config, device="meta", dtype=dtype, operations=operations)
         self.dtype = dtype
 
-    def forward(
+    def forward(  # type: ignore[override]  # what ComfyUI calls
         self, x, timestep, context, control=None, transformer_options=None, *, faces, rope, residual_rows, observe=None
     ):
         self.attention = partial(_attention, transformer_options or {})
@@ -206,15 +206,16 @@ class IngredientsBase(comfy.model_base.QwenImage):
     def _prepared(self, faces: Faces, device: torch.device, run: Run) -> PreparedFaces:
         """What the network computes of the faces alone, when first asked for: then its weights are in place."""
         if faces not in run.faces:
-            network, like = self.diffusion_model, {"device": device, "dtype": self.get_dtype_inference()}
-            features = faces.features.id_cond.to(**like), faces.features.id_vit_hidden.to(**like)
+            network, dtype = self.diffusion_model, self.get_dtype_inference()
+            features = faces.features.id_cond.to(device, dtype), faces.features.id_vit_hidden.to(device, dtype)
             run.faces[faces] = network.prepare_faces(network.encode_faces(*features))
         return run.faces[faces]
 
     def _rope(self, x: Tensor, run: Run) -> tuple[Tensor, Tensor]:
         size = x.shape[2:]
         if size not in run.rope:
-            run.rope[size] = rotary_table(self.config.transformer, *size, device=x.device)
+            frames, height, width = size
+            run.rope[size] = rotary_table(self.config.transformer, frames, height, width, x.device)
         return run.rope[size]
 
     def get_dtype_inference(self) -> torch.dtype:

@@ -39,8 +39,9 @@ class CogVideoXHostVae(comfy.sd.VAE):
         self.memory_used_decode = lambda shape, dtype: _bytes(
             TEMPORAL_STRIDE * shape[2], shape[3] * shape[4] * SPATIAL_STRIDE**2, dtype
         )
+        made: comfy.model_patcher.ModelPatcher = self.patcher  # type: ignore[has-type]
         self.patcher = comfy.model_patcher.ModelPatcher(
-            self.first_stage_model, load_device=self.patcher.load_device, offload_device=self.patcher.offload_device
+            self.first_stage_model, load_device=made.load_device, offload_device=made.offload_device
         )
         self.model_size()
 
