@@ -24,6 +24,7 @@ class LumosXExamplePicture(io.ComfyNode):
                 io.Combo.Input(
                     "picture",
                     options=example_pictures(),
+                    default="glyph_people/background/meadow.png",  # whatever examples come to be in front of it
                     tooltip="glyph_people and three_glyph_people are drawn for lumosx-tiny, glyph_faces for "
                     "ingredients-tiny; two_people are photos, for the released model. The end of the name, without "
                     "face_, is the phrase in the examples' prompts.",
