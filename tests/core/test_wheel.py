@@ -73,7 +73,7 @@ def test_the_wheel_claims_our_two_names_and_holds_nothing_else(wheel):
     assert {each for each in top if not each.endswith(".dist-info")} == {"lumosx_core", "lumosx_training"}
     [top_level] = [name for name in names if name.endswith("top_level.txt")]
     assert zipfile.ZipFile(wheel).read(top_level).split() == [b"lumosx_core", b"lumosx_training"]
-    kinds = r"\.(py|typed|png|txt|md|toml|yaml|safetensors|jsonl|json)$"
+    kinds = r"\.(py|typed|png|txt|md|toml|yaml|safetensors|jsonl|json|pt|onnx|model)$"
     assert [name for name in names if ".dist-info/" not in name and not re.search(kinds, name)] == []
     assert [name for name in names if re.search(r"(^|/)(tests?|benchmarks|nodes|web|build)/", name)] == []
 
