@@ -9,11 +9,11 @@ from .auto_scene import LumosXAutoScene
 from .core_tools import LumosXCoreTools
 from .example_picture import LumosXExamplePicture
 from .faces import LumosXFaces
-from .ingredients_faces import IngredientsFaces
-from .ingredients_load import IngredientsLoadModel, IngredientsLoadTextEncoder, IngredientsLoadVAE
-from .ingredients_router import IngredientsRecordRouter, IngredientsRouterMap
-from .ingredients_sampling import IngredientsSampler, IngredientsSigmas
-from .ingredients_to_video import IngredientsToVideo
+from .ingredients.faces import IngredientsFaces
+from .ingredients.load import IngredientsLoadModel, IngredientsLoadTextEncoder, IngredientsLoadVAE
+from .ingredients.router import IngredientsRecordRouter, IngredientsRouterMap
+from .ingredients.sampling import IngredientsSampler, IngredientsSigmas
+from .ingredients.to_video import IngredientsToVideo
 from .load import LumosXApply, LumosXLoadModel, LumosXLoadTextEncoder, LumosXLoadVAE
 from .load_image import LumosXLoadImage
 from .page.full_memory import explains_full_memory

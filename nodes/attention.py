@@ -10,9 +10,16 @@ from ..lumosx_core.attention_map.binding import measure_binding, regions_from_ma
 from ..lumosx_core.attention_map.heat_maps import draw_attention_map, shown_frames
 from ..lumosx_core.attention_map.number_choice import NumberChoice
 from ..lumosx_core.attention_map.report import describe_binding
-from ..lumosx_core.errors import LumosXError
 from .bridges.attention_bridge import latent_preview, record_attention
-from .inputs.host_schema import FOLDED, found_by
+from .inputs.host_schema import found_by
+from .inputs.recordings import (
+    frames_input,
+    images_input,
+    layers_input,
+    samples_input,
+    shown_pictures,
+    steps_input,
+)
 
 AttentionType = io.Custom("LUMOSX_ATTENTION")
 
@@ -31,18 +38,10 @@ class LumosXRecordAttention(io.ComfyNode):
             "stays bit-identical.",
             inputs=[
                 io.Model.Input("model", tooltip="From LumosX Load Model or LumosX Apply."),
-                io.String.Input(
-                    "steps",
-                    default="",
-                    tooltip="Which steps of the sampler are recorded, counted from 1, such as 1-4, 8. Empty: all.",
-                    extra_dict=FOLDED,
-                ),
-                io.String.Input(
-                    "layers",
-                    default="",
-                    tooltip="Which layers of the network are recorded, counted from 0 as in the names of its weights, "
-                    "such as 10-19. Empty: all. Fewer cost less time.",
-                    extra_dict=FOLDED,
+                steps_input(),
+                layers_input(
+                    "Which layers of the network are recorded, counted from 0 as in the names of its weights, "
+                    "such as 10-19. Empty: all. Fewer cost less time."
                 ),
             ],
             outputs=[
@@ -73,12 +72,8 @@ class LumosXAttentionMap(io.ComfyNode):
             "score, the report names the reference image that is looked at instead.",
             inputs=[
                 AttentionType.Input("attention", tooltip="From LumosX Record Attention."),
-                io.Latent.Input("samples", tooltip="The output of the sampler, unchanged."),
-                io.Image.Input(
-                    "images",
-                    optional=True,
-                    tooltip="The decoded video, from VAE Decode. Without it the maps are drawn over rough colours.",
-                ),
+                samples_input(),
+                images_input(),
                 io.Mask.Input(
                     "regions",
                     optional=True,
@@ -86,9 +81,7 @@ class LumosXAttentionMap(io.ComfyNode):
                     "video. Without it, a subject's region is the area nearest to where its face is looked "
                     "at.",
                 ),
-                io.Int.Input(
-                    "frames", default=5, min=1, max=64, tooltip="Columns: how many frames of the video are shown."
-                ),
+                frames_input(),
             ],
             outputs=[
                 io.Image.Output(display_name="heat_maps", tooltip="The image that the node shows, one per video."),
@@ -107,7 +100,7 @@ class LumosXAttentionMap(io.ComfyNode):
         samples = samples["samples"]
         record = attention.find(samples)
         shown = shown_frames(samples.shape[2], frames)
-        videos = _shown_pictures(samples, images, shown)
+        videos = shown_pictures(samples, images, shown, latent_preview)
         regions = None if regions is None else regions_from_masks(regions.cpu(), record)
         sheets: list[torch.Tensor] = []
         scores: list[float] = []
@@ -121,18 +114,3 @@ class LumosXAttentionMap(io.ComfyNode):
             reports.append(heading + describe_binding(record, binding))
         heat_maps = torch.stack(sheets)
         return io.NodeOutput(heat_maps, scores, "\n\n".join(reports), ui=ui.PreviewImage(heat_maps, cls=cls))
-
-
-def _shown_pictures(samples: torch.Tensor, images: torch.Tensor | None, shown: list[int]) -> torch.Tensor:
-    """The images under the heat maps: (B, columns, H, W, 3)."""
-    if images is None:
-        return latent_preview(samples)[:, shown]
-    videos, latent_frames = samples.shape[0], samples.shape[2]
-    expected = videos * (4 * latent_frames - 3)
-    if len(images) != expected:
-        raise LumosXError(
-            f"images has {len(images)} frames, but these samples decode to {expected}. Connect VAE Decode of the same "
-            "samples, or leave images empty."
-        )
-    # The first latent frame is one frame of the video, each further one four of them: the second of these is shown.
-    return images.cpu().unflatten(0, (videos, -1))[:, [max(0, 4 * frame - 2) for frame in shown]]

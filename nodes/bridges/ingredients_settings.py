@@ -16,8 +16,8 @@ from ...lumosx_core.models.ingredients.config import IngredientsConfig
 
 SCALE = 0.7
 DTYPES = [torch.bfloat16, torch.float32]  # float16 is left out: the base model was released in bfloat16 and overflows
-# Rough colours of each latent channel, for previews while sampling: measured by least squares on the released VAE, as
-# ComfyUI previewers of CogVideoX use them.
+# Rough colours of each latent channel, for previews while sampling: those that CogVideoX nodes for ComfyUI are known to
+# use, rounded; not measured here. ComfyUI's own latent formats of CogVideoX have none.
 PREVIEW_COLOURS = [
     [0.1195, 0.0992, -0.0048],
     [-0.0012, 0.0550, 0.0213],
@@ -58,8 +58,8 @@ class Settings(comfy.supported_models_base.BASE):
     # "linear" is ComfyUI's name for what diffusers calls scaled_linear.
     sampling_settings: ClassVar[dict[str, Any]] = {
         "beta_schedule": "linear",
-        "linear_start": 0.00085,
-        "linear_end": 0.012,
+        "linear_start": CogVideoXSchedule.beta_start,
+        "linear_end": CogVideoXSchedule.beta_end,
         "zsnr": True,
     }
     supported_inference_dtypes = DTYPES

@@ -234,10 +234,10 @@ import builtins
 from pathlib import Path
 from types import SimpleNamespace
 release, image = Path(arguments["release"]), torch.rand(1, 64, 64, 3)
-loading = sys.modules["pack.nodes.ingredients_load"]
-faces = sys.modules["pack.nodes.ingredients_faces"].IngredientsFaces
+loading = sys.modules["pack.nodes.ingredients.load"]
+faces = sys.modules["pack.nodes.ingredients.faces"].IngredientsFaces
 loading.path_of = lambda part, name: release
-sys.modules["pack.nodes.ingredients_faces"].face_encoder_of = lambda name: release / "face_encoder"
+sys.modules["pack.nodes.ingredients.faces"].face_encoder_of = lambda name: release / "face_encoder"
 faces.hidden = SimpleNamespace(prompt={}, unique_id="1")
 imported = builtins.__import__
 

@@ -18,7 +18,7 @@ from pack.lumosx_core.models.ingredients.faces.face_encoder import FaceFeatures
 from pack.nodes.bridges.ingredients_faces import KEY, Faces, attach_faces
 from pack.nodes.bridges.ingredients_loading import patcher_of, with_guidance
 from pack.nodes.bridges.ingredients_model import ROWS
-from pack.nodes.ingredients_sampling import IngredientsSigmas, sample_as_released
+from pack.nodes.ingredients.sampling import IngredientsSigmas, sample_as_released
 
 torch.set_grad_enabled(False)
 folder = Path(arguments["golden"]) / "transformer"

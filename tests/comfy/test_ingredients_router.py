@@ -85,7 +85,7 @@ from pack.lumosx_core.models.ingredients.faces.face_encoder import FaceFeatures
 from pack.nodes.bridges.ingredients_faces import Faces, attach_faces
 from pack.nodes.bridges.ingredients_loading import load_patcher
 from pack.nodes.bridges.ingredients_router import record_router
-from pack.nodes.ingredients_sampling import IngredientsSigmas
+from pack.nodes.ingredients.sampling import IngredientsSigmas
 
 torch.set_grad_enabled(False)
 patcher = load_patcher(Path(arguments["release"]))

@@ -153,7 +153,7 @@ result = {
         fails=fails,
         works=works,
     )
-    written = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "nodes").glob("*.py"))
+    written = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "nodes").rglob("*.py"))
     assert result["nodes"] == written.count("node_id=")
     assert "python -m pip install" in result["fails"]
     # the random picture shows no face, and that is what is said where the detector runs

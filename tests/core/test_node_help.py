@@ -22,7 +22,7 @@ HEADINGS = {
 
 NODES = sorted(
     name
-    for path in (ROOT / "nodes").glob("*.py")
+    for path in (ROOT / "nodes").rglob("*.py")
     for name in re.findall(r'node_id="(\w+)"', path.read_text(encoding="utf-8"))
 )
 every_help = pytest.mark.parametrize(("node", "language"), [(node, each) for node in NODES for each in LANGUAGES])

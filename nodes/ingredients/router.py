@@ -6,14 +6,21 @@ import numpy as np
 import torch
 from comfy_api.latest import io, ui
 
-from ..lumosx_core.attention_map.heat_maps import shown_frames
-from ..lumosx_core.attention_map.number_choice import NumberChoice
-from ..lumosx_core.attention_map.router_map import draw_router_map
-from ..lumosx_core.attention_map.router_record import FaceShare, describe_router, face_shares
-from ..lumosx_core.errors import LumosXError
-from .bridges.ingredients_router import latent_preview, record_router
-from .ingredients_load import CATEGORY
-from .inputs.host_schema import FOLDED, found_by
+from ...lumosx_core.attention_map.heat_maps import shown_frames
+from ...lumosx_core.attention_map.number_choice import NumberChoice
+from ...lumosx_core.attention_map.router_map import draw_router_map
+from ...lumosx_core.attention_map.router_record import FaceShare, describe_router, face_shares
+from ..bridges.ingredients_router import latent_preview, record_router
+from ..inputs.host_schema import found_by
+from ..inputs.recordings import (
+    frames_input,
+    images_input,
+    layers_input,
+    samples_input,
+    shown_pictures,
+    steps_input,
+)
+from .load import CATEGORY
 
 RouterType = io.Custom("INGREDIENTS_ROUTER")
 
@@ -31,18 +38,10 @@ class IngredientsRecordRouter(io.ComfyNode):
             "the video receives; Ingredients (CogVideoX) Router Map shows it. The video stays bit-identical.",
             inputs=[
                 io.Model.Input("model", tooltip="From Ingredients (CogVideoX) Load Model."),
-                io.String.Input(
-                    "steps",
-                    default="",
-                    tooltip="Which steps of the sampler are recorded, counted from 1, such as 1-4, 8. Empty: all.",
-                    extra_dict=FOLDED,
-                ),
-                io.String.Input(
-                    "layers",
-                    default="",
-                    tooltip="Which layers of the router are recorded, counted from 0 as in the names of its weights, "
-                    "such as 5-9. Empty: all.",
-                    extra_dict=FOLDED,
+                steps_input(),
+                layers_input(
+                    "Which layers of the router are recorded, counted from 0 as in the names of its weights, "
+                    "such as 5-9. Empty: all."
                 ),
             ],
             outputs=[
@@ -73,15 +72,9 @@ class IngredientsRouterMap(io.ComfyNode):
             "that hardly differ, mean faces that mix.",
             inputs=[
                 RouterType.Input("router", tooltip="From Ingredients (CogVideoX) Record Router."),
-                io.Latent.Input("samples", tooltip="The output of the sampler, unchanged."),
-                io.Image.Input(
-                    "images",
-                    optional=True,
-                    tooltip="The decoded video, from VAE Decode. Without it the maps are drawn over rough colours.",
-                ),
-                io.Int.Input(
-                    "frames", default=5, min=1, max=64, tooltip="Columns: how many frames of the video are shown."
-                ),
+                samples_input(),
+                images_input(),
+                frames_input(),
             ],
             outputs=[
                 io.Image.Output(display_name="maps", tooltip="The image that the node shows, one per video."),
@@ -110,7 +103,7 @@ class IngredientsRouterMap(io.ComfyNode):
         sheets: list[torch.Tensor] = []
         shares: list[FaceShare] = []
         reports: list[str] = []
-        for video, pictures in enumerate(_shown_pictures(samples, images, shown)):
+        for video, pictures in enumerate(shown_pictures(samples, images, shown, latent_preview)):
             sheet = draw_router_map(record, video, pictures, shown)
             sheets.append(torch.from_numpy(np.asarray(sheet, dtype=np.float32) / 255))
             shares += face_shares(record.mean[video])
@@ -124,18 +117,3 @@ class IngredientsRouterMap(io.ComfyNode):
             "\n\n".join(reports),
             ui=ui.PreviewImage(maps, cls=cls),
         )
-
-
-def _shown_pictures(samples: torch.Tensor, images: torch.Tensor | None, shown: list[int]) -> torch.Tensor:
-    """The images under the maps: (B, columns, H, W, 3)."""
-    if images is None:
-        return latent_preview(samples)[:, shown]
-    videos, latent_frames = samples.shape[0], samples.shape[2]
-    expected = videos * (4 * latent_frames - 3)
-    if len(images) != expected:
-        raise LumosXError(
-            f"images has {len(images)} frames, but these samples decode to {expected}. Connect VAE Decode of the same "
-            "samples, or leave images empty."
-        )
-    # The first latent frame is one frame of the video, each further one four of them: the second of these is shown.
-    return images.cpu().unflatten(0, (videos, -1))[:, [max(0, 4 * frame - 2) for frame in shown]]

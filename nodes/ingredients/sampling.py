@@ -11,12 +11,12 @@ from comfy_api.latest import io
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..lumosx_core.models.cogvideox.dpm import CogVideoXSchedule, DpmStep, dpm_steps
-from ..lumosx_core.models.ingredients.spec import SPEC
-from .bridges.ingredients_model import schedule_of_model
-from .bridges.ingredients_settings import noise_levels
-from .ingredients_load import CATEGORY
-from .inputs.host_schema import found_by
+from ...lumosx_core.models.cogvideox.dpm import CogVideoXSchedule, DpmStep, dpm_steps
+from ...lumosx_core.models.ingredients.spec import SPEC
+from ..bridges.ingredients_model import schedule_of_model
+from ..bridges.ingredients_settings import noise_levels
+from ..inputs.host_schema import found_by
+from .load import CATEGORY
 
 SAME = 1e-4  # relative distance of two noise levels that are the same
 

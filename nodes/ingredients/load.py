@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
-from ..lumosx_core.models.cogvideox.vae import CogVideoXVae
-from ..lumosx_core.models.ingredients.model import GUIDANCE
-from .bridges.ingredients_loading import load_patcher, with_guidance
-from .bridges.ingredients_text import load_t5
-from .bridges.ingredients_vae import CogVideoXHostVae
-from .inputs.host_schema import FOLDED, found_by
-from .inputs.ingredients_files import NETWORK, TEXT_ENCODER, VAE, names_of, path_of, validated
+from ...lumosx_core.models.cogvideox.vae import CogVideoXVae
+from ...lumosx_core.models.ingredients.model import GUIDANCE
+from ..bridges.ingredients_loading import load_patcher, with_guidance
+from ..bridges.ingredients_text import load_t5
+from ..bridges.ingredients_vae import CogVideoXHostVae
+from ..inputs.host_schema import FOLDED, found_by
+from ..inputs.ingredients_files import NETWORK, TEXT_ENCODER, VAE, names_of, path_of, validated
 
 CATEGORY = "LumosX/Ingredients (CogVideoX)"
 _DTYPES = {"default": None, "fp8_e4m3fn": torch.float8_e4m3fn, "fp8_e5m2": torch.float8_e5m2}

@@ -12,23 +12,23 @@ import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..lumosx_core.auto_scene.face_search import find_faces
-from ..lumosx_core.drawing.face_row import draw_faces
-from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.models.ingredients.conditions import MOST_FACES, check_face_count, faces_of, unused_parts
-from ..lumosx_core.models.ingredients.faces.face_encoder import FaceEncoder
-from ..lumosx_core.models.ingredients.faces.photo import FindFaces, Which, aligned_faces, fitted_crop
-from ..lumosx_core.models.ingredients.faces.retinaface import released_detector
-from .bridges.ingredients_faces import Faces
-from .bridges.photo_models_bridge import AUTO, face_finder, model_input
-from .ingredients_load import CATEGORY
-from .inputs.host_schema import FOLDED, found_by
-from .inputs.image_values import photographs_of
-from .inputs.ingredients_files import FACE_ENCODER, face_encoder_of, names_of, validated
-from .inputs.slot_rows import growing
-from .page.notices import HIDDEN, named, notice
-from .page.scene_titles import titled
-from .scene import SceneType
+from ...lumosx_core.auto_scene.face_search import find_faces
+from ...lumosx_core.drawing.face_row import draw_faces
+from ...lumosx_core.errors import LumosXError
+from ...lumosx_core.models.ingredients.conditions import MOST_FACES, check_face_count, faces_of, unused_parts
+from ...lumosx_core.models.ingredients.faces.face_encoder import FaceEncoder
+from ...lumosx_core.models.ingredients.faces.photo import FindFaces, Which, aligned_faces, fitted_crop
+from ...lumosx_core.models.ingredients.faces.retinaface import released_detector
+from ..bridges.ingredients_faces import Faces
+from ..bridges.photo_models_bridge import AUTO, face_finder, model_input
+from ..inputs.host_schema import FOLDED, found_by
+from ..inputs.image_values import photographs_of
+from ..inputs.ingredients_files import FACE_ENCODER, face_encoder_of, names_of, validated
+from ..inputs.slot_rows import growing
+from ..page.notices import HIDDEN, named, notice
+from ..page.scene_titles import titled
+from ..scene import SceneType
+from .load import CATEGORY
 
 FacesType = io.Custom("INGREDIENTS_FACES")
 FIND, AS_GIVEN = "find the face", "as given"
