@@ -88,7 +88,7 @@ def refuse_other_networks(shapes: Mapping[str, tuple[int, ...]]) -> None:
     own = ("transformer_blocks.", "local_facial_extractor.", "perceiver_cross_attention.", "router.", "patch_embed.")
     parts = {start for start in own if any(name.startswith(start) for name in shapes)}
     if not parts:
-        raise LumosXError(f"It is no network of {NAME} ({len(shapes)} tensors, such as {examples}). {GIVE}")
+        raise LumosXError(f"It is not a network of {NAME} ({len(shapes)} tensors, such as {examples}). {GIVE}")
     if missing := [start.removesuffix(".") for start in own if start not in parts]:
         raise LumosXError(
             f"It is a part of a network of {NAME}: {missing[0]!r} is missing among its {len(shapes)} tensors. Give all "

@@ -83,7 +83,7 @@ def face_encoder_folder(path: Path) -> Path:
     for folder in (path, path / "face_encoder"):
         if any(os.path.isfile(folder / name) for name in (ARCFACE, EVA_CLIP)):
             return folder
-    raise LumosXError(f"{str(path)!r} is no face encoder of {NAME}: it has neither {ARCFACE} nor {EVA_CLIP}. {_GET}")
+    raise LumosXError(f"{str(path)!r} is not a face encoder of {NAME}: it has neither {ARCFACE} nor {EVA_CLIP}. {_GET}")
 
 
 def _beside(model: Path, kind: str, path: Path, released: bool) -> Path:

@@ -142,7 +142,7 @@ def version_1_5(weights):
         (only(visual__blocks__0__attn__q_proj__weight=1), "EVA02-CLIP, which reads faces.*face_encoder"),
         (only(double_blocks__0__img_attn__qkv__weight=1), "a Flux or HunyuanVideo transformer"),
         (only(transformer_blocks__0__attn__to_q__weight=1), "a diffusers transformer of another model"),
-        (only(something=1), "It is no network of Ingredients"),
+        (only(something=1), "It is not a network of Ingredients"),
     ],
 )  # fmt: skip
 def test_other_networks_are_named(tmp_path, change, message):
