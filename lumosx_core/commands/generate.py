@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import LumosXError, MissingPackageError, OutOfMemory, ran_out_of_memory
 from ..media.video_size import parse_size
+from ..models.families import FAMILIES, family_named
 from ..models.lumosx.spec import SPEC
 from .option_types import whole
 
@@ -38,7 +39,7 @@ def add_generate(commands) -> None:
     parser.add_argument("--out", required=True, metavar="VIDEO.mp4", help="several videos become VIDEO_0.mp4, ...")
     parser.add_argument(
         "--family",
-        choices=["lumosx", "ingredients"],
+        choices=list(FAMILIES),
         help="lumosx (default), or ingredients: Ingredients (CogVideoX), which reads the faces of a case only",
     )
     parser.add_argument(
@@ -162,7 +163,6 @@ def _is_workflow(options: argparse.Namespace) -> bool:
 
 def _of_case(options: argparse.Namespace):
     """Family, scene, prompt, settings and files for a case folder."""
-    from ..models.families import family_named
     from ..scene.case_folder import read_case
 
     entry = family_named(options.family or LUMOSX)
@@ -178,7 +178,6 @@ def _of_case(options: argparse.Namespace):
 
 def _of_workflow(options: argparse.Namespace):
     """Family, scene, prompt, settings and files for a saved workflow."""
-    from ..models.families import family_named
     from ..workflow.run import input_folder, read_video
     from ..workflow.saved.file import read_workflow
 

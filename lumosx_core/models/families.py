@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import LumosXError
-from .family import ModelFamily
-from .video_pipeline import VideoSettings
+
+if TYPE_CHECKING:
+    from .family import ModelFamily
+    from .trainable import TrainableFamily
+    from .video_pipeline import VideoSettings
+
+Entry = TypeVar("Entry")
 
 
 @dataclass(frozen=True)
@@ -44,15 +49,44 @@ def _ingredients() -> FamilyEntry:
     return FamilyEntry(INGREDIENTS, IngredientsSettings, TINY_DIRECTORY, TINY_SETTINGS)
 
 
+def _lumosx_training() -> TrainableFamily:
+    from .lumosx.lumosx_training import LUMOSX_TRAINING
+
+    return LUMOSX_TRAINING
+
+
+def _ingredients_training() -> TrainableFamily:
+    from .ingredients.training.ingredients_training import INGREDIENTS_TRAINING
+
+    return INGREDIENTS_TRAINING
+
+
 FAMILIES: Mapping[str, Callable[[], FamilyEntry]] = {"lumosx": _lumosx, "ingredients": _ingredients}
+TRAINABLE: Mapping[str, Callable[[], TrainableFamily]] = {
+    "lumosx": _lumosx_training,
+    "ingredients": _ingredients_training,
+}
 
 
 def family_named(name: str) -> FamilyEntry:
-    """The family of that name.
+    """What makes videos with the family of that name.
 
     Raises:
         LumosXError: there is none.
     """
-    if name not in FAMILIES:
-        raise LumosXError(f"There is no model family {name!r}. Use one of {', '.join(FAMILIES)}.")
-    return FAMILIES[name]()
+    return _named(FAMILIES, name, "")
+
+
+def trainable_named(name: str) -> TrainableFamily:
+    """How the family of that name is trained.
+
+    Raises:
+        LumosXError: there is none.
+    """
+    return _named(TRAINABLE, name, " to train")
+
+
+def _named(families: Mapping[str, Callable[[], Entry]], name: str, purpose: str) -> Entry:
+    if name not in families:
+        raise LumosXError(f"There is no model family {name!r}{purpose}. Use one of {', '.join(families)}.")
+    return families[name]()

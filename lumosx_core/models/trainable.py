@@ -93,7 +93,7 @@ class TrainableSettings(Protocol):
 
     @property
     def family(self) -> str:
-        """By its name in `TRAINABLE`."""
+        """By its name in `families.TRAINABLE`."""
         ...
 
     @property
@@ -247,29 +247,3 @@ def require_setting(fits: object, name: str, value: object, expected: str) -> No
     if not fits:
         statement = f"{name} is {value!r}" if isinstance(value, int | float | str | list | tuple | None) else name
         raise LumosXError(f"{statement}, expected {expected}.")
-
-
-def _lumosx() -> TrainableFamily:
-    from .lumosx.lumosx_training import LUMOSX_TRAINING
-
-    return LUMOSX_TRAINING
-
-
-def _ingredients() -> TrainableFamily:
-    from .ingredients.training.ingredients_training import INGREDIENTS_TRAINING
-
-    return INGREDIENTS_TRAINING
-
-
-TRAINABLE: Mapping[str, Callable[[], TrainableFamily]] = {"lumosx": _lumosx, "ingredients": _ingredients}
-
-
-def trainable_named(name: str) -> TrainableFamily:
-    """The family of that name, imported now.
-
-    Raises:
-        LumosXError: there is none.
-    """
-    if name not in TRAINABLE:
-        raise LumosXError(f"There is no model family {name!r} to train. Use one of {', '.join(TRAINABLE)}.")
-    return TRAINABLE[name]()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lumosx_core.commands.option_types import MOST_WORKERS, whole
+from lumosx_core.models.families import TRAINABLE
 from lumosx_core.models.family import MOST_FRAMES
 
 from .shared import add_source, counter
@@ -20,7 +21,7 @@ def add_cache(commands) -> None:
     parser.add_argument("directory", metavar="CACHE_DIR", help="a new folder, or a cache to extend")
     parser.add_argument(
         "--family",
-        choices=["lumosx", "ingredients"],
+        choices=list(TRAINABLE),
         default="lumosx",
         help="the system that is trained (default lumosx): LumosX, or Ingredients (CogVideoX)",
     )
@@ -61,7 +62,7 @@ def add_cache(commands) -> None:
 
 
 def _cache(options) -> None:
-    from lumosx_core.models.trainable import trainable_named
+    from lumosx_core.models.families import trainable_named
 
     from .. import glyph_world  # noqa: F401 - registers its addresses
     from ..cache import CacheSettings, build_cache
@@ -117,8 +118,7 @@ def _encoders(options):
 
     from lumosx_core.errors import LumosXError
     from lumosx_core.files.model_files import ModelFiles
-    from lumosx_core.models.families import family_named
-    from lumosx_core.models.trainable import trainable_named
+    from lumosx_core.models.families import family_named, trainable_named
 
     entry, needed = family_named(options.family), trainable_named(options.family).companions
     companions = {kind: Path(path) for kind, path in (("face_encoder", options.face_encoder),) if path}

@@ -26,7 +26,7 @@ from ..glyph_world import Casting, GlyphSource
 from ..glyph_world.casting import GlyphScene
 from ..glyph_world.drawing import HEAD, draw_face, sprite
 from .steps import take_steps
-from .train_vae import NOISE
+from .train_vae import NOISE, crops
 
 CLIP_EVERY = 4  # steps; frames of a clip are much alike, and stills cost a fifth
 CLIP_CROP, STILL_CROP = 32, 48  # pixels; the network has no fixed size, and more small crops teach it faster
@@ -140,20 +140,6 @@ def _pass_through(network: Any) -> None:
     output.bias[16:] = -6.0  # the logarithm of the latents' variance
 
 
-def crops(stack: Tensor, count: int, side: int, chance: torch.Generator) -> Tensor:
-    """`count` random crops of random members, in -1..1."""
-
-    def below(limit: int) -> int:
-        return int(torch.randint(limit, (), generator=chance))
-
-    chosen = []
-    for _ in range(count):
-        member = stack[below(len(stack))]
-        top, left = below(member.shape[-2] - side + 1), below(member.shape[-1] - side + 1)
-        chosen.append(member[..., top : top + side, left : left + side])
-    return torch.stack(chosen).float() / 127.5 - 1
-
-
 def train(
     network: Any,
     videos: Tensor,
@@ -173,7 +159,7 @@ def train(
 
     def compute() -> tuple[Tensor, list[float]]:
         stack, count, side = (stills, 4, STILL_CROP) if next(done) % CLIP_EVERY else (videos, 1, CLIP_CROP)
-        total, *numbers = loss(network, crops(stack, count, side, chance), noise)
+        total, *numbers = loss(network, crops(stack, count, chance, side), noise)
         return total, numbers
 
     take_steps(network.parameters(), optimizer, steps, compute)

@@ -72,7 +72,7 @@ def material(count: int, seed: int) -> tuple[Tensor, Tensor]:
     return torch.stack(clips), torch.stack(images)
 
 
-def crops(stack: Tensor, count: int, chance: torch.Generator) -> Tensor:
+def crops(stack: Tensor, count: int, chance: torch.Generator, side: int = CROP) -> Tensor:
     """`count` random crops of random members, in -1..1."""
 
     def below(limit: int) -> int:
@@ -81,8 +81,8 @@ def crops(stack: Tensor, count: int, chance: torch.Generator) -> Tensor:
     chosen = []
     for _ in range(count):
         member = stack[below(len(stack))]
-        top, left = below(member.shape[-2] - CROP + 1), below(member.shape[-1] - CROP + 1)
-        chosen.append(member[..., top : top + CROP, left : left + CROP])
+        top, left = below(member.shape[-2] - side + 1), below(member.shape[-1] - side + 1)
+        chosen.append(member[..., top : top + side, left : left + side])
     return torch.stack(chosen).float() / 127.5 - 1
 
 

@@ -15,6 +15,7 @@ from ...errors import LumosXError
 from ...files.model_files import ModelFiles
 from ...prompt.phrase_mask import check_prompt_length, clean_prompt
 from ...scene.scene import Reference, Scene
+from ..cogvideox.layers import ATTENTION_LAYERS, FEED_FORWARD_LAYERS
 from ..cogvideox.t5 import T5Encoder
 from ..cogvideox.vae import CogVideoXVae
 from ..family import FaceSearch, OpenNetwork, StepCallback, Tokenizer, VideoAutoencoder
@@ -22,7 +23,7 @@ from .canvas import conditioning_canvas
 from .conditions import FaceConditions, faces_of, unused_parts
 from .config import IngredientsConfig
 from .faces.face_encoder import FaceEncoder
-from .faces.photo import aligned_faces, fitted_crop
+from .faces.photo import face_crops
 from .faces.retinaface import RETINAFACE, released_detector
 from .model import IngredientsModel
 from .sample_faces import sample_faces
@@ -56,14 +57,7 @@ class IngredientsFamily:
 
     spec = SPEC
     options = None
-    lora_targets: tuple[str, ...] = (
-        "attn1.to_q",
-        "attn1.to_k",
-        "attn1.to_v",
-        "attn1.to_out.0",
-        "ff.net.0.proj",
-        "ff.net.2",
-    )
+    lora_targets: tuple[str, ...] = (*ATTENTION_LAYERS, *FEED_FORWARD_LAYERS)
 
     def find_files(
         self,
@@ -135,13 +129,7 @@ class IngredientsFamily:
             if released is None:
                 log.warning("%s has no %s: faces are found with another detector.", folder, RETINAFACE)
             find_faces = released or find_faces
-        crops = []
-        for name, face in prepared.faces:
-            shown_as = f"The face image of {name}"
-            if given.face_crops == "as given":
-                crops.append(fitted_crop(face.image, shown_as))
-            else:
-                crops.append(aligned_faces(face.image, find_faces, name=shown_as)[0].crop)
+        crops = face_crops(prepared.faces, find_faces if given.face_crops == "find" else None)
         features = encoder.encode(crops)
         canvas = conditioning_canvas(crops, given.width, given.height)
         image = vae.encode_images(canvas[None].to(device))

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lumosx_core.errors import LumosXError
+from lumosx_core.models.families import trainable_named
 from lumosx_core.models.lumosx.lumosx_training import ModelSettings, SizeSettings
 from lumosx_core.models.lumosx.spec import SPEC
-from lumosx_core.models.trainable import TrainableFamily, TrainableSettings, trainable_named
+from lumosx_core.models.trainable import TrainableFamily, TrainableSettings
 from lumosx_core.models.trainable import require_setting as _require
 
 from ...lora import LoraSettings

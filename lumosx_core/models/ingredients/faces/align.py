@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ....errors import LumosXError, shown
+from ....files.safetensors_file import all_finite
 
 CROP = 512
 """Pixels of a crop's side."""
@@ -160,3 +161,19 @@ def _checked(landmarks: Landmarks) -> Tensor:
 
 def _listed(points: Tensor) -> str:
     return ", ".join(f"({x:.0f}, {y:.0f})" for x, y in points.tolist())
+
+
+def check_values(image: Tensor, name: str, fix: str) -> None:
+    """Raise LumosXError unless the values are floats of 0..1, up to what resampling overshoots.
+
+    Args:
+        name: what the message calls the image.
+        fix: what to do about values that are not numbers.
+    """
+    if not image.is_floating_point():
+        raise LumosXError(f"{name} has values of type {image.dtype}, expected float of 0..1. Divide bytes by 255.")
+    if not all_finite(image):
+        raise LumosXError(f"{name} has values that are not numbers (NaN or infinite). {fix}")
+    low, high = float(image.min()), float(image.max())
+    if low < -0.01 or high > 1.01:
+        raise LumosXError(f"{name} has values of {low:g} to {high:g}, expected 0 to 1. Scale it to that range.")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ....errors import LumosXError
 from ....files.safetensors_file import all_finite
+from .align import CROP, check_values
 from .arcface import ArcFace
 from .eva_clip import STATES_BEFORE, EvaClip, open_tower
 
@@ -19,7 +20,6 @@ ARCFACE = "models/antelopev2/glintr100.onnx"
 EVA_CLIP = "EVA02_CLIP_L_336_psz14_s6B.pt"
 """Files of the folder `face_encoder` in the release."""
 
-CROP = 512  # pixels of the square aligned crops
 _RELEASE = (
     "Give the folder face_encoder of the released Ingredients (CogVideoX) weights, feizhengcong/Ingredients on "
     "Hugging Face."
@@ -111,10 +111,4 @@ def check_crop(crop: Tensor, name: str) -> None:
             f"{name} has shape {tuple(crop.shape)}, expected an aligned crop of shape ({CROP}, {CROP}, 3). Align it "
             f"with its landmarks, or fit it to that size."
         )
-    if not crop.is_floating_point():
-        raise LumosXError(f"{name} has values of type {crop.dtype}, expected float of 0..1. Divide bytes by 255.")
-    if not all_finite(crop):
-        raise LumosXError(f"{name} has values that are not numbers (NaN or infinite). Make it again.")
-    low, high = float(crop.min()), float(crop.max())
-    if low < -0.01 or high > 1.01:
-        raise LumosXError(f"{name} has values of {low:g} to {high:g}, expected 0 to 1. Scale it to that range.")
+    check_values(crop, name, "Make it again.")

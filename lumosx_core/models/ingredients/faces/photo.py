@@ -13,9 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from ....errors import LumosXError, shown
-from ....files.safetensors_file import all_finite
 from ....media.images import to_pil, to_tensor
-from .align import BORDER, CROP, aligned_crop, fraction_inside
+from ....scene.scene import Reference
+from .align import BORDER, CROP, aligned_crop, check_values, fraction_inside
 from .shrink import shrunk
 
 log = logging.getLogger(__name__)
@@ -145,6 +145,25 @@ def aligned_faces(
     return aligned
 
 
+def face_crops(faces: Sequence[tuple[str, Reference]], find_faces: FindFaces | None) -> list[Tensor]:
+    """The crop of each face image of a scene, see `faces_of`.
+
+    Args:
+        find_faces: the detector; None: the images are aligned crops already.
+
+    Raises:
+        LumosXError: see `aligned_faces` and `fitted_crop`; the message names the subject.
+    """
+    crops = []
+    for owner, face in faces:
+        name = f"The face image of {owner}"
+        if find_faces is None:
+            crops.append(fitted_crop(face.image, name))
+        else:
+            crops.append(aligned_faces(face.image, find_faces, name=name)[0].crop)
+    return crops
+
+
 def fitted_crop(image: Tensor, name: str = "The image") -> Tensor:
     """An image that is an aligned crop already, or a drawn face, as a crop: nothing is sought in it.
 
@@ -245,10 +264,4 @@ def _check_photo(photo: Tensor, name: str) -> None:
             f"{name} has {width}x{height} pixels, expected {_SMALLEST_PHOTO} or more on each side. Use the photo "
             f"itself, not a thumbnail of it."
         )
-    if not photo.is_floating_point():
-        raise LumosXError(f"{name} has values of type {photo.dtype}, expected float of 0..1. Divide bytes by 255.")
-    if not all_finite(photo):
-        raise LumosXError(f"{name} has values that are not numbers (NaN or infinite). Load it again.")
-    low, high = float(photo.min()), float(photo.max())
-    if low < -0.01 or high > 1.01:
-        raise LumosXError(f"{name} has values of {low:g} to {high:g}, expected 0 to 1. Scale it to that range.")
+    check_values(photo, name, "Load it again.")

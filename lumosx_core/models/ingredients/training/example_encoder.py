@@ -19,7 +19,7 @@ from ...trainable import ClipParts
 from ..canvas import conditioning_canvas
 from ..conditions import faces_of
 from ..faces.face_encoder import FaceEncoder
-from ..faces.photo import aligned_faces, fitted_crop
+from ..faces.photo import face_crops
 from ..faces.retinaface import RETINAFACE, released_detector
 from ..spec import FACE_ENCODER, SPEC
 from .face_example import token_shares
@@ -69,7 +69,7 @@ class FaceExampleEncoder:
         faces = faces_of(case.scene)
         ids = self.text_encoder.tokenize_prompt(prompt)
         check_prompt_length(ids, SPEC.text_len)
-        crops = [self._crop(face.image, f"The face image of {name}") for name, face in faces]
+        crops = face_crops(faces, self.find_faces)
         frames, height, width = video.shape[:3]
         if masks is None:
             masks = torch.zeros(len(faces), frames, height, width)
@@ -79,11 +79,6 @@ class FaceExampleEncoder:
                 f"each face and frame of the clip."
             )
         return PreparedFaces(crops, conditioning_canvas(crops, width, height), token_shares(masks), len(ids))
-
-    def _crop(self, image: Tensor, name: str) -> Tensor:
-        if self.find_faces is None:
-            return fitted_crop(image, name)
-        return aligned_faces(image, self.find_faces, name=name)[0].crop
 
     def encode(self, prepared: Sequence[PreparedFaces]) -> list[ClipParts]:
         """See `PartsEncoder.encode`."""
