@@ -115,7 +115,8 @@ FLOORS = (
     {"scene"},
     {"prompt"},
     {"drawing", "models"},
-    {"attention_map", "auto_scene", "bridges", "evaluation"},
+    {"attention_map", "auto_scene", "bridges"},
+    {"evaluation"},
     {"workflow"},
     {"commands"},
 )

@@ -1,0 +1,1 @@
+"""Scores of videos: identity, attributes, and who wears what."""

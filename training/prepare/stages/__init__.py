@@ -1,0 +1,1 @@
+"""The stages, one module each: what becomes of one video or one clip."""
