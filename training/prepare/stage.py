@@ -1,8 +1,8 @@
 """What stages and their runner agree on.
 
-An item is a source video or, after the cut, a clip of one. A stage takes each item that the stage before it kept, writes
-files into a folder of the item's own, and says what became of it. The runner alone knows about processes, retries and
-the names of folders.
+An item is a source video or, after the cut, a clip of one. A stage takes each item that the stage before it kept,
+writes files into a folder of the item's own, and says what became of it. The runner alone knows about processes,
+retries and the names of folders.
 """
 
 from __future__ import annotations
