@@ -18,8 +18,10 @@ class Task:
     """One item as a stage gets it.
 
     Args:
-        id: of the item; safe as the name of a folder, the same in every run.
-        facts: stage -> what that stage said of the item or of its source (JSON values).
+        id: of the item; safe as the name of a folder, the same in every run: small letters, digits, "-" and "_".
+        facts: stage -> what that stage said of the item or of its source (JSON values). `facts["source"]` is there from
+            the beginning and has the absolute `path` of the source video. A child has, under the name of the stage that
+            made it, the facts given with it in place of the outcome's.
         folders: stage -> the folder that it finished for the item or for its source; read only.
         output: an empty folder for this stage's files. It becomes visible under its final name, with all of them, only
             when the outcome is returned.
@@ -34,6 +36,8 @@ class Task:
 @dataclass(frozen=True)
 class Outcome:
     """What became of an item.
+
+    Facts must not depend on where the data set is: name files relative to the stage's folder.
 
     Args:
         rejected: why the item is left out, as the short name of a filter ("subtitles"); empty for one that goes on.
