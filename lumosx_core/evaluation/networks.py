@@ -66,3 +66,13 @@ class OpticalFlow(Protocol):
 
     def flow(self, first: Tensor, second: Tensor) -> Tensor:
         """(H, W, 3) twice -> (2, H, W): how many pixels to the right and down each pixel moves."""
+
+
+class FeatureExtractor(Protocol):
+    """Images to features whose length counts, such as those of Inception."""
+
+    @property
+    def note(self) -> NetworkNote: ...
+
+    def features(self, images: Sequence[Tensor]) -> Tensor:
+        """(N, d) float32; (0, d) for no image."""
