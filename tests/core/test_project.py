@@ -284,9 +284,11 @@ def test_the_registry_reads_the_same_requirements_as_pip():
 
 def test_what_only_developers_need_is_not_sent_to_the_registry():
     ignored = (ROOT / ".comfyignore").read_text().split()
-    assert {"tests/", "training/", "benchmarks/", "evaluation/"} <= set(ignored)
+    assert {"/tests/", "/training/", "/benchmarks/"} <= set(ignored)
+    # Without the slash in front a pattern means a name at any depth, such as that of a room of the core.
+    assert [pattern for pattern in ignored if not pattern.startswith("/")] == []
     # The example workflows show these.
-    assert not {"examples/", "example_workflows/", "web/", "locales/", "lumosx_core/"} & set(ignored)
+    assert not {"/examples/", "/example_workflows/", "/web/", "/locales/", "/lumosx_core/", "/nodes/"} & set(ignored)
 
 
 def test_the_version_is_that_of_the_registry():

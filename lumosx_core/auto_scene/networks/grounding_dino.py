@@ -16,6 +16,7 @@ from ...errors import LumosXError, MissingPackageError
 from ...prompt.match import split_number
 from ..cutouts.regions import Box, Detection
 from .hub_folder import HubFolder
+from .known import MODEL_TYPES
 
 _WHERE_TO_GET = (
     "Give the folder of a Grounding DINO model in the transformers format, such as IDEA-Research/grounding-dino-tiny "
@@ -72,7 +73,7 @@ class GroundingDino:
             raise MissingPackageError("transformers", "Finding phrases in photos", error) from error
         path = Path(folder).expanduser()
         _refuse_authors_format(path)
-        hub = HubFolder(path, "phrases", "Grounding DINO", _WHERE_TO_GET)
+        hub = HubFolder(path, MODEL_TYPES["phrases"], "Grounding DINO", _WHERE_TO_GET)
         hub.model_type()
         preparation = _preparation_in(hub)
         # The kernels compiled for deformable attention are fetched or built on first use; plain torch will do.

@@ -12,7 +12,6 @@ from typing import Any
 from torch import nn
 
 from ...errors import LumosXError
-from .known import MODEL_TYPES, Kind
 
 
 @dataclass(frozen=True)
@@ -20,18 +19,18 @@ class HubFolder:
     """A folder that a network is to be opened from; nothing is downloaded and no code in it is run.
 
     Args:
-        kind: what the network is for.
+        types: the values of `model_type` in config.json that are meant.
         network: its name, for messages.
         where_to_get: a sentence, for messages.
     """
 
     path: Path
-    kind: Kind
+    types: tuple[str, ...]
     network: str
     where_to_get: str
 
     def model_type(self) -> str:
-        """The type of network that config.json names, one of its kind's.
+        """The type of network that config.json names, one of `types`.
 
         Raises:
             LumosXError: there is no config.json, or it is damaged, or names another type.
@@ -39,10 +38,10 @@ class HubFolder:
         config = self.path / "config.json"
         if not os.path.isfile(config):
             raise LumosXError(f"{self.path} is not a folder with a model: there is no {config}. {self.where_to_get}")
-        found, expected = read_object(config).get("model_type"), MODEL_TYPES[self.kind]
-        if found not in expected:
+        found = read_object(config).get("model_type")
+        if found not in self.types:
             raise LumosXError(
-                f"{self.path} holds a model of type {found!r}, expected {' or '.join(expected)}. {self.where_to_get}"
+                f"{self.path} holds a model of type {found!r}, expected {' or '.join(self.types)}. {self.where_to_get}"
             )
         return found
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ...errors import LumosXError, MissingPackageError
 from ...models.wan.names import read_state_dict
 from .hub_folder import HubFolder
+from .known import MODEL_TYPES
 from .mobile_sam import as_timm_names, is_mobile_sam, mobile_encoder
 
 _WHERE_TO_GET = (
@@ -113,7 +114,7 @@ def open_network(path: Path) -> SamNetwork:
 
 
 def _open_folder(path: Path) -> _Hub:
-    folder = HubFolder(path, "masks", "SAM", _WHERE_TO_GET)
+    folder = HubFolder(path, MODEL_TYPES["masks"], "SAM", _WHERE_TO_GET)
     first = folder.model_type() == "sam"
     try:
         if first:

@@ -101,6 +101,6 @@ def test_a_folder_with_pickles_only_is_refused_before_it_is_opened(tmp_path, mon
 
     (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04")
     monkeypatch.setitem(sys.modules, "transformers", ModuleType("transformers"))
-    folder = HubFolder(tmp_path, "phrases", "detector", "Get it.")
+    folder = HubFolder(tmp_path, ("grounding-dino",), "detector", "Get it.")
     with pytest.raises(LumosXError, match=r"no \.safetensors file.*could run code"):
         folder.open_network(lambda *a, **b: pytest.fail("it was opened"))
