@@ -19,11 +19,18 @@ from PIL import Image
 from torch import Tensor
 
 from lumosx_core.errors import LumosXError
+from lumosx_core.media.clip_colour import clip_colour
+from lumosx_core.media.video_file import (
+    damaged,
+    decoded_frames,
+    file_tags,
+    frame_times,
+    opened_video,
+    shown_size,
+    turned,
+)
 from lumosx_core.models.family import ModelSpec
 from lumosx_core.models.lumosx.spec import SPEC
-
-from .clip_colour import clip_colour
-from .video_file import damaged, decoded_frames, file_tags, frame_times, opened_video, shown_size, turned
 
 MAX_CLIP_BYTES = 2**31
 

@@ -14,8 +14,9 @@ from sample_files import make_sample, make_video, noise, ramp
 from stated_colours import BT2020, P3, SRGB, srgb_of
 
 from lumosx_core.errors import LumosXError
+from lumosx_core.media import video_file
 from lumosx_core.media.video import write_video
-from lumosx_training.data import clips, video_file
+from lumosx_training.data import clips
 from lumosx_training.data.check_data import DataReport, check_data
 from lumosx_training.data.clips import ClipSettings, read_clip, read_frames
 from lumosx_training.data.samples import SampleSettings

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lumosx_core.errors import LumosXError
-from lumosx_core.media.colour import HDR, PRIMARIES, UNSPECIFIED, ColourSpace, is_known_transfer, to_srgb
+from ..errors import LumosXError
+from .colour import HDR, PRIMARIES, UNSPECIFIED, ColourSpace, is_known_transfer, to_srgb
 
 _RGB, _BT709, _BT601, _BT2020 = 0, 1, 5, 9
 _MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}  # what the scaler of FFmpeg calls each matrix

@@ -14,15 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from lumosx_core.errors import LumosXError, MissingPackageError
-from lumosx_core.media.image_kinds import is_regular
-from lumosx_core.media.video import OWN_BYTES
-from lumosx_core.models.lumosx.spec import SPEC
-
+from ..errors import LumosXError, MissingPackageError
 from .clip_colour import FileTags
+from .image_kinds import is_regular
+from .video import OWN_BYTES
 
 MAX_FRAME_PIXELS = 2**26  # of one frame: eight times 4K
 MAX_FRAMES = 2**21  # of one file: ten hours at 60 a second
+_UNKNOWN_RATE = 16.0  # frames a second of a file that states neither a rate nor times
 _MAX_INDEX = 2**26  # bytes of an mp4's index that are looked through
 
 
@@ -111,7 +110,7 @@ def frame_times(container, path: Path) -> list[float]:
 
 
 def _rate(stream) -> float:
-    return float(stream.average_rate or stream.guessed_rate or SPEC.frames_per_second)
+    return float(stream.average_rate or stream.guessed_rate or _UNKNOWN_RATE)
 
 
 def decoded_frames(container, path: Path) -> Iterator:
