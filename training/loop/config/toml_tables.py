@@ -20,14 +20,15 @@ _LARGEST = 2**63  # the largest whole number that TOML has
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
-def read_tables(path: str | Path, changes: Sequence[str] = ()) -> dict:
-    """The tables of a TOML file, with `changes` ("table.name=value") made.
+def read_tables(path: str | Path | None, changes: Sequence[str] = ()) -> dict:
+    """The tables of a TOML file (None: no tables), with `changes` ("table.name=value") made.
 
     Raises:
         LumosXError: no such file, invalid TOML, or a malformed change.
     """
     toml = _toml()
-    tables = parse_toml(toml, read_text(path, "Check the path of the config."), str(path))
+    text = "" if path is None else read_text(path, "Check the path of the config.")
+    tables = parse_toml(toml, text, str(path))
     for change in changes:
         name, equals, text = change.partition("=")
         *above, last = name.strip().split(".")
