@@ -82,7 +82,7 @@ class MissingPackageError(LumosXError):
     """An optional package that only this feature needs is not installed, or cannot be imported."""
 
     def __init__(self, package: str, feature: str, cause: ImportError):
-        if isinstance(cause, ModuleNotFoundError) and cause.name == package.replace("-", "_"):
+        if isinstance(cause, ModuleNotFoundError) and cause.name == package.partition("[")[0].replace("-", "_"):
             state = f"is not installed. Run: {pip_command([package])}"
         else:
             state = f"is installed but cannot be imported ({cause}). Run: {pip_command([package], upgrade=True)}"

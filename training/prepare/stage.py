@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ class Stage(Protocol):
         """Load what the stage needs. Called once in each process that works."""
 
 
+@runtime_checkable
 class Gathering(Protocol):
     """A stage that has to see all items at once, such as the search for near-duplicates. It runs in one process."""
 
