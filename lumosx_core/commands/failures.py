@@ -15,6 +15,7 @@ _LESS_MEMORY = {
     "cache": "Use a smaller --size, fewer --frames or fewer --workers, or close other programs.",
     "check-data": "Use fewer --workers, or close other programs.",
     "pack": "Close other programs, or pack on a machine with more memory.",
+    "export": "Close other programs, or export on a machine with more memory.",
 }
 _OTHERWISE = "Close other programs, or use a machine with more memory."
 _ADVICE = {

@@ -121,6 +121,7 @@ _OPTIONS = {
     "tiny": {},
     "check-data": {"--frames": _NUMBERS, "--size": _SIZES, "--json": _OUT, "--workers": _NUMBERS, "--report": _OUT},
     "pack": {"--samples": _NUMBERS, "--megabytes": _NUMBERS},
+    "export": {"--format": st.sampled_from(("musubi-tuner", "ai-toolkit", "diffsynth", "ltx", "other"))},
     "cache": {
         "--frames": _NUMBERS,
         "--size": _SIZES,
@@ -146,6 +147,7 @@ _PLACES = {
     "tiny": 0,
     "check-data": 1,
     "pack": 2,
+    "export": 2,
     "cache": 2,
     "train": 1,
     "lora merge": 2,
@@ -173,6 +175,7 @@ def _commands(*commands: str) -> Make:
                     "scene": "image.png",
                     "check-data": "data",
                     "pack": "data",
+                    "export": "data",
                     "cache": "data",
                 }.get(command, given[0])
             options = _OPTIONS[command]
@@ -190,6 +193,8 @@ def _commands(*commands: str) -> Make:
                     given += [name, {"--out": "out.mp4", "--prompt": CAPTION}[name]]
             if draw(st.integers(0, 9)) == 0:
                 given.insert(draw(st.integers(0, len(given))), draw(STRINGS))
+            if command == "export" and draw(st.integers(0, 5)):
+                given += ["--format", "ltx"]
             if command == "glyphs":  # ten clips take seconds
                 given += ["--count", "1"]
             return [*command.split(), *map(_handed_over, given)]
@@ -234,5 +239,5 @@ READERS: dict[str, Make] = {
     "lumosx generate": _commands("generate"),
     "lumosx scene": _commands("scene"),
     "commands for weights": _commands("convert", "tiny", "lora merge", "lora extract", "lora export"),
-    "commands for data": _commands("check-data", "pack", "glyphs", "cache", "train"),
+    "commands for data": _commands("check-data", "pack", "export", "glyphs", "cache", "train"),
 }

@@ -154,6 +154,7 @@ def commands(sources: Path) -> dict[str, Command]:
         "scene": Command(lambda out: {"source": str(EXAMPLE), "out": str(out / "case")}, "case_folder", once=True),
         "glyphs": Command(arguments("glyphs", "OUT/clips", "--count", "12"), once=True),
         "pack": Command(arguments("pack", sources / "clips", "OUT/shards", "--samples", "3"), once=True),
+        "export": Command(arguments("export", sources / "clips", "OUT/set", "--format", "ltx"), once=True),
         "cache": Command(
             arguments("cache", sources / "clips", "OUT/cache", "--models", "tiny", "--device", "cpu"),
             check=read_cache,
@@ -217,7 +218,7 @@ def leftovers(out: Path) -> list[Path]:
 
 NAMES = (
     *("convert", "convert fp8", "lora merge", "lora extract", "lora export", "lora export (peft)", "tiny", "generate"),
-    *("scene", "glyphs", "pack", "cache", "train", "download", "convert ingredients", "download ingredients"),
+    *("scene", "glyphs", "pack", "export", "cache", "train", "download", "convert ingredients", "download ingredients"),
 )
 
 
