@@ -73,18 +73,31 @@ def write_video(path: str | os.PathLike, frames: Tensor, fps: float) -> Path:
         atomic_path(path) as partial,
         av.open(os.path.abspath(partial), "w", options={"movflags": "+faststart"}) as container,
     ):
-        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
-        stream.width, stream.height = width + width % 2, height + height % 2
-        stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": "18"}
-        context = stream.codec_context
-        context.colorspace = context.color_primaries = context.color_trc = _BT709
-        context.color_range = _LIMITED
+        stream = add_h264(container, height, width, Fraction(fps).limit_denominator(1000))
         for frame in frames:
-            given = av.VideoFrame.from_ndarray(_even(_bytes(frame)).numpy(), format="rgb24")
-            container.mux(stream.encode(given.reformat(format="yuv420p", **_CONVERSION)))
+            container.mux(stream.encode(h264_frame(_bytes(frame))))
         container.mux(stream.encode())
     return path
+
+
+def add_h264(container, height: int, width: int, rate: Fraction, crf: int = 18):
+    """A stream of H.264 in an open container of PyAV; an odd height or width is rounded up."""
+    stream = container.add_stream("libx264", rate=rate)
+    stream.width, stream.height = width + width % 2, height + height % 2
+    stream.pix_fmt = "yuv420p"
+    stream.options = {"crf": str(crf)}
+    context = stream.codec_context
+    context.colorspace = context.color_primaries = context.color_trc = _BT709
+    context.color_range = _LIMITED
+    return stream
+
+
+def h264_frame(frame: Tensor):
+    """An (H, W, 3) uint8 frame as such a stream takes it."""
+    import av
+
+    given = av.VideoFrame.from_ndarray(_even(frame).numpy(), format="rgb24")
+    return given.reformat(format="yuv420p", **_CONVERSION)
 
 
 def _bytes(frame: Tensor) -> Tensor:
