@@ -11,6 +11,7 @@ from ..scene.scene import Scene
 from .cutouts.regions import Face
 from .detectors import Progress, check_photo
 from .overrides import Overrides
+from .persons import KnownPeople
 from .plan.plan import ScenePlan
 from .search import AutoScene, SceneSearch
 from .settings import AutoSettings, Finders
@@ -25,6 +26,7 @@ def build_scene(
     faces: Sequence[Sequence[Face]] | None = None,
     overrides: Scene | None = None,
     foreground: Sequence[Tensor] | None = None,
+    known: KnownPeople | None = None,
     progress: Progress | None = None,
 ) -> AutoScene:
     """Find everything a plan names in photos, and make a scene of it.
@@ -39,6 +41,8 @@ def build_scene(
         overrides: images used instead of a search for the same phrase.
         foreground: for each photo an (H, W) mask of what hides its place; nothing is then searched for just to
             empty the place.
+        known: people who were found before, and who of them is meant; nobody is searched for, and the scene may be
+            empty.
 
     Raises:
         PartsMissing: people, faces or things that are not found; all of them are named.
@@ -57,7 +61,7 @@ def build_scene(
     if foreground is not None:
         _check_foreground(foreground, photos)
     given = Overrides(plan, overrides)
-    return SceneSearch(photos, plan, finders, settings, faces, given, progress, foreground).scene()
+    return SceneSearch(photos, plan, finders, settings, faces, given, progress, foreground, known).scene()
 
 
 def _check_foreground(masks: Sequence[Tensor], photos: Sequence[Tensor]) -> None:

@@ -47,6 +47,19 @@ class Person:
     region: Region | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class KnownPeople:
+    """People who were found before, so that nobody is searched for.
+
+    Args:
+        people: everyone in the photos, also those who are not in the plan.
+        chosen: person of the plan -> index into `people`; who is not there cannot be seen in the photos.
+    """
+
+    people: Sequence[Person]
+    chosen: Mapping[int, int]
+
+
 @dataclass(eq=False)
 class _Figure:
     """Boxes that are one person: the best of them, the scores of all, and whether it was kept apart from another."""

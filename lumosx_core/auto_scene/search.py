@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ from .instances import Instance, View, find_instances
 from .overrides import Overrides
 from .owners import Claim, name_people, settle_claims
 from .people_search import search_people
-from .persons import Person
+from .persons import KnownPeople, Person
 from .plan.plan import ScenePlan, detector_word
 from .settings import FILLS, AutoSettings, Finders
 
@@ -43,6 +43,10 @@ class PartsMissing(LumosXError):
         self.marks = marks
 
 
+Part = tuple[int | None, int]
+"""A part of a plan: the person and which attribute of theirs; None and which object."""
+
+
 @dataclass(frozen=True, eq=False)
 class AutoScene:
     """What was made of photos.
@@ -54,6 +58,9 @@ class AutoScene:
         place: index of the photo that shows most of its place.
         removed: (H, W) of that photo, 1 where people and objects are: what an inpainting has to fill. Nothing
             where neither the built-in fill nor an inpainting was asked for.
+        people: everyone who was seen, with regions where the search needed them.
+        regions: of what was cut out, in pixels of its photo, cleaned.
+        candidates: everything that was found for a phrase, best first, what belongs to others included.
     """
 
     scene: Scene
@@ -61,6 +68,9 @@ class AutoScene:
     warnings: list[str]
     place: int
     removed: Tensor
+    people: Sequence[Person] = ()
+    regions: Mapping[Part, Region] = field(default_factory=dict)
+    candidates: Mapping[Part, Sequence[Instance]] = field(default_factory=dict)
 
 
 class SceneSearch:
@@ -76,12 +86,14 @@ class SceneSearch:
         overrides: Overrides,
         progress: Progress | None,
         foreground: Sequence[Tensor] | None = None,
+        known: KnownPeople | None = None,
     ):
         self.photos = photos
         self.plan = plan
         self.finders = finders
         self.settings = settings
         self.given_faces = faces
+        self.known = known
         self.overrides = overrides
         self.progress = progress or (lambda stage, done, total: None)
         self.warnings: list[str] = []
@@ -89,6 +101,8 @@ class SceneSearch:
         self.marks: list[list[Mark]] = [[] for _ in photos]
         self.views: dict[int, View] = {}
         self.seen: list[Person] = []
+        self.regions: dict[Part, Region] = {}
+        self.candidates: dict[Part, Sequence[Instance]] = {}
         fills = settings.background in FILLS and plan.background is not None and overrides.background is None
         self.empties = fills or settings.background == "inpaint"
         self.seeks_hiding = self.empties and foreground is None
@@ -109,7 +123,8 @@ class SceneSearch:
             self._subject(number, people[chosen[number]] if number in chosen else None, garments)
             for number in range(len(self.plan.people))
         ]
-        objects = tuple(self._cut(thing, "") for thing in self._objects() if thing is not None)
+        things = enumerate(self._objects())
+        objects = tuple(self._cut(thing, "", part=(None, i)) for i, thing in things if thing is not None)
         place, removed = self._place()
         if self.missing and self.settings.missing == "error":
             raise PartsMissing(
@@ -120,13 +135,16 @@ class SceneSearch:
             )
         self.warnings += self.missing
         scene = Scene(tuple(s for s in subjects if s.references), objects, self._background(place, removed))
-        scene.check()
-        return AutoScene(scene, self.marks, self.warnings, place, removed)
+        if self.known is None:  # with known people, a photo may show none of the plan
+            scene.check()
+        return AutoScene(scene, self.marks, self.warnings, place, removed, people, self.regions, self.candidates)
 
     # People
 
     def _people(self) -> list[Person]:
         """All people in all photos, as far as somebody is looked for."""
+        if self.known is not None:
+            return list(self.known.people)
         if not self._sought_people() and not self.seeks_hiding:
             return []
         words = list(dict.fromkeys(detector_word(person.word) for person in self.plan.people))
@@ -161,6 +179,8 @@ class SceneSearch:
 
     def _name(self, people: list[Person]) -> dict[int, int]:
         """Person of the plan -> index into `people`."""
+        if self.known is not None:
+            return dict(self.known.chosen)
         sought = self._sought_people()
         words = [self.plan.people[number].word for number in sought]
         chosen = {n: p for n, p in zip(sought, name_people(words, people), strict=True) if p is not None}
@@ -227,6 +247,7 @@ class SceneSearch:
                 strict=True,
             ):
                 claims.setdefault(person.photo, []).extend(Claim(p, i, instance) for instance in found)
+                self.candidates[number, i] = found
         settled = {}
         for index, each in claims.items():
             here = [p for p, person in enumerate(people) if person.photo == index]
@@ -262,7 +283,7 @@ class SceneSearch:
                 attributes.append(given)
             elif person is not None and (number, i) in garments:
                 found = _Found(person.photo, garments[number, i], phrase)
-                attributes.append(self._cut(found, f" of {name}", colour, person))
+                attributes.append(self._cut(found, f" of {name}", colour, person, part=(number, i)))
             elif person is not None:
                 self.missing.append(f'Nothing was found for "{phrase}" of {name} in photo {person.photo + 1}.')
         return Subject(face, tuple(attributes))
@@ -281,6 +302,8 @@ class SceneSearch:
             found = find_instances(self._view(index), plain, self.finders.phrases(), most=MOST_CLAIMS)
             taken: list[Instance] = []
             for phrase, each in zip(sought, found, strict=True):
+                part: Part = (None, self.plan.objects.index(phrase))
+                self.candidates[part] = [*self.candidates.get(part, ()), *each]
                 thing = next((thing for thing in each if not any(_same(thing, other) for other in taken)), None)
                 if thing is None:
                     continue
@@ -294,7 +317,13 @@ class SceneSearch:
         return [given[phrase] or best.get(phrase) for phrase in self.plan.objects]
 
     def _cut(
-        self, found: _Found | Reference, owner: str, colour: str = TEXT, wearer: Person | None = None
+        self,
+        found: _Found | Reference,
+        owner: str,
+        colour: str = TEXT,
+        wearer: Person | None = None,
+        *,
+        part: Part,
     ) -> Reference:
         """The cutout of something found, cleaned; an image that was given stays as it is.
 
@@ -314,6 +343,7 @@ class SceneSearch:
             region = without_faces(clean(region, feather=self.settings.feather), wearer.face, others_faces)
         else:
             region = clean(region, feather=self.settings.feather)
+        self.regions[part] = region
         picture = region.cut_out(image)
         height, width = image.shape[:2]
         notes = cut_out_warnings(f'"{found.phrase}"{owner}', picture, region, (height, width))

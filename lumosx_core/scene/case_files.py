@@ -20,6 +20,9 @@ from ..media.image_kinds import check_stand_in, held_kind, is_image, is_image_na
 
 CAPTION, ORDER, BACKGROUND, OBJECTS, SUBJECTS = "caption.txt", "order.txt", "background", "objects", "subjects"
 PARTS = (CAPTION, ORDER, BACKGROUND, OBJECTS, SUBJECTS)
+INFO, KEY_FRAMES = "info.json", "key_frames"
+"""Beside the case: the same words in the research format, and masks of single frames. Not read with the case."""
+_BESIDE = {INFO, KEY_FRAMES, "done.json"}  # the last: how data preparation notes that a sample is finished
 MOST_FILES = 1000  # of one folder of a case
 VIDEOS = {".mp4", ".mov", ".webm", ".mkv", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv"}
 Say = Callable[[str], None]
@@ -114,6 +117,8 @@ def missing_caption(directory: Path) -> str:
 def _check_stray(path: Path, files: CaseFiles, say: Say) -> None:
     """Raise LumosXError for what was probably meant to be a part of the case; report anything else."""
     name = loosely(path.name)
+    if name in _BESIDE:
+        return
     if os.path.isdir(path):
         meant = next(iter(get_close_matches(name, _FOLDERS, 1, 0.7)), _OTHER_WORDS.get(name))
         if meant and meant not in files.parts and any(_entries(path)):

@@ -18,6 +18,16 @@ from lumosx_core.errors import LumosXError
 from lumosx_core.models.trainable import require_setting as _require
 
 from ..loop.config.toml_tables import read_tables, tables_to_dataclass
+from .scene_settings import (
+    BackgroundSettings,
+    CaptionSettings,
+    ChatSettings,
+    ChoiceSettings,
+    FinderSettings,
+    PeopleSettings,
+    ReferenceSettings,
+    WordSettings,
+)
 
 
 @dataclass(frozen=True)
@@ -261,9 +271,6 @@ class DuplicateSettings:
         _require(-1 <= self.distance <= 10, "duplicates.distance", self.distance, "-1 to 10")
 
 
-# The tables of the later stages ([people], [words], [references], [sample]) follow here.
-
-
 @dataclass(frozen=True)
 class PrepareSettings:
     """All tables of a run's TOML file; each may be left out."""
@@ -272,6 +279,14 @@ class PrepareSettings:
     cut: CutSettings = field(default_factory=CutSettings)
     filter: FilterSettings = field(default_factory=FilterSettings)
     duplicates: DuplicateSettings = field(default_factory=DuplicateSettings)
+    chat: ChatSettings = field(default_factory=ChatSettings)
+    caption: CaptionSettings = field(default_factory=CaptionSettings)
+    finders: FinderSettings = field(default_factory=FinderSettings)
+    people: PeopleSettings = field(default_factory=PeopleSettings)
+    words: WordSettings = field(default_factory=WordSettings)
+    references: ReferenceSettings = field(default_factory=ReferenceSettings)
+    background: BackgroundSettings = field(default_factory=BackgroundSettings)
+    sample: ChoiceSettings = field(default_factory=ChoiceSettings)
 
 
 def read_settings(path: str | Path | None, changes: Sequence[str] = ()) -> PrepareSettings:

@@ -35,6 +35,11 @@ def without_faces(region: Region, wearer: Face | None, others: Sequence[Face] = 
     return kept if bool(kept.solid.any()) else region
 
 
+def face_share_in(face: Face, region: Region) -> float:
+    """The fraction of a face, an ellipse in its box, inside a region: 0..1."""
+    return min(1.0, float((region.opacity * _ellipse(region, face)).sum()) / max(1.0, _area(face)))
+
+
 def _lies_on(region: Region, face: Face) -> bool:
     """Whether a garment is worn on a face."""
     inside = face.box.intersection(region.box)

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from PIL import Image
@@ -25,6 +25,7 @@ from .plan import PersonPlan, ScenePlan, check_plan, check_written
 
 Message = dict[str, str]  # "role" (user or assistant) and "content"
 Ask = Callable[[Sequence[Tensor], Sequence[Message]], str]
+Result = TypeVar("Result")
 
 MOST_PICTURES = 4  # that the model sees: each takes time and memory, and a clip has many frames
 LONG_SIDE = 1024  # pixels of an image for the model: enough to see clothes, and some 1400 tokens
@@ -180,28 +181,67 @@ def plan_from_model(
     prompt = clean_prompt(prompt)
     say = say or (lambda sentence: None)
     question = _TASK.format(form=_FORM, prompt=json.dumps(prompt, ensure_ascii=False))
-    messages = [{"role": "user", "content": question}]
-    answer = ask(images, messages)
+
+    def read(answer: str) -> tuple[ScenePlan, list[str]]:
+        plan = plan_in(json_of(answer))
+        check_written(plan)
+        return plan, check_plan(plan, prompt)
+
     try:
-        plan, warnings = _read_answer(answer, prompt)
-    except LumosXError as error:
-        say(f"The model's first answer is not usable, it is asked again: {error}")
-        messages = [
-            *messages,
-            {"role": "assistant", "content": shortened(answer, 4000)},
-            {"role": "user", "content": f"This is wrong: {error}\nAnswer again, with JSON only: {_FORM}"},
-        ]
-        answer = ask(images, messages)
-        try:
-            plan, warnings = _read_answer(answer, prompt)
-        except LumosXError as again:
-            raise LumosXError(
-                f"The vision-language model gave no usable plan, in two tries. {again} It answered: "
-                f'"{shortened(answer, 300)}" Type the plan by hand, or let the rules read the prompt.'
-            ) from again
+        plan, warnings = ask_until_right(ask, images, question, _FORM, read, say=say)
+    except NoUsableAnswer as error:
+        raise LumosXError(f"{error} Type the plan by hand, or let the rules read the prompt.") from error
     for warning in warnings:
         say(warning)
     return plan
+
+
+class NoUsableAnswer(LumosXError):
+    """A model's last answer was wrong, too."""
+
+
+def ask_until_right(
+    ask: Ask,
+    images: Sequence[Tensor],
+    question: str,
+    form: str,
+    read: Callable[[str], Result],
+    *,
+    repairs: int = 1,
+    say: Callable[[str], None],
+) -> Result:
+    """Ask a model until its answer can be read; a wrong one is sent back with what is wrong about it.
+
+    Args:
+        form: an example of a right answer.
+        read: raises LumosXError, which says what is wrong, for the model.
+        repairs: how often it is asked again at most.
+        say: receives what was wrong with an answer.
+
+    Raises:
+        NoUsableAnswer: the last answer is wrong, too.
+    """
+    messages = [{"role": "user", "content": question}]
+    answer = ask(images, messages)
+    for tries in range(1, repairs + 2):
+        try:
+            return read(answer)
+        except LumosXError as error:
+            if tries > repairs:
+                count = "one try" if tries == 1 else "two tries" if tries == 2 else f"{tries} tries"
+                raise NoUsableAnswer(
+                    f"The vision-language model gave no usable plan, in {count}. {error} It answered: "
+                    f'"{shortened(answer, 300)}"'
+                ) from error
+            say(f"The model's {'first' if tries == 1 else 'next'} answer is not usable, it is asked again: {error}")
+            # Only the last answer: each carries all there is to fix, and the model's memory is short.
+            messages = [
+                messages[0],
+                {"role": "assistant", "content": shortened(answer, 4000)},
+                {"role": "user", "content": f"This is wrong: {error}\nAnswer again, with JSON only: {form}"},
+            ]
+        answer = ask(images, messages)
+    raise AssertionError("unreachable: the last try returns or raises")
 
 
 # Images
@@ -216,27 +256,36 @@ def _reduced(image: Tensor) -> Image.Image:
 # Answers
 
 
-def _read_answer(answer: str, prompt: str) -> tuple[ScenePlan, list[str]]:
-    """The plan in an answer and the warnings about it; raises LumosXError with what is wrong, for the model."""
+def json_of(answer: str) -> Any:
+    """The data of an answer that is JSON alone, perhaps between code fences.
+
+    Raises:
+        LumosXError: anything else, with what is wrong, for the model.
+    """
     if len(answer) > LONGEST_ANSWER:
         raise LumosXError(f"The answer has {len(answer)} characters, expected at most {LONGEST_ANSWER}.")
     fenced = re.fullmatch(r"```(?:json)?\s*(.*?)\s*```", answer.strip(), re.DOTALL)
     try:
-        plan = _plan_in(json.loads(fenced[1] if fenced else answer, object_pairs_hook=_without_duplicates))
+        return json.loads(fenced[1] if fenced else answer, object_pairs_hook=_without_duplicates)
     except LumosXError:
         raise
     except (ValueError, RecursionError) as error:  # no JSON, a number of thousands of digits, or nested too deep
         raise LumosXError(f"The answer is not JSON alone ({error}).") from error
-    check_written(plan)
-    return plan, check_plan(plan, prompt)
 
 
-def _plan_in(data: Any) -> ScenePlan:
-    """The plan in the data of an answer; raises LumosXError for any other form."""
-    _expect_keys(data, ("people", "objects", "background"), "the answer")
+def plan_in(data: Any, *, also: tuple[str, ...] = ()) -> ScenePlan:
+    """The plan in the data of an answer.
+
+    Args:
+        also: keys of a person beside the word and the attributes, which the caller reads.
+
+    Raises:
+        LumosXError: another form than the one that was asked for.
+    """
+    expect_keys(data, ("people", "objects", "background"), "the answer")
     people: list[PersonPlan] = []
     for p, person in enumerate(_list_of(data["people"], "people"), 1):
-        _expect_keys(person, ("word", "attributes"), f"person {p}")
+        expect_keys(person, (*also, "word", "attributes"), f"person {p}")
         attributes = _list_of(person["attributes"], f"attributes of person {p}")
         people.append(
             PersonPlan(
@@ -260,7 +309,8 @@ def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return dict(pairs)
 
 
-def _expect_keys(data: object, keys: tuple[str, ...], label: str) -> None:
+def expect_keys(data: object, keys: tuple[str, ...], label: str) -> None:
+    """Raise LumosXError unless data is an object of exactly these keys."""
     if not isinstance(data, dict) or set(data) != set(keys):
         found = f"the keys {_short_json(list(data))}" if isinstance(data, dict) else _short_json(data)
         raise LumosXError(f"Wrong form of {label}: found {found}, expected an object with the keys {', '.join(keys)}.")

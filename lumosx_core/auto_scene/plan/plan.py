@@ -11,7 +11,7 @@ background. Line breaks may replace |. "man#2" means the second "man" of the pro
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, dropwhile, takewhile
 
@@ -180,7 +180,7 @@ def check_plan(plan: ScenePlan, prompt: str) -> list[str]:
                 f"Person {p} has {len(person.attributes)} attributes, but up to {MOST_TRAINED} are advised: LumosX was "
                 f"not trained with more."
             )
-    return warnings + _shared_words(plan, prompt, meant)
+    return warnings + shared_words(plan, prompt)
 
 
 def detector_word(word: str) -> str:
@@ -208,12 +208,9 @@ def _characters(phrase: str, prompt: str) -> set[int]:
     return {place for start, end in words_meant(phrase, prompt) for place in range(start, end)}
 
 
-def _shared_words(plan: ScenePlan, prompt: str, meant: Mapping[str, set[int]]) -> list[str]:
-    """A warning for all words of the prompt that several people are bound to.
-
-    Args:
-        meant: for each phrase its `_characters`.
-    """
+def shared_words(plan: ScenePlan, prompt: str) -> list[str]:
+    """A sentence for all words of a cleaned prompt that several people are bound to."""
+    meant = {phrase: _characters(phrase, prompt) for person in plan.people for phrase in _of_person(person)}
     groups: dict[str, dict[int, str]] = {}  # words -> number of each person and the phrase of theirs
     for (p, person), (q, other) in combinations(enumerate(plan.people, 1), 2):
         for mine, theirs in ((a, b) for a in _of_person(person) for b in _of_person(other)):
