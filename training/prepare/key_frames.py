@@ -11,17 +11,9 @@ from torch import Tensor
 from lumosx_core.media.video_file import frame_times, opened_video
 
 from ..data.clips import read_frames
-from .stage import Task
 
 POSITIONS = (0.05, 0.5, 0.95)
 MIDDLE = 1
-CUT = "cut"
-"""The stage whose facts say which `file` of its folder is the clip."""
-
-
-def clip_path(task: Task) -> Path:
-    """The video of a clip, as the stage that cut it left it."""
-    return task.folders[CUT] / task.facts[CUT]["file"]
 
 
 def key_frames_of(path: Path) -> list[int]:

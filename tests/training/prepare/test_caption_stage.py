@@ -10,9 +10,10 @@ from glyph_clips import answering, first_task
 
 from lumosx_core.errors import LumosXError
 from lumosx_training.glyph_world import GlyphSource
-from lumosx_training.prepare.key_frames import clip_path, key_frames_of, read_key_frames
+from lumosx_training.prepare.key_frames import key_frames_of, read_key_frames
 from lumosx_training.prepare.scene_settings import CaptionSettings
 from lumosx_training.prepare.stages.caption import CaptionWorker, clean_caption
+from lumosx_training.prepare.stages.cut import clip_path
 
 TEXT = "A man in a red hat walks on a beach."
 

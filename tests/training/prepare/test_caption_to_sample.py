@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-for package in ("av", "scipy", "openai"):
-    pytest.importorskip(package, reason=f"{package} is not installed")
+pytest.importorskip("av", reason="av is not installed")
+pytest.importorskip("scipy", reason="scipy is not installed")
+pytest.importorskip("openai", reason="openai is not installed")
 
 from glyph_clips import SCALE, first_task, known_scenes, stages, through
 from glyph_endpoint import GlyphModel, serving
@@ -30,6 +31,7 @@ from lumosx_training.prepare.scene_settings import ChatSettings, ChoiceSettings,
 pytestmark = pytest.mark.slow
 
 SOURCE = GlyphSource(7, 3, casting=Casting(people=(0, 1), thing=0, prop=0, hat=0.5, place=1))
+KEYS = SOURCE.keys()
 READ = SampleSettings(clip=ClipSettings(frames=(9,), sizes=((64, 80),)))
 
 
@@ -50,10 +52,7 @@ def prepared(tmp_path_factory):
     os.environ["LUMOSX_TEST_KEY"] = "none"
     with serving(GlyphModel(known_scenes(SOURCE))) as url:
         chain = stages(chat(url))
-        return {
-            key: through(first_task(SOURCE.sample(key), root / "clips" / key), chain, root / "out")
-            for key in SOURCE.keys()
-        }
+        return {key: through(first_task(SOURCE.sample(key), root / "clips" / key), chain, root / "out") for key in KEYS}
 
 
 def mean_colour(image: torch.Tensor) -> torch.Tensor:
@@ -123,7 +122,8 @@ def test_the_same_sample_can_be_read_in_the_research_format(prepared):
     table.write_text(f'path,text\n{folder.name}/video.mp4,"{text}"\n', encoding="utf-8")
     try:
         settings = SampleSettings(clip=READ.clip, whole_body=0.0)
-        (raw,) = [source.load(key) for source in [open_source(str(table), settings)] for key in source.keys()]
+        source = open_source(str(table), settings)
+        (raw,) = map(source.load, source.keys())
     finally:
         table.unlink()
     case = read_case(folder)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from lumosx_core.media.images import read_mask, to_pil
 
-from ..key_frames import clip_path, read_key_frames
+from ..key_frames import read_key_frames
 from ..models.inpainting import Inpaint, open_inpainting
 from ..scene_settings import BackgroundSettings
 from ..settings import settings_hash
 from ..stage import Outcome, Task
+from .cut import clip_path
 from .references import HIDDEN, image_name, mask_name
 
 _VERSION = 1

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from lumosx_core.auto_scene.plan.language_model import Ask
 from lumosx_core.errors import LumosXError, shown
 
-from ..key_frames import clip_path, key_frames_of, read_key_frames
+from ..key_frames import key_frames_of, read_key_frames
 from ..models.chat import open_chat
 from ..scene_settings import CaptionSettings, ChatSettings
 from ..settings import settings_hash
 from ..stage import Outcome, Task
+from .cut import clip_path
 
 _VERSION = 1  # counts up with every change of the question or of the cleaning
 _QUESTION = """These are three frames of one short video, in their order. Describe the video in one paragraph of plain \

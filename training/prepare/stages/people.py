@@ -9,12 +9,13 @@ from lumosx_core.auto_scene.people_search import search_people
 from lumosx_core.auto_scene.settings import Finders
 from lumosx_core.evaluation.networks import ImageEmbedder
 
-from ..key_frames import MIDDLE, clip_path, read_key_frames
+from ..key_frames import MIDDLE, read_key_frames
 from ..models.finders import FinderLoader
 from ..scene_settings import PeopleSettings
 from ..settings import settings_hash
 from ..stage import Outcome, Task
 from ..tracks import sighting_of, tracks_of, tracks_to_json
+from .cut import clip_path
 
 _VERSION = 1
 

@@ -18,13 +18,14 @@ from lumosx_core.auto_scene.settings import AutoSettings, Finders
 from lumosx_core.media.images import to_pil
 from lumosx_core.scene.scene import Reference
 
-from ..key_frames import clip_path, read_key_frames
+from ..key_frames import read_key_frames
 from ..models.finders import FinderLoader
 from ..ownership import attribute_problem, face_problem, object_problem
 from ..scene_settings import ReferenceSettings
 from ..settings import settings_hash
 from ..stage import Outcome, Task
 from ..tracks import Track, tracks_from_json
+from .cut import clip_path
 
 _VERSION = 1
 HIDDEN = "hidden"

@@ -24,11 +24,11 @@ from lumosx_core.scene.write_case import write_case
 
 from ...data.clips import ClipSettings, read_clip
 from ...data.samples import VIDEO
-from ..key_frames import clip_path
 from ..scene_settings import ChoiceSettings
 from ..settings import settings_hash
 from ..stage import Outcome, Task
 from .background import BACKGROUND
+from .cut import clip_path
 from .references import body_name, face_name, image_name, mask_name, part_name
 
 _VERSION = 1

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from lumosx_core.auto_scene.boxed_plan import plan_of_boxes
 from lumosx_core.auto_scene.plan.language_model import Ask
 
-from ..key_frames import MIDDLE, clip_path, read_key_frames
+from ..key_frames import MIDDLE, read_key_frames
 from ..models.chat import open_chat
 from ..scene_settings import ChatSettings, WordSettings
 from ..settings import settings_hash
 from ..stage import Outcome, Task
 from ..tracks import tracks_from_json
 from .caption import chat_version
+from .cut import clip_path
 
 _VERSION = 1
 
