@@ -14,6 +14,7 @@ _LESS_MEMORY = {
     "training.gradient_checkpointing = true, smaller or shorter clips, or model.dtype = 'bfloat16' with a LoRA.",
     "cache": "Use a smaller --size, fewer --frames or fewer --workers, or close other programs.",
     "check-data": "Use fewer --workers, or close other programs.",
+    "prepare": "Use fewer --workers, smaller networks, or close other programs.",
     "pack": "Close other programs, or pack on a machine with more memory.",
     "export": "Close other programs, or export on a machine with more memory.",
 }

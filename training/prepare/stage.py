@@ -73,10 +73,17 @@ class Stage(Protocol):
         gpus: of one worker; 0 for a stage that needs none.
     """
 
-    name: str
-    after: str | None
-    batch_size: int
-    gpus: float
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def after(self) -> str | None: ...
+
+    @property
+    def batch_size(self) -> int: ...
+
+    @property
+    def gpus(self) -> float: ...
 
     def version(self) -> str:
         """Changes when the stage's results would: its settings and the hashes of its networks' weights."""
@@ -89,8 +96,11 @@ class Stage(Protocol):
 class Gathering(Protocol):
     """A stage that has to see all items at once, such as the search for near-duplicates. It runs in one process."""
 
-    name: str
-    after: str | None
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def after(self) -> str | None: ...
 
     def version(self) -> str:
         """As of a stage."""

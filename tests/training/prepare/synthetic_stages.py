@@ -115,11 +115,12 @@ def stages(seconds: float = 0.0, salt: Mapping[str, str] | None = None) -> list:
 
 
 def digest(root: Path) -> dict[str, str]:
-    """Relative path -> content of every finished file; not the attempts and lists of a run."""
+    """Relative path -> content of every finished file; not what is hidden, nor attempts and lists."""
     found = {}
     for path in root.rglob("*"):
         parts = path.relative_to(root).parts
-        if path.is_file() and parts[0] in ("stages", "samples", "failed"):
+        hidden = any(part.startswith(".") for part in parts)
+        if parts[0] in ("stages", "samples", "failed") and not hidden and path.is_file():
             found["/".join(parts)] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
 

@@ -15,8 +15,8 @@ from lumosx_core.files.atomic_file import atomic_file
 
 from ...file_hash import sha256_of
 from ..dataset import Dataset, check_id
-from ..items import FactsOnDisk, read_items
 from ..stage import Gathering, Outcome
+from .items import FactsOnDisk, read_items
 
 OUTCOMES = "outcomes.jsonl"
 

@@ -20,12 +20,12 @@ class LocalExecution:
     def __exit__(self, *_) -> None:
         pass
 
-    def run(self, dataset: Dataset, stage: Stage, todo: Path) -> Iterator[Status]:
-        """Work on all entries of a list; a status for each as it is dealt with.
+    def run(self, dataset: Dataset, stage: Stage, todo: Path, size: int) -> Iterator[Status]:
+        """Work on all entries of a list, `size` at once; a status for each as it is dealt with.
 
         Raises:
             StopRun: the disk is full, or the stage cannot load what it needs.
         """
         worker = StageWorker(dataset, stage)
-        for entries in Todo(todo).batches(stage.batch_size):
+        for entries in Todo(todo).batches(size):
             yield from worker(entries)

@@ -30,7 +30,7 @@ from .worker import StageWorker, Status, StopRun, message_of
 OBJECT_STORE = 256 << 20  # bytes; rows are small
 IN_FLIGHT = 2
 LARGEST_BLOCK = 16  # batches; statuses come back by the block
-MOST_OPENINGS = 10
+MOST_OPENINGS = 5
 """As many processes may die while they load a stage's networks before the run ends."""
 _STOP, _BUG = "stop", "bug"
 
@@ -79,8 +79,8 @@ class RayExecution:
     def __exit__(self, *_) -> None:
         _ray().shutdown()
 
-    def run(self, dataset: Dataset, stage: Stage, todo: Path) -> Iterator[Status]:
-        """Work on all entries of a list; a status for each as it is dealt with, in any order.
+    def run(self, dataset: Dataset, stage: Stage, todo: Path, size: int) -> Iterator[Status]:
+        """Work on all entries of a list, `size` at once; a status for each as it is dealt with, in any order.
 
         Raises:
             StopRun: the disk is full, or the stage cannot load what it needs.
@@ -89,10 +89,10 @@ class RayExecution:
         import pyarrow
         import ray.data as ray_data
 
-        offsets = list(Todo(todo).offsets(stage.batch_size))
+        offsets = list(Todo(todo).offsets(size))
         if not offsets:
             return
-        size = self._processes(ray.cluster_resources(), stage)
+        processes = self._processes(ray.cluster_resources(), stage)
         context = ray_data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
@@ -100,13 +100,15 @@ class RayExecution:
         # Of processes that are at work, Ray Data starts again as many as die; of those that begin, none by default.
         context.max_consecutive_actor_init_deaths = MOST_OPENINGS
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-        rows = max(1, min(LARGEST_BLOCK, len(offsets) // (8 * size)))
-        blocks = [pyarrow.table({"offset": offsets[start : start + rows]}) for start in range(0, len(offsets), rows)]
+        length = max(1, min(LARGEST_BLOCK, len(offsets) // (8 * processes)))
+        blocks = [
+            pyarrow.table({"offset": offsets[start : start + length]}) for start in range(0, len(offsets), length)
+        ]
         _openings(dataset, stage).unlink(missing_ok=True)
         statuses = ray_data.from_arrow(blocks).map_batches(
             _RayWorker,
-            fn_constructor_kwargs={"dataset": dataset, "stage": stage, "todo": todo},
-            compute=ray_data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=IN_FLIGHT),
+            fn_constructor_kwargs={"dataset": dataset, "stage": stage, "todo": todo, "size": size},
+            compute=ray_data.ActorPoolStrategy(size=processes, max_tasks_in_flight_per_actor=IN_FLIGHT),
             # Half a CPU: processes that take all of them leave none for Ray's own tasks, which then wait for ever.
             num_cpus=0.5 if self.address is None else 1,
             num_gpus=stage.gpus or None,
@@ -114,8 +116,8 @@ class RayExecution:
             batch_format="numpy",
         )
         try:
-            for batch in statuses.iter_batches(batch_size=None, batch_format="numpy"):
-                for state, reason in zip(batch["state"], batch["reason"], strict=True):
+            for rows in statuses.iter_batches(batch_size=None, batch_format="numpy"):
+                for state, reason in zip(rows["state"], rows["reason"], strict=True):
                     if state == _STOP:
                         raise StopRun(str(reason))
                     if state == _BUG:
@@ -158,8 +160,8 @@ def _import_path() -> Iterator[None]:
 class _RayWorker:
     """What Ray Data calls in each process: positions in the list in, statuses out."""
 
-    def __init__(self, dataset: Dataset, stage: Stage, todo: Path):
-        self._dataset, self._stage, self._todo = dataset, stage, Todo(todo)
+    def __init__(self, dataset: Dataset, stage: Stage, todo: Path, size: int):
+        self._dataset, self._stage, self._todo, self._size = dataset, stage, Todo(todo), size
         self._worker: StageWorker | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
@@ -182,7 +184,7 @@ class _RayWorker:
             )
         if self._worker is None:
             self._worker = self._opened()
-        return self._worker(self._todo.batch_at(offset, self._stage.batch_size))
+        return self._worker(self._todo.batch_at(offset, self._size))
 
     def _opened(self) -> StageWorker:
         """The stage, its networks loaded; counts the processes that died meanwhile."""

@@ -10,35 +10,22 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from lumosx_core.errors import LumosXError, shown
 
 from ..dataset import Dataset, check_id
-from ..items import SOURCE, FactsOnDisk, Item, read_items, source_item, write_items
-from ..manifest import settle
-from ..report import Report, StageReport
 from ..stage import Gathering, Outcome, Stage
-from ..table import write_table
 from .gathered import gather, is_of, read_outcomes
+from .items import SOURCE, FactsOnDisk, Item, read_items, source_item, write_items
 from .lock import only_run
-from .progress import Progress
-from .todo import Todo
-from .worker import Entry, Status, disk_full, is_disk_full
+from .manifest import settle
+from .passes import Execution, Passes
+from .report import Report, StageReport
+from .table import write_table
+from .worker import disk_full, is_disk_full
 
 MOST_SAID = 10  # lines about repeated videos; the report has their number
-
-
-class Execution(Protocol):
-    """Where the work is done: in this process, or in others."""
-
-    def __enter__(self) -> Execution: ...
-
-    def __exit__(self, *_) -> None: ...
-
-    def run(self, dataset: Dataset, stage: Stage, todo: Path) -> Iterator[Status]:
-        """Work on all entries of a list; a status for each."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +140,12 @@ def _run_stages(
 ) -> list[StageReport]:
     reports = []
     running: Execution | None = None
+
+    def started() -> Execution:
+        nonlocal running
+        running = running or execution.__enter__()
+        return running
+
     try:
         for stage in stages:
             if options.only is not None and stage.name not in options.only:
@@ -160,10 +153,7 @@ def _run_stages(
             elif isinstance(stage, Gathering):
                 gather(dataset, stage, stage.after or SOURCE)
             else:
-                total, before = _write_todo(dataset, stage, retry=options.retry_failed)
-                if total:
-                    running = running or execution.__enter__()
-                    _work(dataset, stage, running, total, before)
+                Passes(dataset, stage, started, retry=options.retry_failed).work()
             reports.append(_pass_on(dataset, stage))
     finally:
         if running is not None:
@@ -172,36 +162,6 @@ def _run_stages(
         for stage in stages:
             dataset.forget_attempts(stage.name)
     return reports
-
-
-def _todo_path(dataset: Dataset, stage: Stage) -> Path:
-    return dataset.root / "lists" / "todo" / f"{stage.name}.txt"
-
-
-def _write_todo(dataset: Dataset, stage: Stage, *, retry: bool) -> tuple[int, int]:
-    """Write the list of items to work on; returns their number, and that of the others."""
-    before = 0
-
-    def entries() -> Iterator[Entry]:
-        nonlocal before
-        for item in read_items(dataset.list_path(stage.after or SOURCE)):
-            done = dataset.find(stage.name, item.id) is not None
-            failure = None if done else dataset.failure(stage.name, item.id)
-            if done or (failure is not None and not retry):
-                before += 1
-            else:
-                yield Entry(item, failure.tries if failure is not None else 0)
-
-    return Todo(_todo_path(dataset, stage)).write(entries()), before
-
-
-def _work(dataset: Dataset, stage: Stage, execution: Execution, total: int, before: int) -> None:
-    progress = Progress(stage.name, total, before)
-    try:
-        for status in execution.run(dataset, stage, _todo_path(dataset, stage)):
-            progress.add(status)
-    finally:
-        progress.close()
 
 
 def _pass_on(dataset: Dataset, stage: Stage | Gathering) -> StageReport:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from lumosx_core.files.atomic_file import atomic_file
 
-from ..items import Item
+from .items import Item
 from .worker import Entry
 
 
 class Todo:
-    """A file with one line for each entry: the number of times it has failed, and the item."""
+    """A file with one line for each entry: how often it has failed, how often it was started, and the item."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -24,7 +24,7 @@ class Todo:
         number = 0
         with atomic_file(self.path) as file:
             for entry in entries:
-                file.write(f"{entry.tries} ".encode() + entry.item.line())
+                file.write(f"{entry.tries} {entry.starts} ".encode() + entry.item.line())
                 number += 1
         return number
 
@@ -50,5 +50,5 @@ class Todo:
 
 
 def _entry(line: bytes) -> Entry:
-    tries, _, item = line.partition(b" ")
-    return Entry(Item.of(item), int(tries))
+    tries, starts, item = line.split(b" ", 2)
+    return Entry(Item.of(item), int(tries), int(starts))

@@ -1,8 +1,9 @@
 """One stage at work in one process: each item is finished, set aside as failed, or found finished, exactly once.
 
-An item that makes its process die cannot be caught as an exception. So each start is recorded before the work: an item
-that was started twice without a result is set aside at the third start. Items of a batch whose process died are tried
-again one by one, so that only the one that did it is set aside.
+An item that makes its process die cannot be caught as an exception. So each start is recorded before the work. What was
+in work when a process died is left for a later pass over the stage, in which each item is alone in its batch; an item
+that was started twice without a result is set aside at the third start. The process may as well have been killed from
+outside, so the other items come first: whatever kills a process does not meet the same item again at once.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from pathlib import Path
 from lumosx_core.errors import LumosXError, MissingPackageError, shown
 
 from ..dataset import Dataset
-from ..items import Item
 from ..stage import Outcome, Stage, Task, Worker
+from .items import Item
 
 MOST_STARTS = 3
 """At this start an item is set aside instead: the process died at each one before."""
-KEPT, REJECTED, FAILED = "kept", "rejected", "failed"
+KEPT, REJECTED, FAILED, LATER = "kept", "rejected", "failed", "later"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -36,10 +37,12 @@ class Entry:
 
     Args:
         tries: how often it had failed when the run began.
+        starts: how often it had been started without a result when this pass began.
     """
 
     item: Item
     tries: int
+    starts: int = 0
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Status:
     """What became of an item, for the progress.
 
     Args:
-        state: "kept", "rejected" or "failed".
+        state: "kept", "rejected", "failed", or "later": its process died in this pass.
         reason: of a rejection.
     """
 
@@ -70,19 +73,16 @@ class StageWorker:
             OSError: the data set cannot be written to.
         """
         statuses: dict[str, Status] = {}
-        together: list[Entry] = []
-        alone: list[Entry] = []
+        left: list[Entry] = []
         for entry in entries:
             known = self._known(entry)
-            if known is not None:
-                statuses[entry.item.id] = known
-            elif self._dataset.attempts(self._stage.name, entry.item.id):
-                alone.append(entry)
+            if known is None:
+                left.append(entry)
             else:
-                together.append(entry)
-        with _stop_if_full(self._dataset):
-            for group in [*([together] if together else []), *([entry] for entry in alone)]:
-                statuses.update(self._group(group))
+                statuses[entry.item.id] = known
+        if left:
+            with _stop_if_full(self._dataset):
+                statuses.update(self._group(left))
         return [statuses[entry.item.id] for entry in entries]
 
     def _known(self, entry: Entry) -> Status | None:
@@ -92,11 +92,12 @@ class StageWorker:
         if outcome is not None:
             return _status(outcome)
         failure = self._dataset.failure(stage, item.id)
-        return Status(FAILED) if failure is not None and failure.tries > entry.tries else None
+        if failure is not None and failure.tries > entry.tries:
+            return Status(FAILED)
+        return Status(LATER) if self._dataset.attempts(stage, item.id) > entry.starts else None
 
     def _group(self, entries: list[Entry]) -> dict[str, Status]:
-        first = entries[0].item
-        starts = self._dataset.attempts(self._stage.name, first.id)  # only items that are alone have any
+        first, starts = entries[0].item, entries[0].starts  # an item that was started before is alone
         if starts >= MOST_STARTS - 1:
             return {first.id: self._failed(first, f"Each of the {starts} processes that worked on it died.")}
         worker = self.open()

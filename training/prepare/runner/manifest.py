@@ -16,8 +16,8 @@ from typing import Any
 from lumosx_core.errors import LumosXError, shown
 from lumosx_core.files.atomic_file import atomic_file
 
-from .dataset import Dataset
-from .stage import Gathering, Stage
+from ..dataset import Dataset
+from ..stage import Gathering, Stage
 
 FORMAT = 1
 _MOST_SHOWN = 10

@@ -15,8 +15,8 @@ import numpy as np
 from lumosx_core.errors import LumosXError
 from lumosx_core.files.atomic_file import atomic_file
 
-from .dataset import Dataset, two_of_one_id
-from .stage import Outcome, Task
+from ..dataset import Dataset, two_of_one_id
+from ..stage import Outcome, Task
 
 SOURCE = "source"
 
