@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..files.model_files import ModelFiles
     from ..models.families import FamilyEntry
     from ..models.family import FaceSearch
+    from ..sampling.best_of import BestOf
 
 LUMOSX = "lumosx"  # the family of workflows, and where none is named
 _OWN_SETTINGS = ("guidance", "face_crops")  # options that not every family has
@@ -64,6 +65,16 @@ def add_generate(commands) -> None:
     parser.add_argument("--shift", type=float, help=f"of the noise schedule (default {SPEC.shift:g}, tiny 3)")
     parser.add_argument("--cfg", type=float, help=f"guidance; 1 does without (default {SPEC.cfg:g}, tiny 1)")
     parser.add_argument("--batch", type=whole(), help="number of videos (default 1)")
+    best = parser.add_argument_group(
+        "best of N (LumosX)",
+        "Several seeds are sampled for a part of the steps; those that bind subjects best are finished, each "
+        "bit-identical to a run of its seed alone.",
+    )
+    best.add_argument("--best-of", type=whole(), metavar="N", help="how many seeds start: --seed and those after it")
+    best.add_argument(
+        "--score-after", type=float, metavar="FRACTION", help="of the steps, before the score (default 0.25)"
+    )
+    best.add_argument("--keep", type=whole(), metavar="K", help="how many videos are finished (default 1)")
     parser.add_argument("--device", help="cpu, cuda or mps (default: the best there is)")
     parser.add_argument(
         "--dtype",
@@ -110,6 +121,7 @@ def _generate(options: argparse.Namespace) -> None:
     from ..media.video import check_video_path, write_video
 
     path = check_video_path(options.out)
+    plan = _best_of(options)
     of_source = _of_workflow if _is_workflow(options) else _of_case
     entry, scene, prompt, settings, files = of_source(options)
 
@@ -128,7 +140,10 @@ def _generate(options: argparse.Namespace) -> None:
         print(f"Warning: {warning}", file=sys.stderr)
     try:
         with _progress_bar() as progress:
-            videos = pipeline.generate(scene, prompt, settings, progress=progress)
+            if plan is None:
+                videos = pipeline.generate(scene, prompt, settings, progress=progress)
+            else:
+                videos = _best_videos(pipeline, scene, prompt, settings, plan, progress)
     except Exception as error:
         if not ran_out_of_memory(error):
             raise
@@ -141,6 +156,29 @@ def _generate(options: argparse.Namespace) -> None:
     for video, each in zip(videos, paths, strict=True):
         write_video(each, video, settings.family.spec.frames_per_second)
         print(f"The video is {each.resolve()}")
+
+
+def _best_of(options: argparse.Namespace) -> BestOf | None:
+    """How seeds are chosen; None: one run."""
+    from ..sampling.best_of import BestOf
+
+    if options.best_of is None:
+        for name in ("score_after", "keep"):
+            if getattr(options, name) is not None:
+                raise LumosXError(f"--{name.replace('_', '-')} is for --best-of N. Add --best-of 4, or leave it out.")
+        return None
+    given = {name: getattr(options, name) for name in ("score_after", "keep")}
+    return BestOf(options.best_of, **{name: value for name, value in given.items() if value is not None})
+
+
+def _best_videos(pipeline, scene, prompt, settings, plan: BestOf, progress):
+    from ..attention_map.best_of_seeds import generate_best
+    from ..sampling.best_of import describe_choice
+
+    videos, best = generate_best(pipeline, scene, prompt, settings, plan, progress=progress)
+    scored = plan.scored_steps(settings.steps)
+    print(describe_choice(best.scores, best.seeds, settings.steps, scored, best.steps_taken))
+    return videos
 
 
 def _is_workflow(options: argparse.Namespace) -> bool:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..errors import LumosXError
 from ..files.model_files import ModelFiles
 from ..files.stored_tensor import StoredTensor
+from ..sampling.solver import PredictClean
 from ..scene.encoded import EncodedScene
 from ..scene.scene import Scene
 
@@ -323,4 +324,10 @@ class FlowModelFamily(ModelFamily, Protocol):
             scene: the reference images; None: none.
             options: switches as in `self.options`.
         """
+        ...
+
+    def prediction(
+        self, model: nn.Module, text: Tensor, negative_text: Tensor, scene: EncodedScene, settings: VideoSettings
+    ) -> PredictClean:
+        """What the solver asks of the network in a run with these settings; arguments as in `sample`."""
         ...

@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from ..errors import LumosXError
 from ..files.model_files import ModelFiles, find_model_files
 from ..prompt.scene_warnings import scene_warnings
+from ..sampling.schedule import flow_sigmas
+from ..sampling.solver import PredictClean, sample_dpmpp_2m
 from ..scene.encoded import EncodedScene
 from ..scene.scene import Scene
 from .encode_scene import PreparedScene, prepare_scene
 from .family import FaceSearch, FlowModelFamily, OpenNetwork, StepCallback, Tokenizer, VideoAutoencoder
-from .sample_scene import sample_scene
+from .sample_scene import scene_prediction
 
 if TYPE_CHECKING:
     from .video_pipeline import VideoSettings
@@ -57,6 +59,26 @@ class FlowFamily:
     ) -> EncodedScene:
         return prepared.encode(vae.encode_images, (settings.height, settings.width))
 
+    def prediction(
+        self: FlowModelFamily,
+        model: nn.Module,
+        text: Tensor,
+        negative_text: Tensor,
+        scene: EncodedScene,
+        settings: VideoSettings,
+    ) -> PredictClean:
+        return scene_prediction(
+            partial(self.velocity, model, options=settings.options),
+            text,
+            negative_text,
+            scene,
+            steps=settings.steps,
+            shift=settings.shift,
+            cfg=settings.cfg,
+            schedule_shift=self.spec.shift,
+            negative_references=settings.negative_references,
+        )
+
     def sample(
         self: FlowModelFamily,
         model: nn.Module,
@@ -67,16 +89,5 @@ class FlowFamily:
         settings: VideoSettings,
         callback: StepCallback,
     ) -> Tensor:
-        return sample_scene(
-            partial(self.velocity, model, options=settings.options),
-            noise,
-            text,
-            negative_text,
-            scene,
-            steps=settings.steps,
-            shift=settings.shift,
-            cfg=settings.cfg,
-            schedule_shift=self.spec.shift,
-            negative_references=settings.negative_references,
-            callback=callback,
-        )
+        predict_clean = self.prediction(model, text, negative_text, scene, settings)
+        return sample_dpmpp_2m(predict_clean, noise, flow_sigmas(settings.steps, settings.shift), callback)

@@ -7,12 +7,45 @@ from functools import partial
 
 from torch import Tensor
 
-from ..sampling.guidance import sample_guided
-from ..sampling.schedule import sigma_at
+from ..sampling.guidance import guided_prediction
+from ..sampling.schedule import flow_sigmas, sigma_at
+from ..sampling.solver import PredictClean, StepReport, sample_dpmpp_2m
 from ..scene.encoded import EncodedScene
 
 Velocity = Callable[[Tensor, Tensor, Tensor, "EncodedScene | None"], Tensor]
 """(latents (B, C, T, h, w), timestep (B,), text (B, n, text_dim), scene) -> velocity (B, C, T, h, w)."""
+
+
+def scene_prediction(
+    velocity: Velocity,
+    text: Tensor,
+    negative_text: Tensor,
+    scene: EncodedScene | None,
+    *,
+    steps: int,
+    shift: float,
+    cfg: float,
+    schedule_shift: float,
+    negative_references: str = "kept",
+) -> PredictClean:
+    """What the solver asks of a network that is given a scene.
+
+    Args:
+        text, negative_text: (1 or B, n, text_dim).
+        scene: None: a video without references.
+        steps, shift, cfg: as in `guided_prediction`.
+        schedule_shift: of the model's own schedule, by which start and end of a subject are counted.
+        negative_references: "kept": the negative pass sees the images, as released; "dropped": it does not.
+    """
+    level = partial(sigma_at, shift=schedule_shift)
+
+    def predict(latents: Tensor, sigma: float, timestep: Tensor, negative: bool) -> Tensor:
+        dropped = negative and negative_references == "dropped"
+        seen = None if scene is None or dropped else scene.at(sigma, level)
+        words = (negative_text if negative else text).expand(len(latents), -1, -1)
+        return velocity(latents, timestep, words, seen)
+
+    return guided_prediction(predict, steps=steps, shift=shift, cfg=cfg)
 
 
 def sample_scene(
@@ -27,27 +60,25 @@ def sample_scene(
     cfg: float,
     schedule_shift: float,
     negative_references: str = "kept",
-    callback: Callable[[int, Tensor, Tensor], None] | None = None,
+    callback: StepReport | None = None,
 ) -> Tensor:
-    """Turn noise into the latents of videos of a scene.
+    """Turn noise into the latents of videos of a scene; arguments as in `scene_prediction`.
 
     Args:
         noise: (B, C, T, h, w), on the device that computes.
-        text, negative_text: (1 or B, n, text_dim).
-        scene: None: a video without references.
-        steps, shift, cfg: as in `sample_guided`.
-        schedule_shift: of the model's own schedule, by which start and end of a subject are counted.
-        negative_references: "kept": the negative pass sees the images, as released; "dropped": it does not.
 
     Returns:
         (B, C, T, h, w).
     """
-    texts = {negative: each.expand(len(noise), -1, -1) for negative, each in ((False, text), (True, negative_text))}
-    level = partial(sigma_at, shift=schedule_shift)
-
-    def predict(latents: Tensor, sigma: float, timestep: Tensor, negative: bool) -> Tensor:
-        dropped = negative and negative_references == "dropped"
-        seen = None if scene is None or dropped else scene.at(sigma, level)
-        return velocity(latents, timestep, texts[negative], seen)
-
-    return sample_guided(predict, noise, steps=steps, shift=shift, cfg=cfg, callback=callback)
+    predict_clean = scene_prediction(
+        velocity,
+        text,
+        negative_text,
+        scene,
+        steps=steps,
+        shift=shift,
+        cfg=cfg,
+        schedule_shift=schedule_shift,
+        negative_references=negative_references,
+    )
+    return sample_dpmpp_2m(predict_clean, noise, flow_sigmas(steps, shift), callback)

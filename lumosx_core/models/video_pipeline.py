@@ -158,17 +158,30 @@ class VideoPipeline:
         vae = self.family.load_vae(self.files.vae, device=self.device)
         conditions = self.prepare(scene, prompt, settings, vae, progress=progress)
         latents = self.sample(conditions, settings, progress=progress)
+        free_memory()
+        return self.decode(latents, vae, progress=progress)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor, vae: VideoAutoencoder, *, progress: Progress | None = None) -> Tensor:
+        """Turn latents, (B, C, T, h, w), into videos.
+
+        Returns:
+            (B, frames, height, width, 3) uint8 on the CPU.
+
+        Raises:
+            LumosXError: latents that are no numbers.
+        """
+        progress = progress or (lambda stage, done, total: None)
         if not all_finite(latents):
             raise LumosXError(
                 f"The network gave values that are no numbers (NaN) in {str(self.dtype).removeprefix('torch.')}. Use "
                 f"--dtype bfloat16 or float32; if it stays, the weights are damaged."
             )
-        free_memory()
         videos: list[Tensor] = []
         for video in latents.split(1):
-            progress("decoding", len(videos), settings.batch)
+            progress("decoding", len(videos), len(latents))
             videos.append((vae.decode_frames(video) * 255).round().to("cpu", torch.uint8))
-        progress("decoding", settings.batch, settings.batch)
+        progress("decoding", len(latents), len(latents))
         return torch.stack(videos)
 
     @torch.no_grad()

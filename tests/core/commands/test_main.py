@@ -1,5 +1,6 @@
 """The command line: a case folder becomes an mp4, a mistake becomes one line, and Ctrl-C leaves nothing."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -254,3 +255,31 @@ def test_generate_imports_only_what_it_uses(tmp_path):
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
     assert run.stdout.splitlines()[-1] == "0 []", run.stderr
+
+
+def test_the_best_of_two_seeds_is_the_video_of_its_seed(cache, tmp_path, capsys):
+    path = tmp_path / "best.mp4"
+    assert run("generate", CASE, "--out", path, *SMALL, "--seed", "4", "--best-of", "2", "--score-after", "0.5") == 0
+    scores = re.findall(r"Seed (\d): score (0\.\d{3}) after 1 of 2 steps, (\w+)\.", capsys.readouterr().out)
+    assert [each[0] for each in scores] == ["4", "5"] and sorted(each[2] for each in scores) == ["finished", "stopped"]
+    best = max(scores, key=lambda each: float(each[1]))
+    assert best[2] == "finished"
+    assert run("generate", CASE, "--out", tmp_path / "plain.mp4", *SMALL, "--seed", best[0]) == 0
+    assert torch.equal(frames(path), frames(tmp_path / "plain.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--keep", "2"], "--keep is for --best-of N. Add --best-of 4, or leave it out"),
+        (["--score-after", "0.5"], "--score-after is for --best-of N"),
+        (["--best-of", "2", "--keep", "3"], "3 videos are to be kept of 2 seeds"),
+        (["--best-of", "2", "--batch", "2"], "batch is 2, but best of N makes one video of each seed"),
+        (["--best-of", "2", "--family", "ingredients"], "which Ingredients .* does not have. Leave out --best-of"),
+    ],
+)
+def test_best_of_that_cannot_be_is_refused(cache, tmp_path, capsys, options, message):
+    path = tmp_path / "best.mp4"
+    size = [] if "ingredients" in options else SMALL
+    assert run("generate", CASE, "--out", path, *size, *options) == 2
+    assert re.search(message, capsys.readouterr().err) and not path.exists()
