@@ -104,7 +104,8 @@ class SubtitleSettings:
     Args:
         method: rapidocr, or none to keep videos with subtitles.
         every: read every so many frames (Cosmos: 3).
-        min_seconds: text counts that is in the same position for so long.
+        most_frames: read at most so many, evenly over the clip: reading takes most of the time of all filters.
+        min_seconds: text counts that is in the same position for so long, and is read twice or more.
         min_confidence: of the text reader, 0..1.
         max_height: highest line of text, as a fraction of the frame's height; larger letters belong to a title or to
             the scene.
@@ -113,6 +114,7 @@ class SubtitleSettings:
 
     method: Literal["rapidocr", "none"] = "rapidocr"
     every: int = 3
+    most_frames: int = 60
     min_seconds: float = 0.5
     min_confidence: float = 0.6
     max_height: float = 0.2
@@ -121,6 +123,7 @@ class SubtitleSettings:
 
     def __post_init__(self):
         _require(self.every >= 1, "filter.subtitles.every", self.every, "1 or more")
+        _require(self.most_frames >= 2, "filter.subtitles.most_frames", self.most_frames, "2 or more")
         _require(self.min_seconds >= 0, "filter.subtitles.min_seconds", self.min_seconds, "0 or more")
         for name in ("min_confidence", "max_height", "corner_width", "corner_height"):
             _fraction(f"filter.subtitles.{name}", getattr(self, name))
@@ -132,15 +135,18 @@ class BorderSettings:
 
     Args:
         max_fraction: widest bar that is kept, as a fraction of the frame's height or width.
-        tolerance: how far the pixels of a bar are from black or white, 0..255, and from each other over time.
+        tolerance: how far the pixels of a bar are from black or white, 0..255.
+        frames: looked at, evenly over a clip; a bar is there in all of them.
     """
 
     max_fraction: float = 0.02
     tolerance: int = 12
+    frames: int = 9
 
     def __post_init__(self):
         _fraction("filter.borders.max_fraction", self.max_fraction)
         _require(0 <= self.tolerance <= 127, "filter.borders.tolerance", self.tolerance, "0 to 127")
+        _require(self.frames >= 1, "filter.borders.frames", self.frames, "1 or more")
 
 
 @dataclass(frozen=True)
@@ -148,15 +154,18 @@ class GreyscaleSettings:
     """`[filter.greyscale]`: videos without colour (paper: dropped; how to find them: own).
 
     Args:
-        min_colour: least colourfulness that is kept: the 95th percentile over a frame's pixels of the distance from
-            grey, 0..255 in the YCbCr plane of colours, averaged over frames. Sepia and other tints are measured from
-            their own tone, so they count as grey.
+        min_colour: least colourfulness that is kept: the 95th percentile over a clip's pixels of their distance from
+            grey in the plane of Cb and Cr, 0..180. In pale clips it is measured from the clip's own tone, so that
+            sepia and other tints count as grey.
+        frames: looked at, evenly over a clip.
     """
 
     min_colour: float = 6.0
+    frames: int = 9
 
     def __post_init__(self):
         _require(self.min_colour >= 0, "filter.greyscale.min_colour", self.min_colour, "0 or more")
+        _require(self.frames >= 1, "filter.greyscale.frames", self.frames, "1 or more")
 
 
 @dataclass(frozen=True)

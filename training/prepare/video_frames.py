@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -88,17 +88,37 @@ def video_frames(path: Path, short_side: int = 0) -> Iterator[np.ndarray]:
     Raises:
         LumosXError: as `read_timeline`, or a frame is damaged.
     """
+    return (frame for _, frame in chosen_frames(path, None, short_side))
+
+
+def chosen_frames(path: Path, wanted: Collection[int] | None, short_side: int = 0) -> Iterator[tuple[int, np.ndarray]]:
+    """Some frames with their indices, in order; the others are decoded and not converted.
+
+    Args:
+        wanted: indices; None: all.
+        short_side: as for `video_frames`.
+
+    Raises:
+        LumosXError: as `read_timeline`, or a frame is damaged.
+    """
+    if wanted is not None and not wanted:
+        return
+    last = None if wanted is None else max(wanted)
     with opened_video(path) as container:
         tags = file_tags(container, path)
         size: tuple[int, int] | None = None
-        for frame in decoded_frames(container, path):
+        for number, frame in enumerate(decoded_frames(container, path)):
+            if wanted is not None and number not in wanted:
+                continue
             colour = clip_colour(frame, tags, path)
             if size is None:
                 height, width, aspect = shown_size(frame, container, path)
                 scale = min(1.0, short_side / min(height, width)) if short_side else 1.0
                 size = max(1, round(height * scale)), max(1, round(width * scale))
             pixels = cover(turned(colour.pixels(frame), frame), *size, aspect)
-            yield colour.finish(pixels)
+            yield number, colour.finish(pixels)
+            if number == last:
+                return
         if size is None:
             raise damaged(path, "it has no frames")
 

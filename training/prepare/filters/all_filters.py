@@ -1,0 +1,66 @@
+"""Opens the filters that the settings ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..settings import FilterSettings
+from .borders import Borders
+from .clip_filter import ClipFilter
+from .crowds import Counter, Crowds, load_counter
+from .greyscale import Greyscale
+from .key_hashes import KeyHashes
+from .motion import DenseInverseSearch, Motion, NetworkFlow
+from .quality import FrameScorer, QAlign, Quality
+from .subtitles import RapidReader, Subtitles, TextReader
+
+
+@dataclass(frozen=True)
+class FilterNetworks:
+    """Other networks than those that the settings name. Each function is called once in each process, and is sent to
+    it, so it must be one that pickle knows.
+
+    Args:
+        note: says which they are; a change of it makes all results be made again.
+    """
+
+    note: str = ""
+    reader: Callable[[], TextReader] | None = None
+    people: Callable[[], Counter] | None = None
+    scorer: Callable[[], FrameScorer] | None = None
+
+
+def open_filters(settings: FilterSettings, networks: FilterNetworks) -> tuple[list[ClipFilter], dict[str, str]]:
+    """The filters in the order in which they are asked, and of each one that is switched off how that was said.
+
+    Raises:
+        LumosXError: a network is missing.
+        MissingPackageError: a package is not installed.
+    """
+    off: dict[str, str] = {}
+    filters: list[ClipFilter] = [KeyHashes(), Borders(settings.borders), Greyscale(settings.greyscale)]
+    filters.append(Motion(settings.motion, _flow(settings)))
+    if settings.subtitles.method == "none":
+        off["subtitles"] = "filter.subtitles.method = 'none'"
+    else:
+        filters.append(Subtitles(settings.subtitles, networks.reader() if networks.reader else RapidReader()))
+    if settings.people.method == "none":
+        off["people"] = "filter.people.method = 'none'"
+    else:
+        count = networks.people() if networks.people else load_counter(settings.people, settings.device)
+        filters.append(Crowds(settings.people, count))
+    if settings.quality.method == "none":
+        off["quality"] = "filter.quality.method = 'none'"
+    else:
+        scorer = networks.scorer() if networks.scorer else QAlign(settings.device)
+        filters.append(Quality(settings.quality, scorer))
+    return filters, off
+
+
+def _flow(settings: FilterSettings) -> DenseInverseSearch | NetworkFlow:
+    if settings.motion.method == "dis":
+        return DenseInverseSearch()
+    from lumosx_core.evaluation.embedders.raft_flow import RaftFlow
+
+    return NetworkFlow(RaftFlow.load(settings.motion.weights, device=settings.device))

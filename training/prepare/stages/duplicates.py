@@ -1,0 +1,103 @@
+"""Stage 4: of clips that show the same, the best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lumosx_core.errors import LumosXError, shown
+
+from ..hash_index import HASHES, HashIndex, bits_apart, scattered
+from ..settings import DuplicateSettings, settings_hash
+from ..stage import Outcome
+
+_MOST_NAMED = 100  # copies that the facts of a clip name
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Goes through the clips from the best to the worst, and drops each that is near one that was kept.
+
+    So no clip is dropped because of another that is dropped itself, and those that are kept are pairwise different.
+    Better is a higher score of quality, where it was measured; then a larger frame, a longer clip, a smaller id. Facts
+    of a dropped clip say whose duplicate it is and how many bits each key frame is apart; those of a kept one name its
+    copies.
+
+    Clips that are encoded, scaled, graded or trimmed a little differently are duplicates. Mirrored ones are, if the
+    settings ask for it. Crops, and the same scene at another time, are not.
+    """
+
+    settings: DuplicateSettings
+    name: str = "duplicates"
+    after: str | None = "filter"
+
+    def version(self) -> str:
+        return settings_hash(1, self.settings)
+
+    def gather(self, facts: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Outcome]:
+        """The outcome of each clip.
+
+        Raises:
+            LumosXError: facts without hashes.
+        """
+        ids, plain, mirrored, ranks = _columns(facts)
+        unique = Outcome("", {"copies": []})
+        outcomes = dict.fromkeys(ids, unique)
+        if self.settings.distance < 0:
+            return outcomes
+        index = HashIndex(self.settings.distance, len(ids))
+        kept: list[int] = []
+        copies: dict[int, list[str]] = {}
+        for item in _best_first(ids, ranks):
+            looks = [plain[item], mirrored[item]] if self.settings.mirrored else [plain[item]]
+            near = [(int(each), look) for look in looks for each in index.near(look)[:1]]
+            if not near:
+                index.add(plain[item])
+                kept.append(item)
+                continue
+            number, look = min(near, key=lambda each: each[0])
+            original = kept[number]
+            copies.setdefault(original, []).append(ids[item])
+            apart = bits_apart(plain[original], look).tolist()
+            flipped = look is not plain[item] and not np.array_equal(look, plain[item])
+            found = {"of": ids[original], "bits_apart": apart} | ({"mirrored": True} if flipped else {})
+            outcomes[ids[item]] = Outcome("duplicate", found)
+        for original, names in copies.items():
+            more = {"more": len(names) - _MOST_NAMED} if len(names) > _MOST_NAMED else {}
+            outcomes[ids[original]] = Outcome("", {"copies": names[:_MOST_NAMED], **more})
+        return outcomes
+
+
+def _columns(
+    facts: Mapping[str, Mapping[str, Any]],
+) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+    """Ids, hashes and mirrored hashes (N, 3) uint64, and (N, 3) by which clips are ranked, in one pass."""
+    ids: list[str] = []
+    hashes: list[bytes] = []
+    ranks: list[tuple[float, float, float]] = []
+    for id, each in facts.items():
+        try:
+            measured = each["hashes"]
+            pair = [[int(text, 16) for text in measured[name]] for name in ("key_frames", "mirrored")]
+            hashes.append(np.array(pair, np.uint64).reshape(2, HASHES).tobytes())
+            quality = each.get("quality", {}).get("quality", 0.0)
+            rank = float(quality), min(measured["height"], measured["width"]), float(measured["seconds"])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise LumosXError(
+                f"The filter stage left no hashes of key frames for clip {shown(id, 80)!r} ({type(error).__name__}). "
+                f"Run that stage again."
+            ) from error
+        ids.append(id)
+        ranks.append(rank)
+    both = scattered(np.frombuffer(b"".join(hashes), np.uint64).reshape(-1, 2, HASHES))
+    return ids, both[:, 0].copy(), both[:, 1].copy(), np.array(ranks, np.float64).reshape(-1, 3)
+
+
+def _best_first(ids: list[str], ranks: np.ndarray) -> list[int]:
+    names = np.argsort(np.array(ids)) if ids else np.zeros(0, np.int64)
+    place = np.empty(len(ids), np.int64)
+    place[names] = np.arange(len(ids))
+    return np.lexsort((place, -ranks[:, 2], -ranks[:, 1], -ranks[:, 0])).tolist()
