@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,7 +53,7 @@ def calibrate(videos: Sequence[Sequence[Sequence[Row]]]) -> Calibration:
     matched: list[float] = []
     for frames in videos:
         matched += [own for rows in frames for i, row in enumerate(rows) if (own := row[i]) is not None]
-        for before, after in zip(frames, frames[1:], strict=False):
+        for before, after in itertools.pairwise(frames):
             changes += [
                 abs(a - b)
                 for one, other in zip(before, after, strict=True)

@@ -56,13 +56,13 @@ def similarity(landmarks: Landmarks) -> Tensor:
         pair = list(trial)
         if torch.equal(points[pair[0]], points[pair[1]]):
             continue
-        matrix = _least_squares(points[pair], template[pair])
+        matrix = fit_similarity(points[pair], template[pair])
         squares = (points @ matrix[:, :2].T + matrix[:, 2] - template).square().sum(dim=1)
         median = float(squares.median())
         if median < best:
             best, residuals = median, squares
     fitting = residuals <= max(_OUTLIER * math.sqrt(best), 0.001) ** 2
-    return _least_squares(points[fitting], template[fitting])
+    return fit_similarity(points[fitting], template[fitting])
 
 
 def aligned_crop(photo: Tensor, landmarks: Landmarks) -> Tensor:
@@ -116,7 +116,7 @@ def whole_255ths(image: Tensor) -> Tensor:
     return image.detach().to("cpu", torch.float32).mul(255).round().clamp(0, 255).div(255)
 
 
-def _least_squares(points: Tensor, targets: Tensor) -> Tensor:
+def fit_similarity(points: Tensor, targets: Tensor) -> Tensor:
     """The (2, 3) similarity that brings (n, 2) points nearest to their targets."""
     middle, target_middle = points.mean(dim=0), targets.mean(dim=0)
     a, b = points - middle, targets - target_middle
