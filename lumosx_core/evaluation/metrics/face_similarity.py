@@ -7,7 +7,6 @@ show no face: a video that hides its people is not punished, so recall stands be
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from ...auto_scene.cutouts.regions import Face

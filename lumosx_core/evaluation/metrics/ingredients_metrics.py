@@ -75,7 +75,7 @@ def ingredients_metrics(
 
 def face_frames(number: int) -> list[int]:
     """24 frames from the first to the last, rounded down; of fewer frames some come twice."""
-    return [int(index) for index in torch.linspace(0, number - 1, FRAMES, dtype=torch.float64)]
+    return [i * (number - 1) // (FRAMES - 1) for i in range(FRAMES)]
 
 
 def clip_frames(number: int) -> list[int]:

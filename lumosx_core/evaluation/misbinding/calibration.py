@@ -41,19 +41,19 @@ def calibrate(videos: Sequence[Sequence[Sequence[Row]]]) -> Calibration:
     """The threshold and the matched similarity from real videos.
 
     Between two frames of a real video nobody changes clothes, so what their similarities differ by is noise: t is the
-    95th percentile of |D| over all pairs of neighbouring frames that were looked at.
+    95th percentile of |D| over all pairs of frames of a video.
 
     Args:
         videos: for each, S of some frames, slots x references (as `FrameMatrix.similarity`): two frames or more.
 
     Raises:
-        LumosXError: no video shows a slot in two neighbouring frames.
+        LumosXError: no video shows a slot in two frames.
     """
     changes: list[float] = []
     matched: list[float] = []
     for frames in videos:
         matched += [own for rows in frames for i, row in enumerate(rows) if (own := row[i]) is not None]
-        for before, after in itertools.pairwise(frames):
+        for before, after in itertools.combinations(frames, 2):
             changes += [
                 abs(a - b)
                 for one, other in zip(before, after, strict=True)

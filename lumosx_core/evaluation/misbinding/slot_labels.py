@@ -3,11 +3,15 @@
 With D = S_gen - S_gt and a threshold t:
 
     cons(i)       D[i, i] >= -t: slot i looks like its own reference as much as it should
-    leak(i, j)    D[i, j] > t, j of another subject: it looks more like j than it should
+    leak(i, j)    D[i, j] > t, j of another subject, and D[i, j] > (S_gt[j, j] - S_gt[i, j]) / 4: it looks more like j
+                  than it should, by a quarter of the way to j's own look
     taken(i, j)   not cons(i), leak(i, j), S_gen[i, j] > S_gen[i, i] + t, with the largest S_gen[i, j] of these
 
 The first that holds is the label: missing; swap (i is on a cycle of taken); dominance (taken, but on no cycle);
 blending (any other leak); drift (not cons); ok.
+
+That quarter keeps drift apart from the rest. A look that is nobody's is a little nearer to somebody's by chance, mostly
+by more than t, which measures how much one and the same look varies.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..results import Label, Row, SlotLabel
+
+RECOGNISABLE = 0.25  # of the way from a slot's own look to another's
 
 
 def label_slots(
@@ -31,13 +37,15 @@ def label_slots(
         threshold: t.
         owners: the subject of each slot; slots of one subject do not take each other's look. None: all differ.
     """
-    gen, difference = as_array(similarity), as_array(similarity) - as_array(truth)
+    gen, true = as_array(similarity), as_array(truth)
+    difference = gen - true
+    least = np.maximum(threshold, RECOGNISABLE * (np.diag(true) - true))
     number = len(gen)
     subjects = list(range(number)) if owners is None else list(owners)
     taken: dict[int, int] = {}
     leaks: dict[int, list[int]] = {}
     for i in range(number):
-        leaks[i] = [j for j in range(number) if subjects[j] != subjects[i] and difference[i, j] > threshold]
+        leaks[i] = [j for j in range(number) if subjects[j] != subjects[i] and difference[i, j] > least[i, j]]
         larger = [j for j in leaks[i] if gen[i, j] > gen[i, i] + threshold]
         if larger and _drifted(difference, i, threshold):
             taken[i] = max(larger, key=gen[i].item)

@@ -10,6 +10,7 @@ from lumosx_core.evaluation.misbinding.slot_labels import as_array, as_rows, lab
 from lumosx_core.evaluation.results import Label, SlotLabel
 
 OWN, OTHER, T = 0.8, 0.2, 0.1
+LEAK = (OWN - OTHER) / 4  # more than T
 OK, DRIFT, BLENDING, DOMINANCE, SWAP, MISSING = Label
 
 
@@ -103,6 +104,15 @@ def test_t_itself_is_no_difference():
     gen, gt = ((0.5, 0.5), (0.0, 0.75)), ((0.75, 0.25), (0.0, 0.75))
     assert [each.label for each in label_slots(gen, gt, t)] == [OK, OK]
     assert [each.label for each in label_slots(gen, gt, t - 2**-20)] == [BLENDING, OK]
+    own = ((0.5, 0.25), (0.0, 0.75))
+    assert [label_slots(own, gt, each)[0].label for each in (t, t - 2**-20)] == [OK, DRIFT]
+
+
+def test_a_little_nearer_to_somebody_by_chance_is_drift():
+    near, nearer = OTHER + LEAK - 0.01, OTHER + LEAK + 0.01
+    assert labels(mixed(looks_like(0, 1), 0, 0.1, 1, near))[0] == (DRIFT, None)
+    assert labels(mixed(looks_like(0, 1), 0, 0.1, 1, nearer))[0] == (DOMINANCE, 1)
+    assert labels(mixed(looks_like(0, 1), 0, OWN, 1, near))[0] == (OK, None)
 
 
 def test_things_of_one_subject_do_not_take_each_others_look():
@@ -125,7 +135,7 @@ def test_random_matrices_have_the_labels_of_the_definition():
         def taken(i, j, gen=gen, d=d, n=n):
             if d[i, i] >= -T:
                 return False
-            able = [k for k in range(n) if k != i and d[i, k] > T and gen[i, k] > gen[i, i] + T]
+            able = [k for k in range(n) if k != i and d[i, k] > LEAK and gen[i, k] > gen[i, i] + T]
             return j in able and all(gen[i, j] >= gen[i, k] for k in able)
 
         cyclic = set()
@@ -141,7 +151,7 @@ def test_random_matrices_have_the_labels_of_the_definition():
                 expected.append(SWAP)
             elif any(taken(i, j) for j in range(n)):
                 expected.append(DOMINANCE)
-            elif any(d[i, j] > T for j in range(n) if j != i):
+            elif any(d[i, j] > LEAK for j in range(n) if j != i):
                 expected.append(BLENDING)
             elif d[i, i] < -T:
                 expected.append(DRIFT)
