@@ -241,7 +241,7 @@ class Bench:
         self.samples: dict[str, list[GlyphSample]] = {}
         self.calibrations: dict[str, Calibration] = {}
         for part, dimension in PARTS.items():
-            # A hat hides hair, and then no face can be told by it.
+            # A hat hides hair, by which faces are known here.
             casting = Casting(people=(0.0, 0.6, 0.4), hat=0.25 if part == "shirt" else 0.0, prop=0.0, thing=0.0)
             source = GlyphSource(seed, scenes + CALIBRATION_SCENES, casting=casting)
             samples = [source.sample(f"glyphs-{seed}-{index}") for index in range(source.count)]
