@@ -130,12 +130,14 @@ class Dataset:
             output: its folder, from `new_output`.
 
         Raises:
-            TypeError, ValueError: the outcome is not made of JSON values, a rejected item has children, or the stage
-                wrote a file done.json.
+            TypeError, ValueError: the outcome is not made of JSON values, a rejected item or one of the last
+                stage has children, or the stage wrote a file done.json.
             LumosXError: an id of a child is no safe name.
             OSError: the disk is full, or cannot be written to.
         """
         record = _encoded(outcome, source)
+        if stage == self.last and outcome.children is not None:
+            raise ValueError(f"Stage {stage!r} is the last one: its items become samples, and have no children.")
         if (output / DONE).exists():
             raise ValueError(f"Stage {stage!r} wrote a file {DONE}. That name is taken: use another one.")
         with (output / DONE).open("xb") as file:

@@ -1,4 +1,4 @@
-"""Stages that kill their process, fail to start, or record how many items are in work at once."""
+"""Stages that kill their process, or record how many items are in work at once."""
 
 from __future__ import annotations
 
@@ -11,28 +11,19 @@ from pathlib import Path
 
 from synthetic_stages import Probe
 
-from lumosx_core.errors import LumosXError
 from lumosx_training.prepare.stage import Outcome, Task
 
 
 @dataclass(frozen=True)
 class Poisoned(Probe):
-    """Two videos kill each process that works on them."""
+    """One video kills each process that works on it."""
 
-    poison: tuple[int, ...] = (17, 40)
+    poison: int = 17
 
     def one(self, task: Task) -> Outcome:
-        if task.facts["source"]["number"] in self.poison:
+        if task.facts["source"]["number"] == self.poison:
             os.kill(os.getpid(), signal.SIGKILL)
         return Outcome(facts={"number": task.facts["source"]["number"]})
-
-
-@dataclass(frozen=True)
-class Unopened(Probe):
-    """Cannot load its network."""
-
-    def open(self) -> Probe:
-        raise LumosXError("There is no file weights.pt. Download it.")
 
 
 @dataclass(frozen=True)

@@ -162,8 +162,9 @@ def test_one_bad_item_of_a_batch_does_not_take_the_others_with_it(tmp_path):
         (Outcome(children={"../x": {}}), "is not possible"),
         (Outcome(children={"con": {}}), "is not possible"),
         (Outcome("late", children={"abc": {}}), "has no children"),
+        (Outcome(children={"abc": {}}), "is the last one"),
     ],
-    ids=["nan", "a path", "two dots", "a device", "children of a rejected item"],
+    ids=["nan", "a path", "two dots", "a device", "children of a rejected item", "children of the last stage"],
 )
 def test_outcomes_that_cannot_be_stored_are_failures_of_the_item(tmp_path, outcome, message):
     @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 What each process does is in worker.py, and what it leaves on the disk decides what is done: after the death of a
 process Ray sends the batch to another one, which finds the finished items there. Processes that die are started again
-without limit; worker.py ends what kills each process, and `MOST_OPENINGS` a stage that kills them while it starts.
+without limit; worker.py ends what kills each process, and `most_openings` a stage that kills them while it starts.
 
 Rows that Ray handles are positions in a file, not items, and each process has at most `IN_FLIGHT` blocks of them at
 once, so that memory does not grow with the number of items.
@@ -31,7 +31,6 @@ OBJECT_STORE = 256 << 20  # bytes; rows are small
 IN_FLIGHT = 2
 LARGEST_BLOCK = 16  # batches; statuses come back by the block
 MOST_OPENINGS = 5
-"""As many processes may die while they load a stage's networks before the run ends."""
 _STOP, _BUG = "stop", "bug"
 
 
@@ -40,6 +39,7 @@ class RayExecution:
 
     Args:
         workers: processes at once. None: as many as the cluster has CPUs, or GPUs for a stage that needs them.
+        most_openings: as many processes may die while they load a stage's networks before the run ends.
         address: of a cluster that runs already ("auto", "HOST:PORT", "ray://HOST:PORT"). None: Ray is started on this
             machine, and ended with the run.
 
@@ -48,8 +48,8 @@ class RayExecution:
         LumosXError: there is no cluster at the address, or it has no GPU for a stage that needs one.
     """
 
-    def __init__(self, workers: int | None, address: str | None = None):
-        self.workers, self.address = workers, address
+    def __init__(self, workers: int | None, address: str | None = None, *, most_openings: int = MOST_OPENINGS):
+        self.workers, self.address, self.most_openings = workers, address, most_openings
 
     def __enter__(self) -> RayExecution:
         # Reports of usage go to the makers of Ray; nothing of a run leaves the machine unless the user asks for it.
@@ -98,7 +98,7 @@ class RayExecution:
         context.print_on_execution_start = False
         context.max_errored_blocks = 0  # any other number drops whole blocks without a word
         # Of processes that are at work, Ray Data starts again as many as die; of those that begin, none by default.
-        context.max_consecutive_actor_init_deaths = MOST_OPENINGS
+        context.max_consecutive_actor_init_deaths = self.most_openings
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         length = max(1, min(LARGEST_BLOCK, len(offsets) // (8 * processes)))
         blocks = [
@@ -107,7 +107,13 @@ class RayExecution:
         _openings(dataset, stage).unlink(missing_ok=True)
         statuses = ray_data.from_arrow(blocks).map_batches(
             _RayWorker,
-            fn_constructor_kwargs={"dataset": dataset, "stage": stage, "todo": todo, "size": size},
+            fn_constructor_kwargs={
+                "dataset": dataset,
+                "stage": stage,
+                "todo": todo,
+                "size": size,
+                "most_openings": self.most_openings,
+            },
             compute=ray_data.ActorPoolStrategy(size=processes, max_tasks_in_flight_per_actor=IN_FLIGHT),
             # Half a CPU: processes that take all of them leave none for Ray's own tasks, which then wait for ever.
             num_cpus=0.5 if self.address is None else 1,
@@ -160,8 +166,9 @@ def _import_path() -> Iterator[None]:
 class _RayWorker:
     """What Ray Data calls in each process: positions in the list in, statuses out."""
 
-    def __init__(self, dataset: Dataset, stage: Stage, todo: Path, size: int):
+    def __init__(self, dataset: Dataset, stage: Stage, todo: Path, size: int, most_openings: int):
         self._dataset, self._stage, self._todo, self._size = dataset, stage, Todo(todo), size
+        self._most_openings = most_openings
         self._worker: StageWorker | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
@@ -194,10 +201,10 @@ class _RayWorker:
             file.write(b"+")
             marks = log.read_bytes()
             worker = StageWorker(self._dataset, self._stage)
-            if marks.count(b"+") - marks.count(b"-") > MOST_OPENINGS:
+            if marks.count(b"+") - marks.count(b"-") > self._most_openings:
                 raise StopRun(
-                    f"{MOST_OPENINGS} processes died while stage {self._stage.name!r} loaded what it needs, perhaps "
-                    f"for want of memory. Use fewer --workers, or smaller networks."
+                    f"{self._most_openings} processes died while stage {self._stage.name!r} loaded what it needs, "
+                    f"perhaps for want of memory. Use fewer --workers, or smaller networks."
                 )
             worker.open()
             file.write(b"-")

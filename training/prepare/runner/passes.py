@@ -12,7 +12,7 @@ from ..stage import Stage
 from .items import SOURCE, read_items
 from .progress import Progress
 from .todo import Todo
-from .worker import LATER, Entry, Status
+from .worker import FAILED, LATER, MOST_STARTS, Entry, Status, set_aside
 
 
 class Execution(Protocol):
@@ -54,8 +54,8 @@ class Passes:
             later = self._pass(self._fresh, self._stage.batch_size, progress) if fresh else 0
             while later or begun:
                 begun = 0
-                self._again.write(self._unsettled())
-                later = self._pass(self._again, 1, progress)
+                again = self._again.write(self._unsettled(progress))
+                later = self._pass(self._again, 1, progress) if again else 0
         finally:
             progress.close()
 
@@ -85,8 +85,11 @@ class Passes:
                 else:
                     yield entry
 
-    def _unsettled(self) -> Iterator[Entry]:
-        """What is neither finished nor failed in this run, with the number of its starts until now."""
+    def _unsettled(self, progress: Progress) -> Iterator[Entry]:
+        """What is neither finished nor failed in this run, with the number of its starts until now.
+
+        What may not be started once more is set aside here, without a process that loads networks for it.
+        """
         name = self._stage.name
         for todo in (self._fresh, self._begun):
             for [entry] in todo.batches(1):
@@ -94,4 +97,9 @@ class Passes:
                 if self._dataset.find(name, item) is None:
                     failure = self._dataset.failure(name, item)
                     if failure is None or failure.tries <= entry.tries:
-                        yield replace(entry, starts=self._dataset.attempts(name, item))
+                        starts = self._dataset.attempts(name, item)
+                        if starts < MOST_STARTS - 1:
+                            yield replace(entry, starts=starts)
+                        else:
+                            set_aside(self._dataset, name, item, starts)
+                            progress.add(Status(FAILED))

@@ -97,9 +97,6 @@ class StageWorker:
         return Status(LATER) if self._dataset.attempts(stage, item.id) > entry.starts else None
 
     def _group(self, entries: list[Entry]) -> dict[str, Status]:
-        first, starts = entries[0].item, entries[0].starts  # an item that was started before is alone
-        if starts >= MOST_STARTS - 1:
-            return {first.id: self._failed(first, f"Each of the {starts} processes that worked on it died.")}
         worker = self.open()
         with self._started([entry.item for entry in entries]) as tasks:
             try:
@@ -107,7 +104,8 @@ class StageWorker:
             except Exception as error:
                 _raise_if_all_would_fail(error)
                 if len(entries) == 1:
-                    return {first.id: self._failed(first, message_of(error))}
+                    item = entries[0].item
+                    return {item.id: self._failed(item, message_of(error))}
             else:
                 return {
                     entry.item.id: self._finished(entry.item, task.output, outcome)
@@ -157,6 +155,12 @@ class StageWorker:
         self._dataset.fail(self._stage.name, item.id, message)
         self._dataset.end(self._stage.name, item.id)
         return Status(FAILED)
+
+
+def set_aside(dataset: Dataset, stage: str, item: str, starts: int) -> None:
+    """Record that an item failed, because the process died at each of its starts."""
+    dataset.fail(stage, item, f"Each of the {starts} processes that worked on it died.")
+    dataset.end(stage, item)
 
 
 def _status(outcome: Outcome) -> Status:
