@@ -37,7 +37,8 @@ from torch import Tensor
 
 from lumosx_core.auto_scene.cutouts.regions import Box, Detection, Face
 from lumosx_core.evaluation.measured_video import MeasuredVideo, Networks, Video
-from lumosx_core.evaluation.misbinding.calibration import Calibration, calibrate
+from lumosx_core.evaluation.misbinding.calibrate_videos import calibrate_videos
+from lumosx_core.evaluation.misbinding.calibration import Calibration
 from lumosx_core.evaluation.misbinding.measure_misbinding import measure_misbinding
 from lumosx_core.evaluation.networks import NetworkNote
 from lumosx_core.evaluation.results import DimensionScores, Label
@@ -70,6 +71,10 @@ class GlyphEyes:
         """Say where everything is in a clip; `nouns` are the words of its people."""
         regions = [[{part: Box(*box) for part, box in person.items()} for person in frame] for frame in clip.regions]
         self._clips[frames.untyped_storage().data_ptr()] = frames, regions, list(nouns)
+
+    def forget(self) -> None:
+        """All clips shown so far."""
+        self._clips.clear()
 
     def find(self, image: Tensor, phrases: Sequence[str] | None = None):
         """Faces; or for each phrase its detections."""
@@ -238,6 +243,8 @@ class Bench:
 
     def __init__(self, scenes: int, seed: int = 0):
         self.chance, self.noise = random.Random(seed), torch.Generator().manual_seed(seed)
+        self.eyes, colours = GlyphEyes(), ColourEyes()
+        self.networks = Networks(faces=self.eyes, phrases=self.eyes, things=self.eyes, arc=colours, dino=colours)
         self.samples: dict[str, list[GlyphSample]] = {}
         self.calibrations: dict[str, Calibration] = {}
         for part, dimension in PARTS.items():
@@ -246,22 +253,24 @@ class Bench:
             source = GlyphSource(seed, scenes + CALIBRATION_SCENES, casting=casting)
             samples = [source.sample(f"glyphs-{seed}-{index}") for index in range(source.count)]
             self.samples[part] = samples[:scenes]
-            real = [self.measure(sample, _filmed(sample.scene, {}), dimension) for sample in samples[scenes:]]
-            self.calibrations[dimension] = calibrate([[each.similarity for each in one.frames] for one in real])
+            real = [self._video(sample, _filmed(sample.scene, {})) for sample in samples[scenes:]]
+            self.calibrations |= calibrate_videos(real, self.networks, [dimension])
 
     def measure(self, sample: GlyphSample, version: Version, dimension: str) -> DimensionScores:
         """The matrices of a version against the true clip of its scene."""
-        eyes, colours = GlyphEyes(), ColourEyes()
+        self.eyes.forget()
+        video = self._video(sample, version)
+        scores, skipped = measure_misbinding(video, self.networks, self.calibrations, [dimension])
+        assert not skipped, skipped
+        return scores[0]
+
+    def _video(self, sample: GlyphSample, version: Version) -> MeasuredVideo:
         videos = []
         for scene, clip in ((version.scene, version.clip), (sample.scene, sample.clip)):
             frames = (clip.frames + NOISE * torch.randn(clip.frames.shape, generator=self.noise)).clamp(0, 1)
-            eyes.show(frames, clip, [person.noun for person in scene.people])
+            self.eyes.show(frames, clip, [person.noun for person in scene.people])
             videos.append(Video(frames, FRAMES_A_SECOND))
-        networks = Networks(faces=eyes, phrases=eyes, things=eyes, arc=colours, dino=colours)
-        video = MeasuredVideo(sample.key, f"{sample.key}.mp4", sample.case, *videos)
-        scores, skipped = measure_misbinding(video, networks, self.calibrations, [dimension])
-        assert not skipped, skipped
-        return scores[0]
+        return MeasuredVideo(sample.key, f"{sample.key}.mp4", sample.case, *videos)
 
 
 @dataclass(frozen=True)

@@ -49,22 +49,30 @@ def calibrate(videos: Sequence[Sequence[Sequence[Row]]]) -> Calibration:
     Raises:
         LumosXError: no video shows a slot in two frames.
     """
-    changes: list[float] = []
-    matched: list[float] = []
-    for frames in videos:
-        matched += [own for rows in frames for i, row in enumerate(rows) if (own := row[i]) is not None]
-        for before, after in itertools.combinations(frames, 2):
-            changes += [
-                abs(a - b)
-                for one, other in zip(before, after, strict=True)
-                for a, b in zip(one, other, strict=True)
-                if a is not None and b is not None
-            ]
+    changes = _changes(videos)
     if not changes:
         raise LumosXError(
             f"None of the {len(videos)} videos shows anybody in two frames, so there is no threshold. Give videos of "
             f"people whose faces the detector finds."
         )
-    threshold = float(np.percentile(changes, PERCENTILE))
+    own = (row[i] for frames in videos for rows in frames for i, row in enumerate(rows))
+    matched = float(np.median([value for value in own if value is not None]))
     # Still images repeated as a video do not differ at all; a threshold of 0 would call rounding a difference.
-    return Calibration(max(threshold, 1e-6), float(np.median(matched)), len(videos))
+    return Calibration(max(float(np.percentile(changes, PERCENTILE)), 1e-6), matched, len(videos))
+
+
+def has_pairs(videos: Sequence[Sequence[Sequence[Row]]]) -> bool:
+    """Whether some slot is seen in two frames of a video, so that `calibrate` is possible."""
+    return bool(_changes(videos))
+
+
+def _changes(videos: Sequence[Sequence[Sequence[Row]]]) -> list[float]:
+    """|D| of each entry between any two frames of a video."""
+    return [
+        abs(a - b)
+        for frames in videos
+        for before, after in itertools.combinations(frames, 2)
+        for one, other in zip(before, after, strict=True)
+        for a, b in zip(one, other, strict=True)
+        if a is not None and b is not None
+    ]

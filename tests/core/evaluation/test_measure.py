@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from coloured_world import FacesByColour, MeanColour, ThingsByColour, blank, case_of, cosine, paint
@@ -10,6 +11,7 @@ from lumosx_core.auto_scene.cutouts.regions import Box, Detection
 from lumosx_core.errors import LumosXError, MissingPackageError, OutOfMemory
 from lumosx_core.evaluation.measure import METRICS, measure
 from lumosx_core.evaluation.measured_video import MeasuredVideo, Networks, Protocol, Video
+from lumosx_core.evaluation.misbinding.calibrate_videos import calibrate_videos
 from lumosx_core.evaluation.misbinding.calibration import Calibration
 from lumosx_core.evaluation.misbinding.measure_misbinding import measure_misbinding
 from lumosx_core.evaluation.networks import NetworkNote
@@ -191,6 +193,34 @@ def test_one_person_cannot_be_mixed_up():
 def test_dimensions_can_be_chosen():
     scores, _ = misbinding(*RIGHT, dimensions=("face",))
     assert list(scores) == ["face"]
+
+
+def test_real_videos_calibrate_their_networks():
+    """Frames alternate between two shades: t is what the cosines differ by between them."""
+    light = [(FACES[0], (0.85, 0.15, 0.2)), (FACES[1], SHIRTS["dress"])]
+    frames = torch.stack([draw(*RIGHT), draw(*light)])
+    truth = Video(frames, 16)
+    given = networks(things=PeopleByColour(PEOPLE | SHIRTS, tolerance=0.06))
+    videos = [
+        MeasuredVideo("1", "1.mp4", case(), filmed(*RIGHT[::-1]), truth),
+        MeasuredVideo("2", "2.mp4", case(), filmed(*RIGHT)),
+        MeasuredVideo("3", "3.mp4", case_of(FACES[:1]), filmed(RIGHT[0]), truth),
+    ]
+    steps = []
+    found = calibrate_videos(videos, given, step=steps.append)
+    assert steps == [0, 1, 2] and set(found) == {"face", "person", "attributes"}
+    images = [LOOK.one(subject.attributes[0].image) for subject in case().scene.subjects]
+    shown = [
+        [LOOK.one(torch.tensor(colour)) for colour in (SHIRTS["jacket"], light[0][1])],
+        [LOOK.one(SHIRTS["dress"])],
+    ]
+    changes = [abs(cosine(shown[0][0], image) - cosine(shown[0][1], image)) for image in images] + [0, 0]
+    assert found["attributes"].threshold == pytest.approx(np.percentile(changes, 95), abs=1e-5)
+    own = [cosine(one, images[0]) for one in shown[0]] + [cosine(shown[1][0], images[1])] * 2
+    assert found["attributes"].matched == pytest.approx(np.median(own), abs=1e-5)
+    assert found["attributes"].videos == 1
+    with pytest.raises(LumosXError, match="nothing can be calibrated"):
+        calibrate_videos(videos[1:], given)
 
 
 # All metrics
