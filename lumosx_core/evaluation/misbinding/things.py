@@ -38,6 +38,8 @@ class ThingReader:
     mean; so where they find nothing, the words of other subjects' attributes are tried, apart from what is found as
     something else of the person's own.
 
+    A reader is for the frames of one video and its ground truth, which must live as long as it does.
+
     Attributes:
         owners: index of the attribute in `Scene.references` -> index of its subject, in the scene's order.
     """
@@ -55,6 +57,7 @@ class ThingReader:
         self.words = [split_number(images[image].phrase)[0] for image in self.owners]
         self.references = embed_all(embedder, [images[image].image for image in self.owners])
         self._columns = {image: column for column, image in enumerate(self.owners)}
+        self._searched: dict[tuple[int, Box], dict[str, list[Detection]]] = {}
 
     def worn(self, frame: Tensor, person: Box) -> dict[int, float]:
         """Index of each attribute that is found by its own words -> cosine to its reference image."""
@@ -88,7 +91,16 @@ class ThingReader:
         return {image: FoundThing(box, cosines[row]) for row, (image, box) in enumerate(boxes.items())}
 
     def _search(self, frame: Tensor, person: Box) -> dict[str, list[Detection]]:
-        """The boxes of each word in a person's box, best first, in pixels of the frame."""
+        """The boxes of each word in a person's box, best first, in pixels of the frame.
+
+        Clothes are asked for twice, to know people by them and to compare them; a box is searched once.
+        """
+        key = (frame.data_ptr(), person)
+        if key not in self._searched:
+            self._searched[key] = self._detect(frame, person)
+        return self._searched[key]
+
+    def _detect(self, frame: Tensor, person: Box) -> dict[str, list[Detection]]:
         words = list(dict.fromkeys(self.words))
         height, width = frame.shape[:2]
         found = self._finder.find(person.crop(frame), words) if words else []

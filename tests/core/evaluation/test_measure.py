@@ -190,6 +190,13 @@ def test_one_person_cannot_be_mixed_up():
         misbinding(*RIGHT, given=networks(arc=None))
 
 
+def test_a_persons_box_is_searched_once_for_both_uses_of_clothes():
+    finder = PeopleByColour(PEOPLE | SHIRTS)
+    misbinding(*RIGHT, given=networks(things=finder, phrases=PeopleByColour(PEOPLE)))
+    people, frames, words = 2, 8, 2
+    assert len(finder.asked) == 2 * people * frames * words  # in the video and in its ground truth
+
+
 def test_dimensions_can_be_chosen():
     scores, _ = misbinding(*RIGHT, dimensions=("face",))
     assert list(scores) == ["face"]
