@@ -100,8 +100,7 @@ class Dataset:
                 continue
             try:
                 record = json.loads(text)
-                outcome = Outcome(record["rejected"], record["facts"], record["children"])
-                other = record["source"]
+                outcome, other = outcome_of(record), record["source"]
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise LumosXError(
                     f"{path} is damaged ({type(error).__name__}: {shown(error, 100)}). Remove its folder "
@@ -272,6 +271,20 @@ def check_id(item: object, of: str) -> str:
             f"'_', and no name that Windows reserves."
         )
     return item
+
+
+def outcome_of(record: Any) -> Outcome:
+    """An outcome as it was stored.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is not one.
+    """
+    rejected, facts, children = record["rejected"], record["facts"], record["children"]
+    if not isinstance(rejected, str) or not isinstance(facts, dict) or not isinstance(children, dict | None):
+        raise ValueError("a value of another kind")
+    if not all(isinstance(child, dict) for child in (children or {}).values()):
+        raise ValueError("facts of a child of another kind")
+    return Outcome(rejected, facts, children)
 
 
 def _encoded(outcome: Outcome, source: str) -> bytes:

@@ -389,7 +389,7 @@ def test_what_a_killed_run_left_unfinished_is_removed(tmp_path, clean):
     assert not stale.exists() and unfinished(root) == [] and digest(root) == digest(clean)
 
 
-@pytest.mark.parametrize("path", ["manifest.json", "done", "failed"])
+@pytest.mark.parametrize("path", ["manifest.json", "done", "failed", "outcomes"])
 def test_damaged_records_are_refused_by_name(tmp_path, path):
     root = tmp_path / "data"
     prepare(root, 20)
@@ -397,8 +397,24 @@ def test_damaged_records_are_refused_by_name(tmp_path, path):
         "manifest.json": root / "manifest.json",
         "done": next((root / "stages" / "cut").rglob(DONE)),
         "failed": next((root / "failed" / "probe").iterdir()),
+        "outcomes": root / "stages" / "unique" / "outcomes.jsonl",
     }[path]
-    file.write_text('{"rejected": 1')
+    first, _, _ = file.read_text().partition("\n")
+    file.write_text((f"{first}\n" if path == "outcomes" else "") + '{"rejected": 1')
     with pytest.raises(LumosXError, match="is damaged") as caught:
         prepare(root, 20)
     assert file.name in str(caught.value)
+
+
+def test_only_what_is_in_work_has_an_attempt(tmp_path):
+    attempts = tmp_path / "data" / "attempts" / "probe"
+
+    @dataclass(frozen=True)
+    class Looking(Probe):
+        def one(self, task):
+            return Outcome(facts={"in work": sorted(path.name for path in attempts.iterdir())})
+
+    prepare(tmp_path / "data", 9, [Looking(batch_size=4)], dataset=Dataset(tmp_path / "data", "probe"))
+    records = [json.loads(path.read_text()) for path in (tmp_path / "data" / "samples").rglob(DONE)]
+    assert sorted(len(record["facts"]["in work"]) for record in records) == [1, 4, 4, 4, 4, 4, 4, 4, 4]
+    assert all(record["source"] in record["facts"]["in work"] for record in records)

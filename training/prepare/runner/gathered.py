@@ -14,7 +14,7 @@ from lumosx_core.errors import LumosXError
 from lumosx_core.files.atomic_file import atomic_file
 
 from ...file_hash import sha256_of
-from ..dataset import Dataset, check_id
+from ..dataset import Dataset, check_id, outcome_of
 from ..stage import Gathering, Outcome
 from .items import FactsOnDisk, read_items
 
@@ -59,9 +59,14 @@ def read_outcomes(dataset: Dataset, stage: str) -> Iterator[tuple[str, Outcome]]
         return
     with path.open("rb") as file:
         file.readline()
-        for line in file:
-            record = json.loads(line)
-            yield record["id"], Outcome(record["rejected"], record["facts"], record["children"])
+        for number, line in enumerate(file, 2):
+            try:
+                record = json.loads(line)
+                yield record["id"], outcome_of(record)
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                raise LumosXError(
+                    f"{path}, line {number}, is damaged. Remove the file: the next run makes it again."
+                ) from error
 
 
 def is_of(dataset: Dataset, stage: str, after: str) -> bool:

@@ -94,7 +94,7 @@ def read_items(path: Path) -> Iterator[Item]:
         for number, line in enumerate(file, 1):
             try:
                 yield Item.of(line)
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise LumosXError(f"{path}, line {number}, is damaged. Remove the file and run again.") from error
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lumosx_core.errors import LumosXError, shown
+from lumosx_core.files.hub import need_packages
 
 from ..dataset import Dataset, check_id
 from ..stage import Gathering, Outcome, Stage
@@ -25,6 +26,7 @@ from .report import Report, StageReport
 from .table import write_table
 from .worker import disk_full, is_disk_full
 
+REPORT = "report.json"
 MOST_SAID = 10  # lines about repeated videos; the report has their number
 
 
@@ -68,10 +70,13 @@ def run(
     """
     options = options or RunOptions()
     chosen = _chosen(stages, options.only)
+    if chosen[-1].name == dataset.last:
+        need_packages("The table of a data set", "pyarrow")  # before hours of work
     try:
         dataset.root.mkdir(parents=True, exist_ok=True)
         with only_run(dataset.root):
             dataset.sweep()
+            (dataset.root / REPORT).unlink(missing_ok=True)  # of an earlier run
             for name in settle(dataset, chosen, settings, rerun_changed=options.rerun_changed):
                 say(f"The settings of stage {name!r} or of one before it have changed: its results are made again.")
             repeated = _add_sources(dataset, sources, say)
@@ -204,8 +209,14 @@ def _with_outcomes(dataset: Dataset, stage: Stage | Gathering) -> Iterator[tuple
         for item in items:
             yield item, dataset.outcome(stage.name, item.id, item.source)
     elif is_of(dataset, stage.name, after):
-        for item, (id, outcome) in zip(items, read_outcomes(dataset, stage.name), strict=True):
-            assert item.id == id  # made from this very list
+        outcomes = read_outcomes(dataset, stage.name)
+        for item in items:  # they were made from this very list
+            id, outcome = next(outcomes, (None, None))
+            if id != item.id:
+                raise LumosXError(
+                    f"The outcomes in {dataset.stage_folder(stage.name)} are damaged: that of item {item.id!r} is not "
+                    f"in its place. Remove the folder: the next run makes them again."
+                )
             yield item, outcome
     else:
         for item in items:
@@ -220,5 +231,5 @@ def _finish(dataset: Dataset, reports: list[StageReport], repeated: int) -> Repo
         samples = read_items(dataset.list_path(dataset.last))
         report.samples = write_table(dataset.root / "table.parquet", samples, dataset.last)
     report.check()
-    report.write(dataset.root / "report.json")
+    report.write(dataset.root / REPORT)
     return report
