@@ -103,9 +103,16 @@ def _measured(
         )
         return {metric: subjects}
     if metric == "consistency" and n.video:
-        if video.truth is None:
-            skipped["consistency with the ground truth"] = "The case has no video.mp4."
-        return {metric: consistency(generated, prompt, n.video, video.truth, protocol)}
+        try:
+            if video.truth is None:
+                raise LumosXError("The case has no video.mp4.")
+            return {metric: consistency(generated, prompt, n.video, video.truth, protocol)}
+        except OutOfMemory:
+            raise
+        except LumosXError as error:  # a ground truth that is missing or too short costs no other score
+            alone = consistency(generated, prompt, n.video)
+            skipped["consistency with the ground truth"] = str(error)
+            return {metric: alone}
     if metric == "dynamic" and n.flow:
         return {metric: dynamic_degree(generated, n.flow, protocol)}
     if metric == "face_similarity" and n.faces and n.arc:

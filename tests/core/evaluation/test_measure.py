@@ -272,6 +272,13 @@ def test_what_cannot_be_measured_is_skipped_with_its_reason():
     assert set(scores.skipped) == set(METRICS) and scores.skipped["dynamic"] == "No network for flow."
 
 
+def test_a_short_ground_truth_costs_no_other_score():
+    video = MeasuredVideo("1", "1.mp4", case(), filmed(*RIGHT), filmed(*RIGHT, frames=4))
+    scores = measure(video, everything(), metrics=["consistency"])
+    assert scores.consistency.text == measure(replace(video, truth=None), everything()).consistency.text
+    assert scores.consistency.video is None and "4 frames" in scores.skipped["consistency with the ground truth"]
+
+
 def test_only_the_chosen_metrics_are_measured():
     video = MeasuredVideo("1", "1.mp4", case(), filmed(*RIGHT))
     scores = measure(video, everything(), metrics=["consistency"])
