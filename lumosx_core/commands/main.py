@@ -1,4 +1,4 @@
-"""The command line: `lumosx scene | generate | convert | download | tiny`, and what other rooms add to it.
+"""The command line: `lumosx scene | generate | evaluate | convert | download | tiny`, and what other rooms add to it.
 
 Heavy imports are in the commands that need them: converting a file needs no video library.
 """
@@ -16,6 +16,7 @@ from ..errors import LumosXError, shown
 from ..own_command import FOLDER
 from ..version import __version__
 from .console import console
+from .evaluate import add_evaluate
 from .failures import failure_message
 from .generate import add_generate
 from .scene import add_scene
@@ -74,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_scene(commands)
     add_generate(commands)
+    add_evaluate(commands)
     _add_convert(commands)
     _add_download(commands)
 

@@ -160,6 +160,20 @@ def _everything(kind: Kind, folders: Sequence[Path], own: Sequence[Path]) -> Ite
             yield from _snapshots(repository, 2)
 
 
+def models_below(folders: Sequence[Path], names: Sequence[str]) -> Iterator[tuple[str, Path]]:
+    """Files and model folders, each with a name: in the folders of these names, then in the hub's cache.
+
+    Args:
+        folders: ComfyUI's `models` first, and others laid out like it.
+    """
+    for folder in map(Path, folders):
+        for name in names:
+            yield from _below(folder / name, _DEPTH)
+    for repository in _children(_hub_cache()):
+        if repository.name.startswith("models--"):
+            yield from _snapshots(repository, 2)
+
+
 def _below(folder: Path, depth: int, name: str = "") -> Iterator[tuple[str, Path]]:
     """Files and model folders in a folder, and so on down to a depth, each with its name there."""
     for child in _children(folder):

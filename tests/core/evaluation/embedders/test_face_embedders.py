@@ -123,22 +123,27 @@ def test_dlibs_network_computes_what_its_layers_say(weights):
         assert torch.allclose(network._unit(small, "conv128_down", 2), y.relu(), atol=1e-4)
 
 
-def test_vectors_of_dlibs_network_are_measured_from_the_mean_of_faces(weights):
+def test_vectors_of_dlibs_network_are_means_of_both_sides_measured_from_the_mean_of_faces(weights):
     network = DlibFace.load(weights["dlib"])
     assert CENTRE.shape == (128,) and 0.85 < float(CENTRE.norm()) < 1
-    crop = (CROPS[0][:, :, :3] * 255).permute(2, 0, 1)[None]
+    crop = (CROPS[0] * 255).permute(2, 0, 1)[None]
     crop = F.interpolate(crop, size=(150, 150), mode="bilinear", antialias=True).clamp(0, 255)
-    raw = F.normalize(network._features(crop)[0], dim=0)
-    expected = F.normalize(raw - CENTRE, dim=0)
+    sides = F.normalize(network._features(torch.cat([crop, crop.flip(-1)])), dim=1)
+    expected = F.normalize(F.normalize(sides.sum(dim=0), dim=0) - CENTRE, dim=0)
     assert torch.allclose(network.embed([CROPS[0]])[0], expected, atol=1e-4)
+    assert torch.allclose(network.embed([CROPS[0].flip(1)])[0], expected, atol=1e-4)
 
 
-def test_a_crop_that_is_not_square_keeps_its_proportions(weights):
+def test_of_a_wide_crop_everything_is_seen_and_of_a_detectors_box_the_face(weights):
     network = DlibFace.load(weights["dlib"])
-    square = drawing(100, 100)
-    wide = torch.cat([square[:, :1].expand(100, 20, 3), square, square[:, -1:].expand(100, 20, 3)], dim=1)
-    high = torch.cat([wide[:1].expand(20, 140, 3), wide, wide[-1:].expand(20, 140, 3)])
-    assert torch.allclose(network.embed([wide])[0], network.embed([high])[0], atol=1e-5)
+    wide = drawing(100, 140)
+    square = torch.cat([wide[:1].expand(20, 140, 3), wide, wide[-1:].expand(20, 140, 3)])
+    assert torch.allclose(network.embed([wide])[0], network.embed([square])[0], atol=1e-5)
+    high = drawing(200, 120)
+    side = round(0.9 * (200 * 120) ** 0.5)  # 139, around the middle at 0.62 of the height: rows 54 to 193
+    middle = torch.cat([high[:, :1].expand(200, 10, 3), high, high[:, -1:].expand(200, 9, 3)], dim=1)[54 : 54 + side]
+    assert middle.shape == (side, side, 3)
+    assert torch.allclose(network.embed([high])[0], network.embed([middle])[0], atol=1e-3)
 
 
 def test_eight_bits_give_nearly_the_values(weights):

@@ -1,0 +1,70 @@
+"""Every case of a folder is measured; what goes wrong with one is noted, and the others go on."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import LumosXError, MissingPackageError, OutOfMemory
+from .evaluated import CaseOutcome, Evaluation
+from .measure import METRICS, measure
+from .measured_video import Networks, Protocol
+from .misbinding.calibration import Calibration
+from .report.worst_frames import WorstFrame, badness, draw_worst
+from .result_files import Pair, read_pair
+
+WORST = 8  # cases that are shown as images
+
+
+def evaluate_cases(
+    pairs: Sequence[Pair],
+    extra: Sequence[Path],
+    networks: Networks,
+    missing: Mapping[str, str],
+    *,
+    protocol: Protocol = Protocol.CLEAN,
+    metrics: Sequence[str] = METRICS,
+    calibrations: Mapping[str, Calibration] | None = None,
+    step: Callable[[int, str], None] = lambda done, name: None,
+) -> Evaluation:
+    """Measure generated videos against their cases.
+
+    One video at a time is in memory, and of the worst ones a drawing.
+
+    Args:
+        pairs, extra: from `pair_up`.
+        networks, missing: from `open_networks`.
+        step: called with how many cases are done, and the name of the next one; it may raise, to stop.
+
+    Raises:
+        MissingPackageError: no video can be read, as a package is missing.
+        OutOfMemory: there is not enough memory for a video.
+    """
+    outcomes: list[CaseOutcome] = []
+    worst: list[tuple[tuple, int, WorstFrame]] = []  # a heap of the worst, the least bad first
+    for number, pair in enumerate(pairs):
+        step(number, pair.name)
+        warnings: list[str] = []
+        video = None if pair.video is None else pair.video.name
+        try:
+            measured = read_pair(pair, say=warnings.append)
+            scores = measure(measured, networks, protocol=protocol, metrics=metrics, calibrations=calibrations)
+        except (MissingPackageError, OutOfMemory):
+            raise
+        except LumosXError as error:
+            outcomes.append(CaseOutcome(pair.name, video, None, str(error), tuple(warnings)))
+            continue
+        outcomes.append(CaseOutcome(pair.name, video, scores, "", tuple(warnings)))
+        rank = badness(scores)
+        if len(worst) < WORST or rank > worst[0][0]:
+            heapq.heappush(worst, (rank, number, draw_worst(measured, scores)))
+            if len(worst) > WORST:
+                heapq.heappop(worst)
+    for _, number, frame in worst:
+        outcomes[number] = replace(outcomes[number], worst=frame)
+    notes = dict(networks.notes())
+    return Evaluation(
+        protocol, tuple(metrics), tuple(outcomes), tuple(path.name for path in extra), notes, dict(missing)
+    )
