@@ -21,6 +21,18 @@ Reported, as fractions of people:
     exact       bound, and face and garments also fit better than eight strangers' each (chance: below 1 of 80)
     placed      as a fraction of scenes whose caption says who stands where: everyone stands there
 
+These look at the middle frame and at people. `score` also looks at all frames and at what surrounds people:
+
+    steady      in each frame the person is there with all parts and none of anyone else's, does not leap, and the
+                clip moves
+    clear       the person is neither blurred by half a head nor mixed with anyone else, as in a double exposure
+    pattern     the shirt's own pattern fits better than its colours in any other
+    scene       as a fraction of scenes: the background and the object are those of the reference images
+    single      likewise: nobody and nothing is there twice, and nobody else
+    strict      likewise: all of these, and bound, and placed
+
+`benchmarks/exam_faults.py` measures what these refuse.
+
 The intervals are 95 % bootstrap intervals over scenes. "rebuilt" is the true clip through the VAE: the upper bound.
 Pairing and placement are scored separately: a person counts wherever they stand.
 """
@@ -47,7 +59,7 @@ from lumosx_core.models.lumosx.weights.load import load_model
 from lumosx_core.models.wan.umt5 import TextEncoder
 from lumosx_core.models.wan.vae import WanVae
 from lumosx_training.glyph_world import CASTINGS
-from lumosx_training.glyph_world.exam import Answer, Question, Sampling, examine, make_questions, rebuild
+from lumosx_training.glyph_world.exam import EXAM_SEED, Answer, Question, Sampling, examine, make_questions, rebuild
 from lumosx_training.glyph_world.source import WORLD_VERSION
 from lumosx_training.loop.config import TrainConfig, read_config
 from lumosx_training.loop.trainer import Trainer
@@ -63,8 +75,8 @@ VARIANTS = {
 }
 NO_FALL = {"mcam_ratio_start": None, "mcam_ratio_steps": 0}
 RESAMPLES = 2000
-COLUMNS = "".join(f"{name:>21}" for name in ("paired", "bound", "face", "exact", "placed"))
-HEADER = f"{'model':<22} {'people':>6} {'scenes':>6} |{COLUMNS}"
+COLUMNS = ("paired", "bound", "face", "exact", "placed")
+STRICT_COLUMNS = ("steady", "clear", "pattern", "scene", "single", "strict")
 
 
 def main() -> None:
@@ -84,6 +96,12 @@ def main() -> None:
     for command in (score, ablate):
         command.add_argument("--people", type=int, nargs="+", default=[1, 2, 3, 4])
         command.add_argument("--scenes", type=int, default=100, help="of each number of people")
+        command.add_argument(
+            "--exam-seed",
+            type=int,
+            default=EXAM_SEED,
+            help=f"of the scenes; fresh ones from {EXAM_SEED + 10} on, in steps of 10 (default {EXAM_SEED})",
+        )
         command.add_argument("--casting", choices=CASTINGS, default="all", help="how scenes are made up")
         command.add_argument("--steps-of-sampling", type=int, default=16)
         command.add_argument("--cfg", type=float, default=1.0)
@@ -92,7 +110,7 @@ def main() -> None:
     options = parser.parse_args()
     exam = Exam(tiny_files(), options)
     if options.command == "score":
-        exam.score("rebuilt", lambda questions: rebuild(exam.vae, questions))
+        exam.score("rebuilt", lambda questions: rebuild(exam.vae, questions, strict=True))
         exam.score_model(options.model.stem, options.model)
     else:
         compare(exam, options)
@@ -108,16 +126,20 @@ class Exam:
         self.vae = WanVae.load(files.vae)
         self.empty_text = TextEncoder(files.text_encoder).encode("")[1]
         self.questions = {
-            people: make_questions(files, people, options.scenes, CASTINGS[options.casting])
+            people: make_questions(files, people, options.scenes, CASTINGS[options.casting], options.exam_seed)
             for people in options.people
         }
         self.record: dict = {
             "world": WORLD_VERSION,
             "casting": options.casting,
+            "exam_seed": options.exam_seed,
             "sampling": asdict(self.sampling),
             "answers": {},
         }
-        print(HEADER)
+        self.strict = options.command == "score"
+        self.columns = COLUMNS + STRICT_COLUMNS * self.strict
+        print(f"exam seed {options.exam_seed}")
+        print(f"{'model':<22} {'people':>6} {'scenes':>6} |{''.join(f'{name:>21}' for name in self.columns)}")
 
     def score_model(self, name: str, path: Path, **switches) -> dict[int, list[Answer]]:
         """Examine a model file with these relational parts (as in VARIANTS)."""
@@ -134,6 +156,7 @@ class Exam:
                 options=options,
                 empty_text=self.empty_text,
                 shuffle_pictures=shuffle,
+                strict=self.strict,
             )
 
         return self.score(name, answers)
@@ -142,7 +165,8 @@ class Exam:
         found = {}
         for people, questions in self.questions.items():
             found[people] = answers(questions)
-            columns = [interval(rows) for rows in fractions(found[people]).values()]
+            table = fractions(found[people])
+            columns = [interval(table[name]) for name in self.columns]
             texts = " ".join(f"{column:>20}" for column in columns)
             print(f"{name:<22} {people:>6} {len(questions):>6} | {texts}", flush=True)
             self.record["answers"].setdefault(name, {})[people] = [asdict(answer) for answer in found[people]]
@@ -197,6 +221,7 @@ def train(config: TrainConfig) -> Path:
 
 def fractions(answers: Sequence[Answer]) -> dict[str, list[list[bool]]]:
     """For each column, what was seen in each scene: a list of people, or of the one scene."""
+    verdicts = [answer.strict for answer in answers if answer.strict is not None]
     return {
         "paired": [[person.paired for person in answer.people] for answer in answers if len(answer.people) > 1],
         "bound": [[person.bound for person in answer.people] for answer in answers],
@@ -206,6 +231,12 @@ def fractions(answers: Sequence[Answer]) -> dict[str, list[list[bool]]]:
             for answer in answers
         ],
         "placed": [[answer.placed] for answer in answers if answer.placed is not None],
+        "steady": [list(verdict.steady) for verdict in verdicts],
+        "clear": [list(verdict.clear) for verdict in verdicts],
+        "pattern": [list(verdict.pattern) for verdict in verdicts],
+        "scene": [[verdict.scene] for verdict in verdicts],
+        "single": [[verdict.single] for verdict in verdicts],
+        "strict": [[answer.passed] for answer in answers if answer.strict is not None],
     }
 
 

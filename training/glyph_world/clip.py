@@ -117,24 +117,41 @@ def draw_place(place: Place | None, height: int, width: int) -> np.ndarray:
     return picture
 
 
-def _figure(person: GlyphPerson, sash: bool) -> np.ndarray:
-    """The whole person as one sprite."""
+def part_names(person: GlyphPerson, sash: bool = False) -> list[str]:
+    """The parts of a person from back to front: "legs", "shirt", "face", and "sash", "hat" and "prop" if there."""
+    there = {"sash": sash, "hat": person.hat, "prop": person.prop}
+    return [name for name in ("legs", "shirt", "sash", "face", "hat", "prop") if there.get(name, True)]
+
+
+def draw_part(person: GlyphPerson, name: str) -> Image.Image:
+    """One of a person's parts, RGBA on a sheet of the body's size in sprite pixels."""
     sheet = Image.new("RGBA", (FINE * BODY[0], FINE * BODY[1]), (0, 0, 0, 0))
 
     def put(image: Image.Image, at: tuple[float, float]) -> None:
         sheet.alpha_composite(image, (round(FINE * at[0]), round(FINE * at[1])))
 
-    legs = Image.new("RGBA", (FINE * 5, FINE * 14), (*TROUSERS, 255))
-    put(legs, (5, 43))
-    put(legs, (12, 43))
-    put(draw_garment(person.shirt), SHIRT_AT)
-    if sash:
+    if name == "legs":
+        legs = Image.new("RGBA", (FINE * 5, FINE * 14), (*TROUSERS, 255))
+        put(legs, (5, 43))
+        put(legs, (12, 43))
+    elif name == "shirt":
+        put(draw_garment(person.shirt), SHIRT_AT)
+    elif name == "sash":
         put(draw_sash(), SHIRT_AT)
-    put(draw_face(person.face), HEAD_AT)
-    if person.hat:
+    elif name == "face":
+        put(draw_face(person.face), HEAD_AT)
+    elif name == "hat" and person.hat:
         put(draw_thing(person.hat), HAT_AT)
-    if person.prop:
+    elif name == "prop" and person.prop:
         put(draw_thing(person.prop), PROP_AT)
+    return sheet
+
+
+def _figure(person: GlyphPerson, sash: bool) -> np.ndarray:
+    """The whole person as one sprite."""
+    sheet = Image.new("RGBA", (FINE * BODY[0], FINE * BODY[1]), (0, 0, 0, 0))
+    for name in part_names(person, sash):
+        sheet.alpha_composite(draw_part(person, name))
     return sprite(sheet)
 
 

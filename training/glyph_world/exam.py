@@ -26,6 +26,7 @@ from ..loop.batches.noise import draw_noise
 from .casting import CASTINGS, Casting, only
 from .scoring import Verdict, judge, placed_right
 from .source import GlyphSample, GlyphSource
+from .strict import StrictVerdict, judge_strictly
 
 EXAM_SEED = 990_000  # training takes seeds below
 BATCH = 16
@@ -56,21 +57,41 @@ class Answer:
     Args:
         people: one verdict a person.
         placed: the people stand where the caption says; None if it does not say it.
+        strict: what all frames show; None if that was not asked for.
     """
 
     key: str
     people: tuple[Verdict, ...]
     placed: bool | None
+    strict: StrictVerdict | None = None
+
+    @property
+    def passed(self) -> bool:
+        """The clip passes the strict examination, and everyone is bound and stands where the caption says."""
+        if self.strict is None:
+            raise LumosXError(f"{self.key} was not examined strictly. Pass strict=True to what answers it.")
+        return self.strict.passed and self.placed is not False and all(person.bound for person in self.people)
 
 
-def make_questions(files: ModelFiles, people: int, count: int, casting: Casting = CASTINGS["all"]) -> list[Question]:
+def make_questions(
+    files: ModelFiles, people: int, count: int, casting: Casting = CASTINGS["all"], seed: int = EXAM_SEED
+) -> list[Question]:
     """Scenes of `people` people in colours and patterns that training never shows, encoded.
 
     Args:
         casting: how they are made up otherwise.
+        seed: of the exam, from EXAM_SEED on; seeds that differ by MOST_PEOPLE or more give fresh scenes.
+
+    Raises:
+        LumosXError: the seed is one of training's.
     """
+    if seed < EXAM_SEED:
+        raise LumosXError(
+            f"The exam seed is {seed}, but a model may have been trained on seeds below {EXAM_SEED}. "
+            f"Use {EXAM_SEED} or more."
+        )
     casting = replace(casting, people=only(people), new=True)
-    source = GlyphSource(EXAM_SEED + people, count, casting=casting)
+    source = GlyphSource(seed + people, count, casting=casting)
     with tempfile.TemporaryDirectory() as directory:
         settings = CacheSettings(
             frames=(source.frames,), sizes=((source.height, source.width),), augment="none", dtype="float32"
@@ -89,6 +110,7 @@ def examine(
     options: RelationalOptions = LUMOSX.options,
     empty_text: Tensor | None = None,
     shuffle_pictures: bool = False,
+    strict: bool = False,
 ) -> list[Answer]:
     """Generate every scene and judge it.
 
@@ -96,6 +118,7 @@ def examine(
         options: switches of the relational attention.
         empty_text: (J, text_dim), for guidance (sampling.cfg other than 1).
         shuffle_pictures: pass the reference images as separate groups in random order, as the model was trained.
+        strict: judge all frames, too, and what surrounds people.
     """
     by_layout = defaultdict(list)
     for question in questions:
@@ -110,21 +133,23 @@ def examine(
                 batch = ungrouped(batch, sampling.seed, places)
             latents = generate(model, batch, sampling, places, empty_text, options)
             for question, each in zip(part, latents, strict=True):
-                answers.append(answer(question, vae.decode_frames(each[None])))
+                answers.append(answer(question, vae.decode_frames(each[None]), strict=strict))
     return answers
 
 
-def rebuild(vae: WanVae, questions: Sequence[Question]) -> list[Answer]:
+def rebuild(vae: WanVae, questions: Sequence[Question], *, strict: bool = False) -> list[Answer]:
     """Judge the true clips as the VAE gives them back: the most that any model can reach."""
-    return [answer(question, vae.decode_frames(question.item.video[None].float())) for question in questions]
+    return [
+        answer(question, vae.decode_frames(question.item.video[None].float()), strict=strict) for question in questions
+    ]
 
 
-def answer(question: Question, frames: Tensor) -> Answer:
+def answer(question: Question, frames: Tensor, *, strict: bool = False) -> Answer:
     """Judge the clip, (F, H, W, 3) in 0..1, that was generated for a question."""
     scene = question.sample.scene
     verdicts = judge(frames, scene)
     placed = placed_right(verdicts, scene) if question.sample.caption.placed else None
-    return Answer(question.sample.key, tuple(verdicts), placed)
+    return Answer(question.sample.key, tuple(verdicts), placed, judge_strictly(frames, scene) if strict else None)
 
 
 @torch.no_grad()
