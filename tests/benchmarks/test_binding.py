@@ -23,14 +23,18 @@ def run(*arguments):
 @pytest.mark.slow
 def test_the_true_clips_are_bound_and_every_model_gets_a_line(tmp_path):
     out = run("score", "--people", 2, "--scenes", 4, "--steps-of-sampling", 2, "--json", tmp_path / "answers.json")
-    header, rebuilt, tiny = out.splitlines()
-    assert header.split() == ["model", "people", "scenes", "|", "paired", "bound", "face", "exact", "placed"]
+    seed, header, rebuilt, tiny = out.splitlines()
+    columns = ["paired", "bound", "face", "exact", "placed", "steady", "clear", "pattern", "scene", "single", "strict"]
+    assert seed == "exam seed 990000" and header.split() == ["model", "people", "scenes", "|", *columns]
     assert re.match(r"rebuilt +2 +4 \| +100\.0", rebuilt)
     assert re.match(r"lumosx-tiny +2 +4 \| +\d+\.\d \[\d+\.\d, \d+\.\d\]", tiny)
     record = json.loads((tmp_path / "answers.json").read_text())
     people = [person for answer in record["answers"]["rebuilt"]["2"] for person in answer["people"]]
     assert len(people) == 8 and all(person["face"] and all(person["worn"].values()) for person in people)
-    assert record["casting"] == "all"
+    assert record["casting"] == "all" and record["exam_seed"] == 990_000
+    for answer in record["answers"]["rebuilt"]["2"]:
+        assert answer["key"].startswith("glyphs-990002-")
+        assert len(answer["strict"]["steady"]) == 2 and answer["strict"]["scene"] and answer["strict"]["single"]
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +55,9 @@ def test_variants_are_trained_and_compared_with_the_one_without_relations(cache,
     small = ("--people", 2, "--scenes", 3, "--steps-of-sampling", 1)
     out = run("ablate", "--cache", cache, "--out", tmp_path, "--steps", 2, "--variants", *variants, *small)
     lines = out.splitlines()
-    assert [line.split("  ")[0] for line in lines[2:4]] == ["none seed 0", "+mcam 0.5 seed 0"]
-    assert "difference to none" in lines[5]
-    assert re.match(r"\+mcam 0\.5 +2 \|( +[+-]\d+\.\d \[[+-]\d+\.\d, [+-]\d+\.\d\]){2}$", lines[7])
+    assert [line.split("  ")[0] for line in lines[3:5]] == ["none seed 0", "+mcam 0.5 seed 0"]
+    assert "difference to none" in lines[6]
+    assert re.match(r"\+mcam 0\.5 +2 \|( +[+-]\d+\.\d \[[+-]\d+\.\d, [+-]\d+\.\d\]){2}$", lines[8])
     assert (tmp_path / "none-seed0" / "model.safetensors").is_file()
 
 

@@ -31,6 +31,7 @@ from .composition import (
 )
 
 STRANGERS = 8
+MOSTLY = 0.6  # fraction of a figure that must be visible
 LEAST = 1.0
 """Sum of squared differences of colours below which two hypotheses look alike."""
 WORN = ("shirt", "hat", "prop")
@@ -42,7 +43,7 @@ class PersonEvidence:
 
     Args:
         error: mean squared error over the person.
-        missing: towards the frame without one of the person's parts.
+        missing: towards the frame without one of the person's parts; 1 if the person is mostly hidden.
         rival: towards somebody else's face or garment in the scene.
         stranger: towards a face or garment that nobody in the scene has.
         pattern: towards the garment's colours in another pattern.
@@ -129,7 +130,7 @@ def person_evidence(
     halves = torch.stack([face, *_halves(face)])[:, None]
     return PersonEvidence(
         error=float((here.square() * body).sum() / (3 * body.sum()).clamp_min(1)),
-        missing=leaning(alternatives.without),
+        missing=max(leaning(alternatives.without), _hidden(placed)),
         rival=leaning(alternatives.rivals),
         stranger=leaning(alternatives.strangers),
         pattern=leaning(alternatives.patterns),
@@ -151,10 +152,10 @@ def finer_corner(difference: Tensor, placed: Placed, figure: Figure) -> Corner:
 
 
 def thing_lean(difference: Tensor, placed: Placed, thing: Thing) -> float:
-    """How far a frame leans towards having no object, or another one in the same colours."""
+    """How far a frame leans towards having no object, or another one in the same colours; 1 if it is mostly hidden."""
     others = [thing_figure(Thing(kind, thing.colour, thing.second)) for kind in OBJECTS if kind != thing.kind]
     changes = torch.cat([removal(placed)[None], change(placed, others)])
-    return float(lean(difference, soften(changes)).max())
+    return max(float(lean(difference, soften(changes)).max()), _hidden(placed))
 
 
 def worst(evidence: Sequence[PersonEvidence]) -> PersonEvidence:
@@ -167,6 +168,12 @@ def mean(evidence: Sequence[PersonEvidence]) -> PersonEvidence:
     return PersonEvidence(
         *(sum(getattr(each, field.name) for each in evidence) / len(evidence) for field in fields(PersonEvidence))
     )
+
+
+def _hidden(placed: Placed) -> float:
+    """1 if others hide most of a figure: what is not there is found behind them, where nothing speaks against it."""
+    visible = (placed.opacity * placed.clear).sum() / placed.opacity.sum().clamp_min(1e-6)
+    return float(visible < MOSTLY)
 
 
 def _like(wardrobe: Wardrobe, value):
