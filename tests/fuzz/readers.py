@@ -8,6 +8,7 @@ from fuzz import (
     ingredients_readers,
     media_readers,
     place_readers,
+    prepare_readers,
     prompt_readers,
     training_readers,
     weight_readers,
@@ -27,4 +28,5 @@ READERS: dict[str, Make] = {
     **place_readers.READERS,
     **face_readers.READERS,
     **ingredients_readers.READERS,
+    **prepare_readers.READERS,
 }

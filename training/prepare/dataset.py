@@ -99,7 +99,7 @@ class Dataset:
             except (FileNotFoundError, NotADirectoryError):
                 continue
             try:
-                record = json.loads(text)
+                record = read_json(text)
                 outcome, other = outcome_of(record), record["source"]
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise LumosXError(
@@ -150,10 +150,16 @@ class Dataset:
         destination.parent.mkdir(parents=True, exist_ok=True)
         try:
             output.rename(destination)
-        except OSError:
-            if not (destination / DONE).exists():
+        except OSError as error:
+            if (destination / DONE).exists():
+                shutil.rmtree(output, ignore_errors=True)
+                return
+            if not destination.exists():
                 raise
-            shutil.rmtree(output, ignore_errors=True)
+            raise LumosXError(
+                f"{destination} is in the way: it is not a finished item, for it has no {DONE}. Move it out of the "
+                f"data set, and run the same command again."
+            ) from error
 
     def failure(self, stage: str, item: str) -> Failure | None:
         """How an item failed; None if it did not.
@@ -163,7 +169,7 @@ class Dataset:
         """
         path = self._failure_path(stage, item)
         try:
-            record = json.loads(path.read_bytes())
+            record = read_json(path.read_bytes())
             return Failure(str(record["error"]), int(record["tries"]))
         except FileNotFoundError:
             return None
@@ -301,6 +307,19 @@ def _encoded(outcome: Outcome, source: str) -> bytes:
             "children": None if children is None else dict(children),
         }
     )
+
+
+def read_json(text: bytes) -> Any:
+    """A value as it was stored; NaN and infinite numbers never are.
+
+    Raises:
+        ValueError, RecursionError: it is not JSON.
+    """
+    return json.loads(text, parse_constant=_refused)
+
+
+def _refused(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _json(value: object) -> bytes:

@@ -418,3 +418,26 @@ def test_only_what_is_in_work_has_an_attempt(tmp_path):
     records = [json.loads(path.read_text()) for path in (tmp_path / "data" / "samples").rglob(DONE)]
     assert sorted(len(record["facts"]["in work"]) for record in records) == [1, 4, 4, 4, 4, 4, 4, 4, 4]
     assert all(record["source"] in record["facts"]["in work"] for record in records)
+
+
+def test_a_folder_in_the_way_of_a_result_is_named_and_left_alone(tmp_path):
+    root = tmp_path / "data"
+    own = root / "samples" / id_of(id_of(2), 0)
+    own.mkdir(parents=True)
+    (own / "mine.txt").write_text("mine")
+    report = prepare(root, 3)
+    [(message, count)] = report.stages[3].failed.items()
+    assert count == 1 and f"{own} is in the way" in message and (own / "mine.txt").read_text() == "mine"
+    (own / "mine.txt").unlink()
+    own.rmdir()
+    assert prepare(root, 3, retry_failed=True).failed == 0
+
+
+def test_facts_that_the_table_has_no_column_for_are_named(tmp_path):
+    @dataclass(frozen=True)
+    class Wordy(Probe):
+        def one(self, task):
+            return Outcome(facts={"duration": "two seconds"})
+
+    with pytest.raises(LumosXError, match="The duration of sample .* is 'two seconds', but the table has a number"):
+        prepare(tmp_path / "data", 2, [Wordy()], dataset=Dataset(tmp_path / "data", "probe"))

@@ -14,7 +14,7 @@ from lumosx_core.errors import LumosXError
 from lumosx_core.files.atomic_file import atomic_file
 
 from ...file_hash import sha256_of
-from ..dataset import Dataset, check_id, outcome_of
+from ..dataset import Dataset, check_id, outcome_of, read_json
 from ..stage import Gathering, Outcome
 from .items import FactsOnDisk, read_items
 
@@ -61,7 +61,7 @@ def read_outcomes(dataset: Dataset, stage: str) -> Iterator[tuple[str, Outcome]]
         file.readline()
         for number, line in enumerate(file, 2):
             try:
-                record = json.loads(line)
+                record = read_json(line)
                 yield record["id"], outcome_of(record)
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise LumosXError(
@@ -89,8 +89,8 @@ def _inputs(path: Path) -> str | None:
     """The hash of the items that a file of outcomes was made from."""
     try:
         with path.open("rb") as file:
-            return json.loads(file.readline())["inputs"]
+            return read_json(file.readline())["inputs"]
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise LumosXError(f"{path} is damaged. Remove it: the next run makes it again.") from error

@@ -16,7 +16,7 @@ from typing import Any
 from lumosx_core.errors import LumosXError, shown
 from lumosx_core.files.atomic_file import atomic_file
 
-from ..dataset import Dataset
+from ..dataset import Dataset, read_json
 from ..stage import Gathering, Stage
 
 FORMAT = 1
@@ -60,7 +60,7 @@ def settle(
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_bytes())
+        record = read_json(path.read_bytes())
         number, known = record["format"], isinstance(record["stages"], dict) and isinstance(record["settings"], dict)
     except FileNotFoundError:
         return {"stages": {}, "settings": {}}

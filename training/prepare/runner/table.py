@@ -14,13 +14,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from lumosx_core.errors import MissingPackageError
+from lumosx_core.errors import LumosXError, MissingPackageError, shown
 from lumosx_core.files.atomic_file import atomic_path
 
+from ..dataset import DONE
 from .items import Item
 
 _ROWS = 4096  # held in memory at once
 VIDEO = "video.mp4"
+_KINDS: dict[str, Any] = {"text": str, "duration": int | float, "height": int, "width": int}
 
 
 def write_table(path: Path, samples: Iterable[Item], last: str) -> int:
@@ -50,7 +52,14 @@ def write_table(path: Path, samples: Iterable[Item], last: str) -> int:
 
 def _row(item: Item, last: str) -> dict[str, Any]:
     own = item.facts[last]
-    row = {name: own.get(name) for name in ("text", "duration", "height", "width")}
+    row = {name: own.get(name) for name in _KINDS}
+    for name, kind in _KINDS.items():
+        if not isinstance(row[name], kind | None) or isinstance(row[name], bool):
+            raise LumosXError(
+                f"The {name} of sample {item.id} is {shown(repr(row[name]), 60)}, but the table has "
+                f"{'a text' if kind is str else 'a number'} there. If its {DONE} is damaged, remove "
+                f"the sample's folder and run the same command again."
+            )
     facts = json.dumps(item.facts, ensure_ascii=False, sort_keys=True)
     return {"path": f"samples/{item.id}/{VIDEO}", **row, "id": item.id, "source": item.source, "facts": facts}
 
