@@ -8,7 +8,8 @@ them at once, `sample` writes a caption and a small file. Each number of videos 
 
     stages     seconds of all stages, lists included
     resume     seconds of a second run, which finds everything done
-    us/item    microseconds of the first run for each video
+    cpu        seconds of a processor in both runs, which other programs and a slow disk do not change
+    us/item    the same in microseconds for each video
     MiB        peak memory of the process beyond what it had before the run
     entries    files and folders in the data set
 """
@@ -94,12 +95,13 @@ class Cost:
     number: int
     stages: float
     resume: float
+    cpu: float
     memory: float
     entries: int
 
     def row(self) -> str:
-        each = self.stages / self.number * 1e6
-        seconds = f"{self.stages:8.1f}  {self.resume:7.1f}  {each:8.0f}"
+        each = self.cpu / self.number * 1e6
+        seconds = f"{self.stages:8.1f}  {self.resume:7.1f}  {self.cpu:7.1f}  {each:8.0f}"
         return f"{self.number:8}  {seconds}  {self.memory:6.1f}  {self.entries:9}"
 
 
@@ -120,16 +122,17 @@ def measure(number: int, folder: Path) -> Cost:
     import pyarrow.parquet  # noqa: F401 - its memory is not that of the run
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds = []
+    seconds, cpu = [], time.process_time()
     for _ in range(2):
         began = time.perf_counter()
         with redirect_stderr(io.StringIO()):
             report = run(dataset, videos(number), stages, LocalExecution(), {})
         seconds.append(time.perf_counter() - began)
+    cpu = time.process_time() - cpu
     memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert report.samples == sum(1 for _ in os.scandir(dataset.samples))
     entries = sum(len(names) + len(folders) for _, folders, names in os.walk(dataset.root))
-    return Cost(number, *seconds, memory, entries)
+    return Cost(number, *seconds, cpu, memory, entries)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -137,7 +140,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("numbers", type=int, nargs="*", default=NUMBERS, help="of videos")
     parser.add_argument("--folder", type=Path, help="where to work")
     options = parser.parse_args(arguments)
-    print(f"{'videos':>8}  {'stages':>8}  {'resume':>7}  {'us/item':>8}  {'MiB':>6}  {'entries':>9}", flush=True)
+    print(
+        f"{'videos':>8}  {'stages':>8}  {'resume':>7}  {'cpu':>7}  {'us/item':>8}  {'MiB':>6}  {'entries':>9}",
+        flush=True,
+    )
     for number in options.numbers:
         with (
             tempfile.TemporaryDirectory(dir=options.folder) as folder,

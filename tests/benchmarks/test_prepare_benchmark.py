@@ -17,7 +17,7 @@ def test_each_number_of_videos_gets_a_line(tmp_path):
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert result.returncode == 0, result.stderr
     header, *rows = (line.split() for line in result.stdout.splitlines())
-    assert header == ["videos", "stages", "resume", "us/item", "MiB", "entries"]
+    assert header == ["videos", "stages", "resume", "cpu", "us/item", "MiB", "entries"]
     assert [int(row[0]) for row in rows] == [20, 40] and all(len(row) == len(header) for row in rows)
     # Of 40 videos 4 are rejected by the filter and one is a duplicate: 3 stages store a folder and a file of each.
     assert int(rows[1][-1]) >= 2 * (40 + 40 + 35)
