@@ -54,8 +54,7 @@ def ingredients_metrics(
     for frame in frames:
         crops = [aligned_face(frame, face) for face in largest_faces(finder, frame, count)]
         if not crops:
-            largest.append(0.0)
-            continue
+            continue  # counts 0: the sums below are divided by all frames
         cosines = (embed_all(arc, crops) @ vectors.T).double()
         largest.append(float(cosines.max()))
         for row, column in cheapest((1 - cosines).tolist()):

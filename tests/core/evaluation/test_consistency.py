@@ -46,9 +46,9 @@ def test_eight_frames_at_a_stride_of_an_eighth(frames):
 
 
 def test_reference_cuts_the_ground_truth_alone():
-    network, video, truth = BrightFrames(), numbered(60), numbered(60, fps=7.9, seed=1)
+    network, video, truth = BrightFrames(), numbered(60), numbered(60, fps=8.9, seed=1)
     scores = consistency(video, "a man", network, truth, Protocol.REFERENCE)
-    cut = truth.frames[10:35]  # 5 * int(7.9) = 35
+    cut = truth.frames[10:40]  # 5 * int(8.9) = 40
     assert scores.video == pytest.approx(cosine(by_hand(video.frames), by_hand(cut)), abs=1e-5)
     clean = consistency(video, "a man", network, truth)
     assert clean.video == pytest.approx(cosine(by_hand(video.frames), by_hand(truth.frames)), abs=1e-5)

@@ -62,6 +62,12 @@ def test_a_mix_of_two_is_blending():
     assert labels(mixed(looks_like(0, 1), 0, OWN, 1, 0.5)) == [(BLENDING, 1), (OK, None)]
 
 
+def test_who_still_looks_like_themselves_is_not_taken():
+    """However much more they look like another one."""
+    assert labels(mixed(looks_like(0, 1), 0, OWN - T / 2, 1, 0.99)) == [(BLENDING, 1), (OK, None)]
+    assert labels(mixed(looks_like(0, 1), 0, OWN - 2 * T, 1, 0.99)) == [(DOMINANCE, 1), (OK, None)]
+
+
 def test_like_nobody_is_drift():
     assert labels(looks_like(-1, 1)) == [(DRIFT, None), (OK, None)]
 
