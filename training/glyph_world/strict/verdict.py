@@ -43,7 +43,7 @@ class Limits:
     pattern: float = 0.55
     pattern_now: float = 0.75
     step: float = 2.0
-    still: float = 0.2
+    still: float = 0.24
     background: float = 0.005
     place: float = 0.5
     thing: float = 0.3
