@@ -211,7 +211,7 @@ def subtitles(tmp_path, lines, **settings):
         (lambda number: [line(left=1, top=1, width=30, height=10)], ""),  # a logo in the corner
         (lambda number: [line(left=1, top=1, width=80, height=10)], "subtitles"),  # wider than a corner
         (lambda number: [line(top=20, height=40)], ""),  # large letters belong to the scene
-        (lambda number: [line(text="I")], ""),
+        (lambda number: [line(text="o o]")], ""),  # eyes
         (lambda number: [line(score=0.4)], ""),
         (lambda number: [line(), line("a second line", top=60)], "subtitles"),
     ],

@@ -17,7 +17,7 @@ from ..video_frames import Timeline
 from .clip_filter import Verdict, even_frames
 
 _SAME_PLACE, _SAME_TEXT = 0.5, 0.6  # intersection over union, and similarity of the letters
-_LETTERS = 2  # fewer are a mistake of the reader more often than a subtitle
+_LETTERS = 3  # fewer are a mistake of the reader more often than a subtitle
 _LONG_SIDE = 736  # pixels to which the reader reduces a frame: letters of 3 % of its height are about 12
 
 
