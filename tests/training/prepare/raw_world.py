@@ -69,7 +69,7 @@ KINDS = {
     "sound": (1, "broken"),
     "tiny": (2, "small"),
 }
-LINES = ("I told you not to come back", "What are we going to do now?", "Nobody will ever believe this")
+LINES = ("Why did you come back here?", "What are we going to do now?", "Nobody will ever believe this")
 
 
 @dataclass(frozen=True)
