@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .attention import LumosXAttentionMap, LumosXRecordAttention
 from .auto_scene import LumosXAutoScene
+from .best_of import LumosXBestOf
 from .core_tools import LumosXCoreTools
 from .example_picture import LumosXExamplePicture
 from .faces import LumosXFaces
@@ -46,6 +47,7 @@ class LumosXExtension(ComfyExtension):
             LumosXSceneToVideo,
             LumosXSampler,
             LumosXSigmas,
+            LumosXBestOf,
             LumosXRecordAttention,
             LumosXAttentionMap,
             IngredientsLoadModel,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import comfy.samplers
 from comfy_api.latest import io
 from tqdm.auto import tqdm
 
 from ..lumosx_core.sampling.schedule import flow_sigmas, timesteps_at
-from ..lumosx_core.sampling.solver import sample_dpmpp_2m
+from ..lumosx_core.sampling.solver import SolverState, advance
+from .bridges.best_of_bridge import Pause
 from .bridges.comfy_bridge import TIMESTEP_KEY
 
 
@@ -60,7 +63,14 @@ class LumosXSigmas(io.ComfyNode):
         return io.NodeOutput(flow_sigmas(steps, shift))
 
 
-def _sample(model, noise, sigmas, extra_args=None, callback=None, disable=None):
+def pausable(sampler: comfy.samplers.Sampler) -> Callable[[Pause], comfy.samplers.Sampler] | None:
+    """From a pause to the same SAMPLER with it; None for any sampler but LumosX Sampler, as it cannot be paused."""
+    if getattr(sampler, "sampler_function", None) is not _sample:
+        return None
+    return lambda pause: comfy.samplers.KSAMPLER(_sample, {"pause": pause})
+
+
+def _sample(model, noise, sigmas, extra_args=None, callback=None, disable=None, pause=None):
     extra_args = extra_args or {}
     timesteps = timesteps_at(sigmas).tolist()
     model_options = extra_args.get("model_options", {})
@@ -71,11 +81,16 @@ def _sample(model, noise, sigmas, extra_args=None, callback=None, disable=None):
         sigma = sigma * latents.new_ones([latents.shape[0]])
         return model(latents, sigma, **{**extra_args, "model_options": options})
 
-    with tqdm(total=len(timesteps), disable=disable) as bar:
+    pause = Pause(None, len(timesteps), None) if pause is None else pause
+    state = SolverState(0, noise) if pause.state is None else pause.state.to(noise.device)
+    with tqdm(total=pause.until, initial=state.step, disable=disable) as bar:
 
         def report(step, clean, latents):
             bar.update()
             if callback is not None:
                 callback({"i": step, "x": latents, "sigma": sigmas[step], "sigma_hat": sigmas[step], "denoised": clean})
 
-        return sample_dpmpp_2m(predict_clean, noise, sigmas, report)
+        state = advance(predict_clean, state, sigmas, pause.until, report)
+    if pause.keep is not None:
+        pause.keep(state)
+    return state.latents

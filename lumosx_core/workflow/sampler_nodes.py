@@ -107,6 +107,12 @@ def _nothing_found(graph: Graph, broken: list[str]) -> str:
             f"{other} makes a video with Ingredients (CogVideoX), whose workflows run in ComfyUI only. Outside of "
             f"it, give a case folder with the faces: {command}"
         )
+    best_of = next(iter(graph.of_type("LumosXBestOf")), None)
+    if best_of is not None:
+        return (
+            f"{best_of} runs in ComfyUI only. Put SamplerCustomAdvanced with RandomNoise in its place, and give "
+            f"--best-of, --score-after and --keep here."
+        )
     unreadable = [node.unreadable for node in graph.nodes.values() if node.unreadable]
     reasons = "".join(f" {reason}" for reason in [*dict.fromkeys(broken), *unreadable][:3])
     if graph.turned_off:

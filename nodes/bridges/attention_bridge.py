@@ -21,6 +21,7 @@ from ...lumosx_core.models.lumosx.relations import Relations
 from .run_records import RunRecords, step_of
 
 KEY = "lumosx_attention"
+PAUSED_RUNS = "lumosx_paused_recordings"  # in transformer_options: recordings of a run that stops early and goes on
 Records = RunRecords[AttentionRecord]
 MOST_RUNS = 64  # a list of seeds runs all its samplers before the first map is drawn; a run takes some 100 kB
 
@@ -42,7 +43,7 @@ def record_attention(model, steps: NumberChoice, layers: NumberChoice):
         )
     records: Records = RunRecords("LumosX Record Attention", steps, layers, MOST_RUNS)
     model = model.clone()
-    model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, partial(_record_run, records))
+    model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, partial(record_run, records))
     return model, records
 
 
@@ -120,12 +121,18 @@ class _Run:
         )
 
 
-def _record_run(records: Records, executor, noise, latent_image, sampler, sigmas, *args, **kwargs):
+def record_run(records: Records, executor, noise, latent_image, sampler, sigmas, *args, **kwargs):
+    """The wrapper around a whole run: records it, and keeps the recording under the samples.
+
+    A run that goes on after a pause (see best_of_bridge) goes on with its recording, so that this covers all its steps.
+    """
     guider = executor.class_obj
     # By the conditionings' own numbers: guiders pass them to the model in varying order, one by one or together.
     positive = {cond["uuid"] for cond in guider.conds.get("positive", ())}
-    run = _Run(records, positive, noise.shape)
     options = guider.model_options["transformer_options"]  # a copy that this run alone uses
+    run = _Run(records, positive, noise.shape)
+    if PAUSED_RUNS in options:
+        run = options[PAUSED_RUNS].recordings.setdefault(id(records), run)
     options[KEY] = (*options.get(KEY, ()), run)
     samples = executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
     records.keep(samples, run.outcome(len(sigmas) - 1))

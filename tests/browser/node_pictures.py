@@ -111,6 +111,7 @@ PICTURES: dict[str, Graph] = {
         zoom=1.2,
     ),
     "LumosXSigmas": _alone("LumosXSigmas", (300, 82)),
+    "LumosXBestOf": _alone("LumosXBestOf", (340, 240)),
     "LumosXRecordAttention": _alone("LumosXRecordAttention", (340, 100), steps="5-16"),
     "LumosXAttentionMap": Graph(
         {

@@ -50,6 +50,16 @@ def test_a_workflow_of_the_other_system_is_refused_with_the_way_to_run_it(folder
         read(graph, folder)
 
 
+def test_a_workflow_with_best_of_is_refused_with_the_options_for_it(folder):
+    graph = {
+        "1": node("LumosXSceneToVideo"),
+        "2": node("CFGGuider", positive=["1", 0]),
+        "3": node("LumosXBestOf", guider=["2", 0], latent_image=["1", 2]),
+    }
+    with pytest.raises(LumosXError, match=r"ode 3 \(LumosXBestOf\) runs in ComfyUI only.*--best-of"):
+        read(graph, folder)
+
+
 def test_changes_take_the_place_of_what_the_workflow_says(folder):
     settings = read(workflow(), folder, changes={"seed": 3, "cfg": 1.0, "width": 80}).settings
     assert (settings.seed, settings.cfg, settings.width, settings.steps) == (3, 1.0, 80, 2)
