@@ -60,6 +60,12 @@ def add_evaluate(commands) -> None:
         help="a network, instead of the first one found; may be repeated. Parts: "
         + "; ".join(f"{part} ({what})" for part, what in PARTS.items()),
     )
+    parser.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="measure on the ground truths of the cases how much one and the same look varies, and call less than that "
+        "no misbinding (default: 0.10)",
+    )
     parser.add_argument("--device", help="cpu, cuda or mps (default: the best there is)")
     parser.set_defaults(run=_evaluate)
 
@@ -90,7 +96,16 @@ def _evaluate(options: argparse.Namespace) -> None:
     def step(done: int, name: str) -> None:
         print(f"{done + 1} of {len(pairs)}: {shown(name)}", file=sys.stderr)
 
-    evaluation = evaluate_cases(pairs, extra, networks, missing, protocol=protocol, metrics=metrics, step=step)
+    evaluation = evaluate_cases(
+        pairs,
+        extra,
+        networks,
+        missing,
+        protocol=protocol,
+        metrics=metrics,
+        calibrate=options.calibrate,
+        step=step,
+    )
     page, data = _write(folder, evaluation)
     for outcome in evaluation.problems:
         print(f"Not measured: {shown(outcome.name)}: {outcome.problem}", file=sys.stderr)

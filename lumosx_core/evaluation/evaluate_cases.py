@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ..errors import LumosXError, MissingPackageError, OutOfMemory
 from .evaluated import CaseOutcome, Evaluation
-from .measure import METRICS, measure
-from .measured_video import Networks, Protocol
+from .measure import METRICS, NEEDED, measure
+from .measured_video import MeasuredVideo, Networks, Protocol
+from .misbinding.calibrate_videos import calibrate_videos
 from .misbinding.calibration import Calibration
 from .report.worst_frames import WorstFrame, badness, draw_worst
 from .result_files import Pair, read_pair
@@ -27,6 +28,7 @@ def evaluate_cases(
     protocol: Protocol = Protocol.CLEAN,
     metrics: Sequence[str] = METRICS,
     calibrations: Mapping[str, Calibration] | None = None,
+    calibrate: bool = False,
     step: Callable[[int, str], None] = lambda done, name: None,
 ) -> Evaluation:
     """Measure generated videos against their cases.
@@ -36,12 +38,17 @@ def evaluate_cases(
     Args:
         pairs, extra: from `pair_up`.
         networks, missing: from `open_networks`.
+        calibrate: take the calibrations of the misbinding matrix from the ground truths of these cases, which are read
+            first.
         step: called with how many cases are done, and the name of the next one; it may raise, to stop.
 
     Raises:
+        LumosXError: no ground truth can be used to calibrate.
         MissingPackageError: no video can be read, as a package is missing.
         OutOfMemory: there is not enough memory for a video.
     """
+    if calibrate and "misbinding" in metrics and not networks.missing(*NEEDED["misbinding"]):
+        calibrations = calibrate_videos(_readable(pairs), networks)
     outcomes: list[CaseOutcome] = []
     worst: list[tuple[tuple, int, WorstFrame]] = []  # a heap of the worst, the least bad first
     for number, pair in enumerate(pairs):
@@ -68,3 +75,15 @@ def evaluate_cases(
     return Evaluation(
         protocol, tuple(metrics), tuple(outcomes), tuple(path.name for path in extra), notes, dict(missing)
     )
+
+
+def _readable(pairs: Sequence[Pair]) -> Iterator[MeasuredVideo]:
+    """The cases that can be read, one by one; what is wrong with the others is noted where they are measured."""
+    for pair in pairs:
+        try:
+            video = read_pair(pair, say=lambda text: None)
+        except (MissingPackageError, OutOfMemory):
+            raise
+        except LumosXError:
+            continue
+        yield video

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from ...errors import LumosXError
@@ -13,7 +13,7 @@ from .measure_misbinding import DIMENSIONS, measure_misbinding
 
 
 def calibrate_videos(
-    videos: Sequence[MeasuredVideo],
+    videos: Iterable[MeasuredVideo],
     networks: Networks,
     dimensions: Collection[str] = DIMENSIONS,
     step: Callable[[int], None] = lambda number: None,
@@ -32,6 +32,7 @@ def calibrate_videos(
         MissingPackageError: scipy is not installed.
     """
     frames: dict[str, list[list[Sequence[Row]]]] = {}
+    number = -1
     for number, video in enumerate(videos):
         step(number)
         if video.truth is None or len(video.case.scene.subjects) < 2:
@@ -42,7 +43,7 @@ def calibrate_videos(
     calibrated = {name: calibrate(cases) for name, cases in frames.items() if has_pairs(cases)}
     if not calibrated:
         raise LumosXError(
-            f"None of the {len(videos)} cases has a ground truth that shows two people with faces, so nothing can be "
+            f"None of the {number + 1} cases has a ground truth that shows two people with faces, so nothing can be "
             f"calibrated. Give cases with a video.mp4 of two people or more."
         )
     return calibrated

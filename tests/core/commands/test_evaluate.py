@@ -161,3 +161,21 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_work(folders, mod
     folders[2].write_text("a file")
     assert run(folders, models) == 2
     assert "cannot be created" in capsys.readouterr().err
+
+
+def test_the_threshold_can_come_from_the_ground_truths(folders, models, capsys):
+    def thresholds():
+        content = report(folders)
+        return {each["dimension"]: each["threshold"] for case in content["cases"] for each in dimensions(case)}
+
+    def dimensions(case):
+        return case["scores"]["misbinding"]
+
+    assert run(folders, models, "--metrics", "misbinding") == 0
+    assert thresholds()["face"] == 0.1
+    assert run(folders, models, "--metrics", "misbinding", "--calibrate") == 0
+    assert 0 < thresholds()["face"] < 0.1  # all frames of the ground truths are alike
+    for name in ("good", "swapped"):
+        (folders[1] / name / "video.mp4").unlink()
+    assert run(folders, models, "--metrics", "misbinding", "--calibrate") == 2
+    assert "nothing can be calibrated" in capsys.readouterr().err
