@@ -10,6 +10,8 @@ from fuzz.inputs import STRINGS, edited_bytes, edited_text, edited_tree
 from fuzz.reader import Make, Reader
 from hypothesis import strategies as st
 
+from lumosx_core.auto_scene.boxed_plan import plan_of_boxes
+from lumosx_core.auto_scene.cutouts.regions import Box
 from lumosx_core.auto_scene.plan.english_rules import read_prompt
 from lumosx_core.auto_scene.plan.language_model import plan_from_model
 from lumosx_core.auto_scene.plan.plan import check_plan, format_plan, parse_plan
@@ -25,6 +27,7 @@ from lumosx_core.prompt.phrase_mask import (
 )
 from lumosx_core.prompt.scene_warnings import scene_warnings
 from lumosx_core.scene.scene import Reference, Scene, Subject
+from lumosx_training.prepare.stages.caption import clean_caption
 
 PROMPTS = (
     "A man in a denim jacket and a woman in a red hat dance in a cozy room beside a white lamp.",
@@ -135,10 +138,40 @@ def _answers() -> Reader:
     return Reader(st.tuples(st.lists(two, min_size=2, max_size=2), st.sampled_from(PROMPTS) | _PROMPTS), read)
 
 
+def _boxed_answers() -> Reader:
+    answer = {
+        "people": [
+            {"box": 1, "word": "man", "attributes": ["denim jacket"]},
+            {"box": [30, 1, 60, 60], "word": "woman", "attributes": ["red hat"]},
+        ],
+        "objects": ["white lamp"],
+        "background": "cozy room",
+    }
+    boxes = [Box(0, 0, 30, 60), Box(30, 0, 60, 60)]
+
+    def read(value: tuple[str, str], folder: Path) -> None:
+        boxed = plan_of_boxes(lambda images, messages: value[0], torch.ones(64, 64, 3), boxes, value[1], repairs=0)
+        assert len(set(boxed.boxes)) == len(boxed.plan.people) and set(boxed.boxes) <= {0, 1}
+
+    return Reader(st.tuples(edited_tree([answer], least=0), st.sampled_from(PROMPTS) | _PROMPTS), read)
+
+
+def _captions() -> Reader:
+    texts = ("Sure! Here is the description: **A man in a hat.**", '```\n"A woman walks."\n```', "I'm sorry, I can't.")
+
+    def read(value: str, folder: Path) -> None:
+        caption = clean_caption(value, 300)
+        assert caption == caption.strip() and 0 < len(caption) <= 300
+
+    return Reader(edited_text(texts), read)
+
+
 READERS: dict[str, Make] = {
     "typed prompts": _typed,
     "phrase masks": _phrase_masks,
     "reading by rules": _rules,
     "plans": _plans,
     "answers of a model": _answers,
+    "answers about boxes": _boxed_answers,
+    "captions of a model": _captions,
 }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .models.finders import FindersOnDisk
+from .filters.all_filters import FilterNetworks
+from .models.finders import FinderLoader, FindersOnDisk
 from .settings import PrepareSettings
 from .stage import Gathering, Stage
 from .stages.background import EmptyPlaces
@@ -22,16 +23,23 @@ LAST = "sample"
 """The stage whose results are the samples."""
 
 
-def build_stages(settings: PrepareSettings) -> list[Stage | Gathering]:
-    """All stages, each with its settings. Nothing is loaded before a stage is opened."""
-    finders = FindersOnDisk(settings.finders)
+def build_stages(
+    settings: PrepareSettings, networks: FilterNetworks | None = None, finders: FinderLoader | None = None
+) -> list[Stage | Gathering]:
+    """All stages, each with its settings. Nothing is loaded before a stage is opened.
+
+    Args:
+        networks: of the filters, in the place of those that the settings name.
+        finders: of people and things, likewise.
+    """
+    finders = finders or FindersOnDisk(settings.finders)
     searching = _gpus(settings.finders.device)
     asking = _gpus(settings.chat.device) if settings.chat.method == "transformers" else 0.0
     painting = _gpus(settings.background.device) if settings.background.method == "diffusers" else 0.0
     return [
         Probe(settings.probe),
         Cut(settings.cut),
-        Filter(settings.filter),
+        Filter(settings.filter, networks or FilterNetworks()),
         Duplicates(settings.duplicates),
         Captioning(settings.chat, settings.caption, gpus=asking),
         PeopleSearch(finders, settings.people, gpus=searching),

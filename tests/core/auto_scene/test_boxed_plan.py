@@ -92,13 +92,14 @@ def test_the_number_of_repairs_is_a_limit():
 
 
 def test_a_model_that_answers_coordinates_means_the_box_that_fits():
-    """240 x 320 pixels are 252 x 308 to Qwen2.5-VL: its coordinates are rescaled before they are compared."""
-    seen = BOXES[1].scaled(308 / 320, 252 / 240)
-    corners = [round(edge) for edge in (seen.left, seen.top, seen.right + 40, seen.bottom + 40)]  # they overshoot
-    boxed = plan_of_boxes(Model(answer((corners, "man#1", "shirt"))), IMAGE, BOXES, CAPTION)
+    """40 x 44 pixels are 28 x 56 to Qwen2.5-VL: its coordinates are rescaled before they are compared."""
+    image, boxes = torch.full((40, 44, 3), 0.5), [Box(2, 2, 18, 38), Box(24, 2, 42, 38)]
+    seen = boxes[1].scaled(56 / 44, 28 / 40)
+    corners = [round(edge) for edge in (seen.left, seen.top, seen.right + 9, seen.bottom + 9)]  # they overshoot
+    boxed = plan_of_boxes(Model(answer((corners, "man#1", "shirt"))), image, boxes, CAPTION, repairs=0)
     assert boxed.boxes == (1,)
-    back = from_qwen_pixels(Box(0, 0, 400, 400), (240, 320), 240, 320)
-    assert (back.right, back.bottom) == (320, 240)
+    back = from_qwen_pixels(Box(0, 0, 99, 99), (40, 44), 40, 44)
+    assert (back.right, back.bottom) == (44, 40)
     between = answer(([100, 40, 200, 230], "man#1"))
     with pytest.raises(LumosXError, match="number of a box"):
         plan_of_boxes(Model(between), IMAGE, BOXES, CAPTION, repairs=0)

@@ -155,11 +155,14 @@ def serving(model: GlyphModel, *, stall: float = 2.0):
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(promised))
+                if promised != len(content) or status != 200:
+                    # Said before it is done: the client must not send its next request into a closed connection.
+                    self.send_header("Connection", "close")
+                    self.close_connection = True
                 self.end_headers()
                 self.wfile.write(content)
             except (BrokenPipeError, ConnectionResetError):
                 pass
-            self.close_connection = promised != len(content) or status != 200
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)

@@ -113,17 +113,20 @@ class Eye:
         classes = torch.stack([_like(small, colour, NEAR) for colour in (INK, WHITE, RED)])[None]
         kernels = torch.stack([features for features, _ in _face_parts()])
         skins = torch.stack([skin for _, skin in _face_parts()])[:, None]
-        seen = _correlated(classes, kernels)
+        features = _correlated(classes, kernels)
         inky = _correlated(classes[:, :1], skins)
-        score = (seen - inky).amax(0)
+        score = (features - inky).amax(0)
         trousers = _like(small, TROUSERS, 0.15) > 0
         found: list[Seen] = []
         while float(best := score.max()) > LEAD:
             row, column = divmod(int(score.argmax()), score.shape[1])
             top, left = row + (43 - HEAD_AT[1]) * FINE, column + (5 - HEAD_AT[0]) * FINE
             legs = trousers[top : top + 14 * FINE, max(0, left) : left + 12 * FINE].float()
-            if legs.numel() and float(legs.mean()) > LEGS:
-                found.append(Seen(self, image, column / FINE, row / FINE, min(1.0, 0.5 + float(best) / 2)))
+            seen_here = Seen(self, image, column / FINE, row / FINE, min(1.0, 0.5 + float(best) / 2))
+            whole = seen_here.body.bottom <= image.shape[0] + 2 * self.scale
+            alone = all(seen_here.body.iou(other.body) < 0.3 for other in found)
+            if whole and alone and legs.numel() and float(legs.mean()) > LEGS:
+                found.append(seen_here)
                 reach = 9 * FINE
             else:
                 reach = 2

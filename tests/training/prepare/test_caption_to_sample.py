@@ -42,7 +42,7 @@ def key(monkeypatch):
 
 def chat(url: str, **settings) -> ChatSettings:
     given = {"method": "endpoint", "base_url": url, "model": "glyphs", "key_variable": "LUMOSX_TEST_KEY"}
-    return ChatSettings(**{**given, "timeout_seconds": 10.0, "wait_seconds": 0.0, **settings})
+    return ChatSettings(**{**given, "timeout_seconds": 60.0, "wait_seconds": 0.0, **settings})
 
 
 @pytest.fixture(scope="module")
@@ -161,8 +161,8 @@ def test_the_seed_chooses_the_frames(tmp_path, prepared):
 @pytest.mark.parametrize("wrong", ["error", "timeout", "nonsense", "truncated", "cut off", "fenced", "empty", "twice"])
 def test_one_bad_answer_to_each_question_changes_nothing(tmp_path, prepared, wrong):
     model = GlyphModel(known_scenes(SOURCE), lambda kind, number: wrong if number == 0 else "")
-    with serving(model, stall=1.5) as url:
-        chain = stages(chat(url, timeout_seconds=1.0 if wrong == "timeout" else 10.0))[:3]
+    with serving(model, stall=3.5) as url:
+        chain = stages(chat(url, timeout_seconds=3.0 if wrong == "timeout" else 60.0))[:3]
         task = first_task(SOURCE.sample("glyphs-7-1"), tmp_path / "clip")
         _, _, facts = through(task, chain, tmp_path / "out")
     expected = prepared["glyphs-7-1"][2]
