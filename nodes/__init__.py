@@ -1,5 +1,5 @@
 """The nodes, in the order of the artist's work: load, read photos, describe the scene, turn it into a video, sample,
-and look inside; first those of LumosX, then those of Ingredients (CogVideoX).
+look inside, and score; first those of LumosX, then those of Ingredients (CogVideoX).
 """
 
 from comfy_api.latest import ComfyExtension, io
@@ -22,6 +22,7 @@ from .preview import LumosXPreviewScene
 from .sampling import LumosXSampler, LumosXSigmas
 from .scene import LumosXScene, LumosXSceneFromFolder, LumosXSubject
 from .scene_to_video import LumosXSceneToVideo
+from .score import LumosXScoreVideo
 from .segment import LumosXSegment
 
 
@@ -50,6 +51,7 @@ class LumosXExtension(ComfyExtension):
             LumosXBestOf,
             LumosXRecordAttention,
             LumosXAttentionMap,
+            LumosXScoreVideo,
             IngredientsLoadModel,
             IngredientsLoadTextEncoder,
             IngredientsLoadVAE,

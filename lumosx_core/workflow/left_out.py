@@ -13,7 +13,7 @@ from .values import Values
 _DECODERS = {"VAEDecode", "VAEDecodeTiled"}
 _SAVERS = {
     *("SaveVideo", "CreateVideo", "SaveImage", "PreviewImage", "SaveAnimatedWEBP", "SaveAnimatedPNG", "SaveWEBM"),
-    *("VHS_VideoCombine", "PreviewAny", "SaveLatent", "LumosXAttentionMap", "PreviewVideo"),
+    *("VHS_VideoCombine", "PreviewAny", "SaveLatent", "LumosXAttentionMap", "LumosXScoreVideo", "PreviewVideo"),
 }
 _RATES = ("fps", "frame_rate")
 # Inputs that change nothing here: buttons, previews, and what is decided elsewhere.

@@ -45,7 +45,7 @@ def model_input(kind: Kind, tooltip: str | None = None) -> io.Combo.Input:
     """
     return io.Combo.Input(
         f"{_NAMES[kind]}_model",
-        options=[AUTO, *find_models(kind, _folders(), own=_registered(kind))],
+        options=[AUTO, *find_models(kind, model_folders(), own=_registered(kind))],
         default=AUTO,
         tooltip=tooltip
         or f"{_TOOLTIPS[kind]} auto: the first one found. If there is none, the node shows the command that downloads "
@@ -63,7 +63,7 @@ def face_finder(name: str, threshold: float) -> FaceDetector:
     """The face detector of this file name, loaded once."""
     cuda = comfy.model_management.get_torch_device().type == "cuda"
     path = _path("faces", name)
-    return _once("faces", (path, cuda, threshold), lambda: FaceDetector.load(path, threshold=threshold, cuda=cuda))
+    return once("faces", (path, cuda, threshold), lambda: FaceDetector.load(path, threshold=threshold, cuda=cuda))
 
 
 def face_finder_if_present() -> FaceDetector | None:
@@ -72,31 +72,33 @@ def face_finder_if_present() -> FaceDetector | None:
     Raises:
         LumosXError: the file cannot be used, for example because it is another of InsightFace's networks.
     """
-    if find_spec("insightface") is None or not find_models("faces", _folders(), own=_registered("faces")):
+    if find_spec("insightface") is None or not find_models("faces", model_folders(), own=_registered("faces")):
         return None
     return face_finder(AUTO, 0.5)
 
 
-def phrase_finder(name: str, threshold: float) -> _OnDevice:
+def phrase_finder(name: str, threshold: float) -> OnDevice:
     """The Grounding DINO of this file name, loaded once; on the device while it is in use."""
     path, dtype = _path("phrases", name), _dtype()
-    finder = _once("phrases", (path, dtype), lambda: _OnDevice("phrases", GroundingDino.load(path, dtype=dtype)))
+    finder = once(
+        "phrases", (path, dtype), lambda: OnDevice(GroundingDino.load(path, dtype=dtype), _WORKING["phrases"])
+    )
     finder.network.threshold = threshold
     return finder
 
 
-def segmenter(name: str, mask_threshold: float = 0.5) -> _OnDevice:
+def segmenter(name: str, mask_threshold: float = 0.5) -> OnDevice:
     """
     Args:
         mask_threshold: the least probability of a pixel that belongs to a mask, above 0 and below 1.
     """
     path, dtype = _path("masks", name), _dtype()
-    held = _once("masks", (path, dtype), lambda: _OnDevice("masks", load_segmenter(path, dtype=dtype)))
+    held = once("masks", (path, dtype), lambda: OnDevice(load_segmenter(path, dtype=dtype), _WORKING["masks"]))
     held.network.mask_threshold = math.log(mask_threshold / (1 - mask_threshold))
     return held
 
 
-def language_model(name: str, progress: Progress) -> _OnDevice:
+def language_model(name: str, progress: Progress) -> OnDevice:
     """Loaded each time: it is used once per plan, and is too large to keep.
 
     Args:
@@ -116,7 +118,7 @@ def language_model(name: str, progress: Progress) -> _OnDevice:
             f"The language model {name} takes {size / 1e9:.0f} GB, but {device} has {room / 1e9:.0f} GB. Use a smaller "
             f"one, such as qwen2.5-vl-3b, or type the plan."
         )
-    return _OnDevice("language", model)
+    return OnDevice(model, _WORKING["language"])
 
 
 def finders(face_model: str, box_model: str, mask_model: str, face_threshold: float, box_threshold: float) -> Finders:
@@ -143,46 +145,48 @@ class Progress:
         self._bar.update_absolute(len(self._seen) - 1 + done / max(1, total), self._stages)
 
 
-class _OnDevice:
+class OnDevice:
     """A network that ComfyUI moves to the GPU when it is called, and off it when memory is needed.
 
     Args:
         network: with its torch module as `.model`; it computes wherever its parameters are.
+        working: bytes on the device beside the weights.
     """
 
-    def __init__(self, kind: Kind, network):
+    def __init__(self, network, working: int):
         self.network = network
-        self._working = _WORKING[kind]
+        self._working = working
         self._patcher = comfy.model_patcher.ModelPatcher(
             _Wrapped(network.model),
             load_device=comfy.model_management.get_torch_device(),
             offload_device=comfy.model_management.unet_offload_device(),
         )
 
-    def _ready(self):
+    def ready(self):
+        """The network, on the device."""
         comfy.model_management.throw_exception_if_processing_interrupted()
         # In whole: its layers are not ComfyUI's, so they cannot fetch weights one by one.
         comfy.model_management.load_models_gpu([self._patcher], self._working, force_full_load=True)
         return self.network
 
     def find(self, image, phrases):
-        return self._ready().find(image, phrases)
+        return self.ready().find(image, phrases)
 
     @property
     def side(self):
         return self.network.side
 
     def look_at(self, image):
-        look = self._ready().look_at(image)
+        look = self.ready().look_at(image)
 
         def regions(boxes):
-            self._ready()
+            self.ready()
             return look(boxes)
 
         return regions
 
     def ask(self, images, messages):
-        return self._ready().ask(images, messages)
+        return self.ready().ask(images, messages)
 
 
 class _Wrapped(torch.nn.Module):
@@ -193,10 +197,10 @@ class _Wrapped(torch.nn.Module):
         self.network = network
 
 
-_held: dict[Kind, tuple[tuple, object]] = {}
+_held: dict[str, tuple[tuple, object]] = {}
 
 
-def _once(kind: Kind, key: tuple, load):
+def once(kind: str, key: tuple, load):
     """The model of this kind that was used last, or a new one that replaces it: one of each kind stays in memory."""
     if kind not in _held or _held[kind][0] != key:
         _held.pop(kind, None)  # before the new one takes memory
@@ -205,7 +209,7 @@ def _once(kind: Kind, key: tuple, load):
 
 
 def _path(kind: Kind, name: str) -> Path:
-    return choose_model(kind, None if name == AUTO else name, _folders(), own=_registered(kind))
+    return choose_model(kind, None if name == AUTO else name, model_folders(), own=_registered(kind))
 
 
 def _dtype() -> torch.dtype:
@@ -213,7 +217,8 @@ def _dtype() -> torch.dtype:
     return torch.float16 if comfy.model_management.should_use_fp16(device) else torch.float32
 
 
-def _folders() -> list[Path]:
+def model_folders() -> list[Path]:
+    """Where models are looked for."""
     return [Path(folder_paths.models_dir)]
 
 

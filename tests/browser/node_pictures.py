@@ -113,6 +113,7 @@ PICTURES: dict[str, Graph] = {
     "LumosXSigmas": _alone("LumosXSigmas", (300, 82)),
     "LumosXBestOf": _alone("LumosXBestOf", (340, 240)),
     "LumosXRecordAttention": _alone("LumosXRecordAttention", (340, 100), steps="5-16"),
+    "LumosXScoreVideo": _alone("LumosXScoreVideo", (360, 170)),
     "LumosXAttentionMap": Graph(
         {
             "model": Node("LumosXLoadModel", (-3000, 0), {"model_name": "lumosx-tiny.safetensors"}),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 FILE_LISTS = {
     *("model_name", "text_encoder_name", "vae_name", "face_encoder_name"),
     "image",  # of LumosX Load Image
-    *("face_model", "box_model", "mask_model", "language_model"),
+    *("face_model", "box_model", "mask_model", "language_model", "face_embedder"),
     "folder",  # of LumosX Scene From Folder
 }
 """Combos whose options are files in the user's folders."""

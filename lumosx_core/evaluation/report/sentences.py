@@ -71,7 +71,8 @@ def describe_scores(scores: CaseScores) -> str:
             lines.append(line + (f", not seen in {missed:.0%} of the frames." if missed else "."))
     for dimension in scores.misbinding:
         lines.append(
-            f"{title_of(dimension.dimension)} were compared in {len(dimension.frames)} frames; similarities that "
+            f"{title_of(dimension.dimension)} were compared in {len(dimension.frames)} "
+            f"{'frame' if len(dimension.frames) == 1 else 'frames'}; similarities that "
             f"differ by up to {dimension.threshold:.2f} count as equal."
         )
     lines += [f"Not measured: {metric} ({why})" for metric, why in scores.skipped.items()]

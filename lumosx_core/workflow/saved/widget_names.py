@@ -43,6 +43,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "LumosXLoadTextEncoder": ("text_encoder_name",),
     "LumosXApply": ("mcam_ratio", "r2pe", "csam", "mcam"),
     "LumosXRecordAttention": ("steps", "layers"),
+    "LumosXScoreVideo": ("face_model", "box_model", "face_embedder"),
     "LumosXSigmas": ("steps", "shift"),
     "LumosXLoadImage": ("image", "background", "crop_to_content"),
     "LumosXExamplePicture": ("picture",),
