@@ -12,6 +12,7 @@ from lumosx_core.auto_scene.cutouts.regions import Box, Detection, Face
 from lumosx_core.errors import LumosXError, MissingPackageError
 from lumosx_training.prepare.filters.all_filters import FilterNetworks
 from lumosx_training.prepare.filters.crowds import count_faces, count_persons
+from lumosx_training.prepare.filters.greyscale import colourfulness
 from lumosx_training.prepare.filters.quality import Scores
 from lumosx_training.prepare.filters.subtitles import RapidReader, TextLine
 from lumosx_training.prepare.settings import (
@@ -133,6 +134,7 @@ def test_a_clip_of_two_strong_colours_is_not_tinted(tmp_path):
         high = frame.mean(axis=2) > 145
         frame[high], frame[~high] = (230, 220, 60), (40, 50, 160)
     assert measured(tmp_path, frames).rejected == ""
+    assert colourfulness(np.array([(230, 220, 60), (40, 50, 160)] * 50, np.float32)) > 60
 
 
 def test_a_little_colour_in_a_grey_clip_is_enough(tmp_path):
@@ -157,6 +159,8 @@ def test_neither_the_rate_nor_the_size_changes_the_flow(tmp_path):
     flow = measured(tmp_path, panned(2), settings).facts["motion"]["flow"]
     twice = [frame for frame in panned(1, count=66)]
     faster = measured(tmp_path, twice, settings, rate=32, name="fast.mp4").facts["motion"]["flow"]
+    slower = measured(tmp_path, panned(4, count=17), settings, rate=8, name="slow.mp4").facts["motion"]["flow"]
+    assert slower == pytest.approx(flow, rel=0.2)
     large = [frame.repeat(3, axis=0).repeat(3, axis=1) for frame in panned(2)]
     larger = measured(tmp_path, large, settings, name="large.mp4").facts["motion"]["flow"]
     assert faster == pytest.approx(flow, rel=0.2) and larger == pytest.approx(flow, rel=0.2)
