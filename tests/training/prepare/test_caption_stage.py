@@ -11,8 +11,8 @@ from glyph_clips import answering, first_task
 from lumosx_core.errors import LumosXError
 from lumosx_training.glyph_world import GlyphSource
 from lumosx_training.prepare.key_frames import key_frames_of, read_key_frames
-from lumosx_training.prepare.scene_settings import CaptionSettings
-from lumosx_training.prepare.stages.caption import CaptionWorker, clean_caption
+from lumosx_training.prepare.scene_settings import CaptionSettings, ChatSettings
+from lumosx_training.prepare.stages.caption import Captioning, CaptionWorker, clean_caption
 from lumosx_training.prepare.stages.cut import clip_path
 
 TEXT = "A man in a red hat walks on a beach."
@@ -101,3 +101,13 @@ def test_the_model_sees_the_key_frames_and_a_bad_answer_is_asked_for_again(task)
 def test_a_clip_without_a_usable_caption_is_an_error_and_not_an_empty_caption(task):
     with pytest.raises(LumosXError, match="no usable caption in 2 tries.*no words"):
         CaptionWorker(answering(""), CaptionSettings(tries=2))([task])
+
+
+def test_a_server_that_moved_answers_as_before_and_another_model_does_not():
+    def version(**settings):
+        chat = ChatSettings(**{"method": "endpoint", "base_url": "http://a/v1", "model": "m", **settings})
+        return Captioning(chat, CaptionSettings()).version()
+
+    assert version() == version(base_url="http://b:8001/v1", timeout_seconds=9.0, retries=0, key_variable="KEY")
+    versions = [version(), version(model="n"), version(max_tokens=99), version(method="transformers", folder="m")]
+    assert len(set(versions)) == 4

@@ -123,6 +123,5 @@ def clean_caption(answer: str, most: int) -> str:
 
 
 def chat_version(chat: ChatSettings) -> str:
-    """What of the chat's settings changes its answers: not how patiently it is asked."""
-    where = [chat.folder] if chat.method == "transformers" else [chat.base_url, chat.model]
-    return settings_hash(chat.method, *where, chat.max_tokens)
+    """What of the chat's settings changes its answers: not where the model runs, nor how patiently it is asked."""
+    return settings_hash(chat.method, chat.folder if chat.method == "transformers" else chat.model, chat.max_tokens)
