@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from lumosx_core.errors import LumosXError, shown
 from lumosx_core.files.junk import is_junk
+
+from ..file_hash import sha256_of
 
 ENDINGS = {
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".wmv", ".flv"),
@@ -63,6 +66,8 @@ def find_videos(paths: Iterable[str | Path]) -> FoundVideos:
     copies: list[tuple[Path, Path]] = []
     for path in sorted(files, key=os.fspath):
         video = SourceVideo(content_id(path), path)
+        if video.id in videos and not filecmp.cmp(path, videos[video.id].path, shallow=False):
+            video = SourceVideo(f"v{sha256_of(path)[:20]}", path)  # they differ only between the pieces
         if video.id in videos:
             copies.append((path, videos[video.id].path))
         else:

@@ -126,6 +126,18 @@ def test_the_id_is_of_the_content_wherever_the_file_is(tmp_path):
     assert ids[0] == ids[1] != ids[2]
 
 
+def test_files_that_differ_only_where_the_id_does_not_look_are_two_videos(tmp_path):
+    content = bytearray(5 * 2**20)
+    (tmp_path / "a.mp4").write_bytes(content)
+    content[2**18 + 100] ^= 1  # between the first two pieces
+    (tmp_path / "b.mp4").write_bytes(content)
+    (tmp_path / "c.mp4").write_bytes(content)
+    found = find_videos([tmp_path])
+    assert [video.path.name for video in found.videos] == ["a.mp4", "b.mp4"]
+    assert len({video.id for video in found.videos}) == 2
+    assert found.copies == ((tmp_path / "c.mp4", tmp_path / "b.mp4"),)
+
+
 @pytest.mark.parametrize(
     ("listed", "message"),
     [(b"gone.mp4\n", "line 1: gone.mp4 does not exist"), (b"list.txt\n", "another list"), (b"\xff\xfe\x00a", "UTF-8")],
