@@ -79,12 +79,13 @@ def test_an_exchange_within_a_frame_is_found_through_detector_slots_and_matrix(n
     scene = Scene(tuple(Subject(Reference(word, image)) for word, image in (("man", one), ("woman", other))))
     truth = Video(side_by_side(one, other)[None], 16.0)
     poor = [degraded(image, "JPEG 20") for image in (one, other)]
-    for images, expected in ((poor, (Label.OK, Label.OK)), (poor[::-1], (Label.SWAP, Label.SWAP))):
+    # A face that JPEG has spoiled may have drifted from its reference; it must not look like the other's.
+    for images, expected in ((poor, {Label.OK, Label.DRIFT}), (poor[::-1], {Label.SWAP})):
         video = Video(side_by_side(*images)[None].expand(3, -1, -1, -1), 16.0)
         measured = MeasuredVideo("case", "case.mp4", Case(None, "A man and a woman.", scene), video, truth)
         scores = measure(measured, networks, metrics=("misbinding",))
         [faces] = [each for each in scores.misbinding if each.dimension == "face"]
-        assert tuple(each.label for each in faces.labels) == expected
+        assert {each.label for each in faces.labels} <= expected
 
 
 def test_two_photos_of_different_people_are_far_from_each_other(references):
