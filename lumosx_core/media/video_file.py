@@ -6,7 +6,9 @@ room for it.
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +23,7 @@ from .video import OWN_BYTES
 
 MAX_FRAME_PIXELS = 2**26  # of one frame: eight times 4K
 MAX_FRAMES = 2**21  # of one file: ten hours at 60 a second
+_SLACK = 0.25  # seconds by which a stated duration may be off
 _UNKNOWN_RATE = 16.0  # frames a second of a file that states neither a rate nor times
 _MAX_INDEX = 2**26  # bytes of an mp4's index that are looked through
 
@@ -106,7 +109,21 @@ def frame_times(container, path: Path) -> list[float]:
         raise damaged(path, f"{packets} of its {stream.frames} frames are there")
     if not times:
         raise damaged(path, "it has no frames")
-    return sorted(times)
+    times.sort()
+    _check_end(stream, times, path)
+    return times
+
+
+def _check_end(stream, times: list[float], path: Path) -> None:
+    """Matroska ends wherever the file ends, without an error; but programs that write it note how long a stream is."""
+    match = re.fullmatch(r"(\d{1,4}):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", "").strip())
+    if match is None:
+        return
+    stated = int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
+    # How long the last frame is shown is not in the list; no frame is likely to be shown longer than twice another one.
+    longest = max((after - before for before, after in itertools.pairwise(times)), default=stated)
+    if stated > times[-1] + max(_SLACK, 2 * longest):
+        raise damaged(path, f"it ends after {times[-1]:.2f} of the {stated:.2f} seconds that it states")
 
 
 def _rate(stream) -> float:

@@ -80,6 +80,16 @@ def test_every_kind_of_broken_file_is_rejected_with_its_reason(tmp_path):
     assert "truncated or damaged" in reasons["half.mp4"]
 
 
+def test_a_matroska_file_that_ends_early_is_broken_however_much_is_left(tmp_path):
+    """FFmpeg reads what is there and reports no error."""
+    whole = write(tmp_path / "whole.mkv", FRAMES)
+    assert probe(whole, tmp_path).rejected == ""
+    content = whole.read_bytes()
+    for percent in (60, 70, 80):
+        (tmp_path / "part.mkv").write_bytes(content[: len(content) * percent // 100])
+        assert (percent, probe(tmp_path / "part.mkv", tmp_path).rejected) == (percent, "broken")
+
+
 def test_small_and_short_videos_are_rejected_with_their_measures(tmp_path):
     path = write(tmp_path / "a.mp4", FRAMES)
     small = probe(path, tmp_path, ProbeSettings())
