@@ -83,7 +83,9 @@ def _evaluate(options: argparse.Namespace) -> None:
     metrics = tuple(dict.fromkeys(options.metrics or METRICS))
     for name in metrics:
         if name not in METRICS:
-            raise LumosXError(f"--metrics {shown(name)!r} is unknown. Use some of: {', '.join(METRICS)}.")
+            raise LumosXError(
+                f"--metrics {shown(name)!r} is unknown. Use some of these, with spaces between: {' '.join(METRICS)}."
+            )
     chosen = _chosen(options.network)
     folder = _report_folder(Path(options.out))
     pairs, extra = pair_up(Path(options.results), Path(options.cases), protocol)

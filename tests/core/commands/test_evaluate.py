@@ -144,7 +144,7 @@ def test_a_network_that_is_named_is_used(folders, models, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--metrics", "beauty"), "--metrics 'beauty' is unknown. Use some of: identity"),
+        (("--metrics", "beauty"), "--metrics 'beauty' is unknown. Use some of these, with spaces between: identity"),
         (("--network", "arc"), "is not PART=PATH"),
         (("--network", "nose=x"), "with one of the parts faces, phrases"),
         (("--network", "arc=a", "--network", "arc=b"), "names arc twice"),
