@@ -10,6 +10,7 @@ from typing import Protocol
 from lumosx_core.auto_scene.settings import Finders
 from lumosx_core.errors import LumosXError
 from lumosx_core.evaluation.networks import ImageEmbedder
+from lumosx_core.own_command import own_command
 
 from ...file_hash import sha256_of
 from ..scene_settings import FinderSettings
@@ -78,8 +79,8 @@ class FindersOnDisk:
         path: str = getattr(self.settings, name)
         if not path:
             raise LumosXError(
-                f"finders.{name} is empty: no network is given. Give a file or folder; `lumosx download "
-                f"--photo-model` fetches one."
+                f"finders.{name} is empty: no network is given. Give a file or folder. This fetches the usual ones: "
+                f"{own_command('download', '--photographs', 'models')}"
             )
         return path
 
