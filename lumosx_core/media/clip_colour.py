@@ -5,6 +5,7 @@ Files state code points of ITU-T H.273. What they leave out is taken as players 
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,7 +95,8 @@ def clip_colour(frame, tags: FileTags, path: Path) -> ClipColour:
     if primaries == _XYZ or (not is_rgb and matrix not in (*_MATRICES, _RGB, UNSPECIFIED, 3)):
         raise LumosXError(
             f"The video {path} has colours that are not read here (matrix {matrix}, primaries {primaries} of H.273). "
-            f"Convert it to BT.709, for example with: ffmpeg -i {path.name} -vf colorspace=bt709 converted.mp4"
+            f"Convert it to BT.709, for example with: ffmpeg -i {shlex.quote(path.name)} -vf colorspace=bt709 "
+            f"converted.mp4"
         )
     if not is_known_transfer(transfer):
         transfer = UNSPECIFIED

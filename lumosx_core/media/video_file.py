@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shlex
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -181,5 +182,5 @@ def damaged(path: Path, detail: str) -> LumosXError:
     """The error for a file of which a part is missing or wrong."""
     return LumosXError(
         f"The video {path} is truncated or damaged: {detail}. Get the file again, or repair what is left of it with "
-        f"ffmpeg -i {path.name} repaired.mp4."
+        f"ffmpeg -i {shlex.quote(path.name)} repaired.mp4."
     )

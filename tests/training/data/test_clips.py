@@ -214,3 +214,9 @@ def test_without_the_package_that_reads_videos_its_name_is_said(video, monkeypat
 def test_settings_that_fit_no_network_are_refused(settings):
     with pytest.raises(LumosXError):
         ClipSettings(**settings)
+
+
+def test_the_command_that_repairs_a_video_quotes_its_name(tmp_path):
+    path = truncate(make_video(tmp_path / "8 people.mp4", noise(20)))
+    with pytest.raises(LumosXError, match=r"ffmpeg -i '8 people.mp4' repaired.mp4"):
+        read_clip(path, ClipSettings((9,)))
