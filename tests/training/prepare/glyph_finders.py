@@ -134,6 +134,17 @@ class Eye:
         return sorted(found, key=lambda each: each.x)
 
 
+class CountedFaces:
+    """Opens a counter of glyph people in frames of this scale, for the filter of crowds."""
+
+    def __init__(self, scale: float):
+        self.scale = scale
+
+    def __call__(self):
+        eye = Eye(self.scale)
+        return lambda image: len(eye.look(image))
+
+
 def _correlated(image: Tensor, kernels: Tensor) -> Tensor:
     """(1, C, H, W) and (N, C, h, w) -> (N, H - h + 1, W - w + 1), by Fourier transform."""
     size = image.shape[-2:]

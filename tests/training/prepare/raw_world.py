@@ -20,7 +20,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from glyph_finders import Eye
+from glyph_finders import CountedFaces
 from made_videos import task, write, write_sound
 from PIL import Image, ImageDraw
 
@@ -200,17 +200,6 @@ def _written(frames: list[np.ndarray], kind: str, chance: random.Random) -> list
         draw.text((left, top), text, fill="white", font=font(size), stroke_width=2, stroke_fill="black")
         written.append(np.asarray(page))
     return written
-
-
-class CountedFaces:
-    """Opens a counter of glyph people."""
-
-    def __init__(self, scale: float):
-        self.scale = scale
-
-    def __call__(self):
-        eye = Eye(self.scale)
-        return lambda image: len(eye.look(image))
 
 
 def outcomes(folder: Path, work: Path, *, subtitles: bool = True) -> dict[str, list[str]]:

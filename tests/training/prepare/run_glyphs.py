@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from glyph_endpoint import GlyphModel, Known, Misbehaviour, serving
-from glyph_finders import Eye, GlyphFinders
+from glyph_finders import CountedFaces, GlyphFinders
 from prepared_truth import Score, outcomes, owners, table_rows
 from raw_glyphs import RawVideo, make_up, read_truth, write_videos
 
@@ -42,17 +42,6 @@ from lumosx_training.prepare.stage import Gathering, Stage
 from lumosx_training.prepare.videos import find_videos
 
 KEY = "LUMOSX_TEST_KEY"
-
-
-class CountedFaces:
-    """Opens a counter of people in frames of this scale, for the filter of crowds."""
-
-    def __init__(self, scale: float):
-        self.scale = scale
-
-    def __call__(self):
-        eye = Eye(self.scale)
-        return lambda image: len(eye.look(image))
 
 
 def settings_for(scale: int, url: str, *, subtitles: bool = True) -> PrepareSettings:
