@@ -6,8 +6,9 @@ from comfy_api.latest import ComfyExtension, io
 
 from .attention import LumosXAttentionMap, LumosXRecordAttention
 from .auto_scene import LumosXAutoScene
-from .best_of import LumosXBestOf
 from .core_tools import LumosXCoreTools
+from .evaluation.best_of import LumosXBestOf
+from .evaluation.score import LumosXScoreVideo
 from .example_picture import LumosXExamplePicture
 from .faces import LumosXFaces
 from .ingredients.faces import IngredientsFaces
@@ -22,7 +23,6 @@ from .preview import LumosXPreviewScene
 from .sampling import LumosXSampler, LumosXSigmas
 from .scene import LumosXScene, LumosXSceneFromFolder, LumosXSubject
 from .scene_to_video import LumosXSceneToVideo
-from .score import LumosXScoreVideo
 from .segment import LumosXSegment
 
 

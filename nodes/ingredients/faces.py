@@ -19,7 +19,7 @@ from ...lumosx_core.models.ingredients.conditions import MOST_FACES, check_face_
 from ...lumosx_core.models.ingredients.faces.face_encoder import FaceEncoder
 from ...lumosx_core.models.ingredients.faces.photo import FindFaces, Which, aligned_faces, fitted_crop
 from ...lumosx_core.models.ingredients.faces.retinaface import released_detector
-from ..bridges.ingredients_faces import Faces
+from ..bridges.ingredients.faces import Faces
 from ..bridges.photo_models_bridge import AUTO, face_finder, model_input
 from ..inputs.host_schema import FOLDED, found_by
 from ..inputs.image_values import photographs_of

@@ -7,9 +7,9 @@ from comfy_api.latest import io
 
 from ...lumosx_core.models.cogvideox.vae import CogVideoXVae
 from ...lumosx_core.models.ingredients.model import GUIDANCE
-from ..bridges.ingredients_loading import load_patcher, with_guidance
-from ..bridges.ingredients_text import load_t5
-from ..bridges.ingredients_vae import CogVideoXHostVae
+from ..bridges.ingredients.loading import load_patcher, with_guidance
+from ..bridges.ingredients.text import load_t5
+from ..bridges.ingredients.vae import CogVideoXHostVae
 from ..inputs.host_schema import FOLDED, found_by
 from ..inputs.ingredients_files import NETWORK, TEXT_ENCODER, VAE, names_of, path_of, validated
 

@@ -10,7 +10,7 @@ from ...lumosx_core.attention_map.heat_maps import shown_frames
 from ...lumosx_core.attention_map.number_choice import NumberChoice
 from ...lumosx_core.attention_map.router_map import draw_router_map
 from ...lumosx_core.attention_map.router_record import FaceShare, describe_router, face_shares
-from ..bridges.ingredients_router import latent_preview, record_router
+from ..bridges.ingredients.router import latent_preview, record_router
 from ..inputs.host_schema import found_by
 from ..inputs.recordings import (
     frames_input,

@@ -13,8 +13,8 @@ from tqdm.auto import tqdm
 
 from ...lumosx_core.models.cogvideox.dpm import CogVideoXSchedule, DpmStep, dpm_steps
 from ...lumosx_core.models.ingredients.spec import SPEC
-from ..bridges.ingredients_model import schedule_of_model
-from ..bridges.ingredients_settings import noise_levels
+from ..bridges.ingredients.model import schedule_of_model
+from ..bridges.ingredients.settings import noise_levels
 from ..inputs.host_schema import found_by
 from .load import CATEGORY
 

@@ -9,10 +9,10 @@ from comfy_api.latest import io
 from ...lumosx_core.models.ingredients.canvas import conditioning_canvas
 from ...lumosx_core.models.ingredients.spec import SPEC
 from ...lumosx_core.prompt.phrase_mask import clean_prompt
-from ..bridges.ingredients_faces import attach_faces
-from ..bridges.ingredients_model import check_size, ingredients_config
-from ..bridges.ingredients_text import encode_prompt, prepared
-from ..bridges.ingredients_vae import check_vae, encode_canvas
+from ..bridges.ingredients.faces import attach_faces
+from ..bridges.ingredients.model import check_size, ingredients_config
+from ..bridges.ingredients.text import encode_prompt, prepared
+from ..bridges.ingredients.vae import check_vae, encode_canvas
 from ..inputs.host_schema import found_by
 from ..page.notices import HIDDEN, named, notice
 from .faces import FacesType

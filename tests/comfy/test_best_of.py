@@ -117,7 +117,7 @@ import comfy.model_management, comfy.samplers, comfy.sd
 from pack.lumosx_core import ReferenceLayout, RelationalOptions
 from pack.lumosx_core.sampling.schedule import flow_sigmas
 from pack.lumosx_core.scene.encoded import EncodedScene
-from pack.nodes.best_of import LumosXBestOf
+from pack.nodes.evaluation.best_of import LumosXBestOf
 from pack.nodes.bridges.comfy_bridge import attach_scene, patch_model
 from pack.nodes.sampling import LumosXSampler
 

@@ -15,9 +15,9 @@ from pack.lumosx_core.models.cogvideox.dpm import CogVideoXSchedule
 from pack.lumosx_core.models.family import OpenNetwork
 from pack.lumosx_core.models.ingredients.config import IngredientsConfig
 from pack.lumosx_core.models.ingredients.faces.face_encoder import FaceFeatures
-from pack.nodes.bridges.ingredients_faces import KEY, Faces, attach_faces
-from pack.nodes.bridges.ingredients_loading import patcher_of, with_guidance
-from pack.nodes.bridges.ingredients_model import ROWS
+from pack.nodes.bridges.ingredients.faces import KEY, Faces, attach_faces
+from pack.nodes.bridges.ingredients.loading import patcher_of, with_guidance
+from pack.nodes.bridges.ingredients.model import ROWS
 from pack.nodes.ingredients.sampling import IngredientsSigmas, sample_as_released
 
 torch.set_grad_enabled(False)
@@ -131,7 +131,7 @@ BRANCHES = (
     LOAD
     + """
 import logging
-from pack.nodes.bridges import ingredients_model
+from pack.nodes.bridges.ingredients import model as ingredients_model
 recorded = load_file(folder / "golden_denoise.safetensors")
 faces = Faces((), FaceFeatures(recorded["id_cond"][:2], recorded["id_vit_hidden"][:2]), ("a", "b"))
 image = recorded["model_inputs"][0, 1, :1, 4:].transpose(0, 1)[None] / 0.7
@@ -194,7 +194,7 @@ def test_branches_are_told_apart_by_the_rows_and_separate_ones_are_warned_of_onc
 TEXT = """
 from pathlib import Path
 from pack.lumosx_core.models.cogvideox.t5 import T5Encoder
-from pack.nodes.bridges.ingredients_text import encode_prompt, load_t5, prepared
+from pack.nodes.bridges.ingredients.text import encode_prompt, load_t5, prepared
 
 torch.set_grad_enabled(False)
 release = Path(arguments["release"])
@@ -210,7 +210,7 @@ for prompt in ("", "Two men talk at a table in front of a window.", "A caf\\u00e
 VAE = """
 from pathlib import Path
 from pack.lumosx_core.models.cogvideox.vae import CogVideoXVae
-from pack.nodes.bridges.ingredients_vae import CogVideoXHostVae, encode_canvas
+from pack.nodes.bridges.ingredients.vae import CogVideoXHostVae, encode_canvas
 
 torch.set_grad_enabled(False)
 release, generator = Path(arguments["release"]), torch.Generator().manual_seed(0)

@@ -82,9 +82,9 @@ import comfy.model_management, comfy.samplers
 from pathlib import Path
 from pack.lumosx_core.attention_map.number_choice import NumberChoice
 from pack.lumosx_core.models.ingredients.faces.face_encoder import FaceFeatures
-from pack.nodes.bridges.ingredients_faces import Faces, attach_faces
-from pack.nodes.bridges.ingredients_loading import load_patcher
-from pack.nodes.bridges.ingredients_router import record_router
+from pack.nodes.bridges.ingredients.faces import Faces, attach_faces
+from pack.nodes.bridges.ingredients.loading import load_patcher
+from pack.nodes.bridges.ingredients.router import record_router
 from pack.nodes.ingredients.sampling import IngredientsSigmas
 
 torch.set_grad_enabled(False)

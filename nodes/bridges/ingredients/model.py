@@ -19,15 +19,15 @@ import torch
 from comfy.ldm.modules.attention import optimized_attention
 from torch import Tensor
 
-from ...lumosx_core.errors import LumosXError
-from ...lumosx_core.models.cogvideox.dpm import CogVideoXSchedule
-from ...lumosx_core.models.cogvideox.layers import attention
-from ...lumosx_core.models.cogvideox.positions import rotary_table
-from ...lumosx_core.models.ingredients.config import IngredientsConfig
-from ...lumosx_core.models.ingredients.model import IngredientsModel, PreparedFaces
-from ..page.notices import run_notice
-from .ingredients_faces import IMAGE, KEY, FaceCondition, Faces
-from .ingredients_settings import Settings, noise_levels
+from ....lumosx_core.errors import LumosXError
+from ....lumosx_core.models.cogvideox.dpm import CogVideoXSchedule
+from ....lumosx_core.models.cogvideox.layers import attention
+from ....lumosx_core.models.cogvideox.positions import rotary_table
+from ....lumosx_core.models.ingredients.config import IngredientsConfig
+from ....lumosx_core.models.ingredients.model import IngredientsModel, PreparedFaces
+from ...page.notices import run_notice
+from .faces import IMAGE, KEY, FaceCondition, Faces
+from .settings import Settings, noise_levels
 
 ROWS = "ingredients_rows"
 GUIDANCE = "ingredients_guidance"  # in transformer_options

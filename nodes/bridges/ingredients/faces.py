@@ -8,8 +8,8 @@ import comfy.conds
 import node_helpers
 from torch import Tensor
 
-from ...lumosx_core.errors import LumosXError
-from ...lumosx_core.models.ingredients.faces.face_encoder import FaceFeatures
+from ....lumosx_core.errors import LumosXError
+from ....lumosx_core.models.ingredients.faces.face_encoder import FaceFeatures
 
 KEY = "ingredients"
 IMAGE = "concat_latent_image"  # ComfyUI's name for the latents of an image that is shown to the network

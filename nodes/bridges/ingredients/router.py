@@ -12,14 +12,14 @@ import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ...lumosx_core.attention_map.number_choice import NumberChoice
-from ...lumosx_core.attention_map.router_record import RouterRecord, RouterRecording
-from ...lumosx_core.errors import LumosXError
-from ..page.notices import run_notice
-from .ingredients_faces import KEY as FACES
-from .ingredients_model import OBSERVERS, PassRows, ingredients_config
-from .ingredients_settings import PREVIEW_COLOURS, SCALE
-from .run_records import RunRecords, step_of
+from ....lumosx_core.attention_map.number_choice import NumberChoice
+from ....lumosx_core.attention_map.router_record import RouterRecord, RouterRecording
+from ....lumosx_core.errors import LumosXError
+from ...page.notices import run_notice
+from ..run_records import RunRecords, step_of
+from .faces import KEY as FACES
+from .model import OBSERVERS, PassRows, ingredients_config
+from .settings import PREVIEW_COLOURS, SCALE
 
 KEY = "ingredients_router"
 RECORDER = "Ingredients (CogVideoX) Record Router"

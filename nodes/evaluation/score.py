@@ -6,19 +6,19 @@ import numpy as np
 import torch
 from comfy_api.latest import io, ui
 
-from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.evaluation.assumed import assumed_calibrations
-from ..lumosx_core.evaluation.measure import measure
-from ..lumosx_core.evaluation.measured_video import MeasuredVideo, Video
-from ..lumosx_core.evaluation.report.binding_chart import draw_binding_chart
-from ..lumosx_core.evaluation.report.sentences import describe_scores
-from ..lumosx_core.models.lumosx.spec import SPEC
-from ..lumosx_core.scene.case_folder import Case
-from .bridges.photo_models_bridge import Progress, model_input
-from .bridges.score_networks import embedder_input, score_networks
-from .inputs.host_schema import found_by
-from .inputs.image_values import photographs_of
-from .scene import SceneType
+from ...lumosx_core.errors import LumosXError
+from ...lumosx_core.evaluation.assumed import assumed_calibrations
+from ...lumosx_core.evaluation.measure import measure
+from ...lumosx_core.evaluation.measured_video import MeasuredVideo, Video
+from ...lumosx_core.evaluation.report.binding_chart import draw_binding_chart
+from ...lumosx_core.evaluation.report.sentences import describe_scores
+from ...lumosx_core.models.lumosx.spec import SPEC
+from ...lumosx_core.scene.case_folder import Case
+from ..bridges.photo_models_bridge import Progress, model_input
+from ..bridges.score_networks import embedder_input, score_networks
+from ..inputs.host_schema import found_by
+from ..inputs.image_values import photographs_of
+from ..scene import SceneType
 
 _METRICS = ("identity", "misbinding")
 

@@ -11,8 +11,8 @@ import comfy.supported_models_base
 import torch
 from torch import Tensor
 
-from ...lumosx_core.models.cogvideox.dpm import CogVideoXSchedule
-from ...lumosx_core.models.ingredients.config import IngredientsConfig
+from ....lumosx_core.models.cogvideox.dpm import CogVideoXSchedule
+from ....lumosx_core.models.ingredients.config import IngredientsConfig
 
 SCALE = 0.7
 DTYPES = [torch.bfloat16, torch.float32]  # float16 is left out: the base model was released in bfloat16 and overflows

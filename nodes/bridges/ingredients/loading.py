@@ -10,13 +10,13 @@ import comfy.model_patcher
 import torch
 from comfy.patcher_extension import WrappersMP
 
-from ...lumosx_core.models.cogvideox.dpm import CogVideoXSchedule
-from ...lumosx_core.models.family import OpenNetwork
-from ...lumosx_core.models.ingredients.model import IngredientsModel
-from ...lumosx_core.models.ingredients.weights.load import open_network, schedule_of
-from .ingredients_faces import KEY
-from .ingredients_model import GUIDANCE, IngredientsBase, Run
-from .ingredients_settings import DTYPES, Settings
+from ....lumosx_core.models.cogvideox.dpm import CogVideoXSchedule
+from ....lumosx_core.models.family import OpenNetwork
+from ....lumosx_core.models.ingredients.model import IngredientsModel
+from ....lumosx_core.models.ingredients.weights.load import open_network, schedule_of
+from .faces import KEY
+from .model import GUIDANCE, IngredientsBase, Run
+from .settings import DTYPES, Settings
 
 
 def load_patcher(path: Path, dtype: torch.dtype | None = None, disable_dynamic: bool = False):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.sampling.best_of import BestOf, describe_choice
-from .bridges.best_of_bridge import BestOfRuns
-from .inputs.host_schema import found_by
-from .sampling import pausable
+from ...lumosx_core.errors import LumosXError
+from ...lumosx_core.sampling.best_of import BestOf, describe_choice
+from ..bridges.best_of_bridge import BestOfRuns
+from ..inputs.host_schema import found_by
+from ..sampling import pausable
 
 
 class LumosXBestOf(io.ComfyNode):

@@ -11,9 +11,9 @@ import comfy.sd
 import torch
 from torch import Tensor
 
-from ...lumosx_core.errors import LumosXError
-from ...lumosx_core.models.cogvideox.vae import SPATIAL_STRIDE, TEMPORAL_STRIDE, CogVideoXVae
-from ...lumosx_core.models.latent_cache import LatentCache
+from ....lumosx_core.errors import LumosXError
+from ....lumosx_core.models.cogvideox.vae import SPATIAL_STRIDE, TEMPORAL_STRIDE, CogVideoXVae
+from ....lumosx_core.models.latent_cache import LatentCache
 
 LATENTS = LatentCache()  # of the last conditioning images, so that another prompt does not encode them again
 CHUNK = 9  # frames that the decoder has in memory at once, at most

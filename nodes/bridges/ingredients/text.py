@@ -15,10 +15,10 @@ from comfy import sd1_clip
 from comfy.text_encoders.sd3_clip import T5XXLTokenizer
 from comfy.text_encoders.spiece_tokenizer import SPieceTokenizer
 
-from ...lumosx_core.errors import LumosXError
-from ...lumosx_core.files.formats.quantised import QUANTISATION
-from ...lumosx_core.files.read_weights import open_weights
-from ...lumosx_core.models.cogvideox.t5 import (
+from ....lumosx_core.errors import LumosXError
+from ....lumosx_core.files.formats.quantised import QUANTISATION
+from ....lumosx_core.files.read_weights import open_weights
+from ....lumosx_core.models.cogvideox.t5 import (
     TEXT_LEN,
     check_readable,
     not_a_t5,
