@@ -52,6 +52,9 @@ class Facts:
     def version(self) -> str:
         return self.name
 
+    def check(self) -> None:
+        """It needs nothing."""
+
     def open(self) -> Facts:
         return self
 

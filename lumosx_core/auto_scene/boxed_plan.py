@@ -26,7 +26,7 @@ from ..prompt.phrase_mask import clean_prompt
 from ..scene.write_case import check_names
 from .cutouts.regions import Box
 from .plan.language_model import LONG_SIDE, Ask, ask_until_right, json_of, plan_in
-from .plan.plan import ScenePlan, check_plan, check_written, shared_words
+from .plan.plan import ScenePlan, check_plan, check_written, shared_words, words_of_things_and_people
 
 SAME_BOX = 0.5  # intersection over union of a box that the model answers and the one it means
 QWEN_PATCH = 28  # Qwen2.5-VL brings an image to multiples of this, and answers boxes in those pixels
@@ -81,9 +81,10 @@ def plan_of_boxes(
         image: (H, W, 3) float, 0..1.
         boxes: of the people, in pixels of the image.
         repairs: how often the model is asked again at most.
-        say: receives what was wrong with an answer, and the warnings of `check_plan`.
+        say: receives what was wrong with an answer, the warnings of `check_plan`, and which boxes got no words.
 
-    Returns: a plan all of whose phrases occur in the caption, no two people bound to the same words, and every phrase
+    Returns: a plan all of whose phrases occur in the caption, no two people, and no person and thing, bound to the
+        same words, and every phrase
         possible as the name of a file (`check_names`).
 
     Raises:
@@ -100,6 +101,8 @@ def plan_of_boxes(
         boxed = _read(json_of(answer), boxes, image.shape[0], image.shape[1], (height, width))
         for warning in _check(boxed.plan, caption):
             say(warning)
+        if unnamed := [str(n) for n in range(1, len(boxes) + 1) if n - 1 not in boxed.boxes]:
+            say(f"{'Box' if len(unnamed) == 1 else 'Boxes'} {', '.join(unnamed)} of {len(boxes)} got no words.")
         return boxed
 
     return ask_until_right(ask, [shown], question, _FORM, read, repairs=repairs, say=say)
@@ -183,8 +186,8 @@ def _check(plan: ScenePlan, caption: str) -> list[str]:
     check_written(plan)
     prompt = clean_prompt(caption)
     warnings = check_plan(plan, prompt)
-    # To the network, people with the same words are one: a sample would teach it to mix them up.
-    if shared := shared_words(plan, prompt):
+    # To the network, what has the same words is one: a sample would teach it to mix them up.
+    if shared := [*shared_words(plan, prompt), *words_of_things_and_people(plan, prompt)]:
         raise LumosXError(" ".join(shared))
     check_names(
         None, caption, [(person.word, person.attributes) for person in plan.people], plan.objects, plan.background

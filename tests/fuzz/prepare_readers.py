@@ -34,6 +34,9 @@ class Halving:
     def version(self) -> str:
         return "1"
 
+    def check(self) -> None:
+        pass
+
     def open(self) -> Halving:
         return self
 

@@ -65,11 +65,11 @@ def _prepare(options) -> None:
     settings = read_settings(options.config, [*options.set, *_chat(options)])
     stages = build_stages(settings)
     only = None if options.stages is None else [name.strip() for name in options.stages.split(",") if name.strip()]
-    found = find_videos(options.videos)
+    found = find_videos(options.videos, options.out)
     if found.ignored:
         names = ", ".join(str(path) for path in found.ignored[:MOST_SHOWN])
         more = f" and {len(found.ignored) - MOST_SHOWN} more" if len(found.ignored) > MOST_SHOWN else ""
-        print(f"Not videos by their names, and left out: {names}{more}")
+        print(f"Left out, as they are not called like videos, or are links to folders or to nothing: {names}{more}")
     with _ended_by_sigterm():
         report = run(
             Dataset(options.out, LAST),

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from lumosx_core.errors import LumosXError
+
 
 @dataclass(frozen=True)
 class Task:
@@ -51,6 +53,10 @@ class Outcome:
     children: Mapping[str, Mapping[str, Any]] | None = None
 
 
+class StopRun(LumosXError):
+    """Something that no other item would escape, such as a full disk: the run ends, and can be resumed."""
+
+
 class Worker(Protocol):
     """A stage that is ready to work, its networks loaded. It lives in one process and sees one batch at a time."""
 
@@ -58,6 +64,7 @@ class Worker(Protocol):
         """One outcome for each task, in order.
 
         Raises:
+            StopRun: no task can be done.
             LumosXError, or anything else: one of the tasks cannot be done. The runner then tries them one by one, and
                 sets aside the one that fails, with the message.
         """
@@ -88,6 +95,14 @@ class Stage(Protocol):
     def version(self) -> str:
         """Changes when the stage's results would: its settings and the hashes of its networks' weights."""
 
+    def check(self) -> None:
+        """Called before the run begins, if the stage is to work in it; loads nothing.
+
+        Raises:
+            LumosXError: the settings name no network, or one that is not there.
+            MissingPackageError: a package that the stage needs is not installed.
+        """
+
     def open(self) -> Worker:
         """Load what the stage needs. Called once in each process that works."""
 
@@ -103,6 +118,9 @@ class Gathering(Protocol):
     def after(self) -> str | None: ...
 
     def version(self) -> str:
+        """As of a stage."""
+
+    def check(self) -> None:
         """As of a stage."""
 
     def gather(self, facts: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Outcome]:

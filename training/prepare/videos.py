@@ -41,7 +41,7 @@ class FoundVideos:
     Args:
         videos: in the order of their paths, each content once.
         copies: a path whose content another video has already, and the path of that one.
-        ignored: files in the folders that are not videos by their names.
+        ignored: what in the folders is not a video by its name, and links to nothing or to folders.
     """
 
     videos: tuple[SourceVideo, ...]
@@ -49,19 +49,24 @@ class FoundVideos:
     ignored: tuple[Path, ...]
 
 
-def find_videos(paths: Iterable[str | Path]) -> FoundVideos:
+def find_videos(paths: Iterable[str | Path], dataset: str | Path | None = None) -> FoundVideos:
     """The videos of files, of folders (at any depth), and of lists: .txt files with one path a line.
 
     A file that is named itself, or in a list, is taken whatever its ending; of a folder, what ends like a video. Paths
     in a list are relative to the list; empty lines and lines that begin with # are skipped.
 
+    Args:
+        dataset: the folder of the data set that is made of them.
+
     Raises:
-        LumosXError: a path does not exist or cannot be read, or there is no video at all.
+        LumosXError: a path does not exist or cannot be read, there is no video at all, or a folder of videos contains
+            the data set, whose own clips would be taken for videos, or is in it.
     """
     ignored: set[Path] = set()
     files: set[Path] = set()
     for path in map(Path, paths):
-        files.update(_files_of(path, ignored))
+        for file in _files_of(path, ignored, None if dataset is None else Path(dataset).resolve()):
+            files.add(file)
     videos: dict[str, SourceVideo] = {}
     copies: list[tuple[Path, Path]] = []
     for path in sorted(files, key=os.fspath):
@@ -73,9 +78,10 @@ def find_videos(paths: Iterable[str | Path]) -> FoundVideos:
         else:
             videos[video.id] = video
     if not videos:
+        others = f" None of the {len(ignored)} files there ends as a video does." if ignored else ""
         raise LumosXError(
-            f"There is no video in {shown(', '.join(map(str, paths)) or 'nothing')}. Give video files, folders with "
-            f"videos, or .txt files with one path a line."
+            f"There is no video in {shown(', '.join(map(str, paths)) or 'nothing')}.{others} Give video files, folders "
+            f"with videos, or .txt files with one path a line."
         )
     return FoundVideos(tuple(videos.values()), tuple(copies), tuple(sorted(ignored - files, key=os.fspath)))
 
@@ -101,15 +107,27 @@ def content_id(path: Path) -> str:
     return f"v{digest.hexdigest()[:20]}"
 
 
-def _files_of(path: Path, ignored: set[Path]) -> Iterator[Path]:
+def _files_of(path: Path, ignored: set[Path], dataset: Path | None) -> Iterator[Path]:
     if path.is_dir():
+        _keep_apart(path, dataset)
         yield from _videos_below(path.absolute(), ignored)
     elif path.is_file() and path.suffix.lower() == ".txt":
-        yield from _listed(path.absolute(), ignored)
+        yield from _listed(path.absolute(), ignored, dataset)
     elif path.is_file():
         yield path.absolute()
     else:
         raise LumosXError(f"There is no file or folder {shown(path)}. Check the path.")
+
+
+def _keep_apart(folder: Path, dataset: Path | None) -> None:
+    if dataset is None:
+        return
+    videos = folder.resolve()
+    if dataset.is_relative_to(videos) or any(videos.is_relative_to(dataset / own) for own in ("samples", "stages")):
+        raise LumosXError(
+            f"The folder of videos {videos} has clips of the data set {dataset} in it, which would be taken for "
+            f"videos. Choose an --out that is not in a folder of videos."
+        )
 
 
 def _videos_below(folder: Path, ignored: set[Path]) -> Iterator[Path]:
@@ -117,7 +135,9 @@ def _videos_below(folder: Path, ignored: set[Path]) -> Iterator[Path]:
         raise LumosXError(f"{error.filename} cannot be read ({error.strerror}). Check its permissions.") from error
 
     for directory, below, names in os.walk(folder, onerror=refuse):
-        below[:] = sorted(name for name in below if not is_junk(name))
+        links = {name for name in below if os.path.islink(os.path.join(directory, name))}  # they may lead in circles
+        ignored.update(Path(directory, name) for name in links if not is_junk(name))
+        below[:] = sorted(name for name in below if not is_junk(name) and name not in links)
         for name in names:
             path = Path(directory, name)
             if is_junk(name):
@@ -128,7 +148,7 @@ def _videos_below(folder: Path, ignored: set[Path]) -> Iterator[Path]:
                 ignored.add(path)
 
 
-def _listed(path: Path, ignored: set[Path]) -> Iterator[Path]:
+def _listed(path: Path, ignored: set[Path], dataset: Path | None) -> Iterator[Path]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
@@ -140,4 +160,4 @@ def _listed(path: Path, ignored: set[Path]) -> Iterator[Path]:
         if entry.suffix.lower() == ".txt" or not entry.exists():
             what = "is another list" if entry.exists() else "does not exist"
             raise LumosXError(f"{path}, line {number}: {shown(line)} {what}. Write the path of a video or of a folder.")
-        yield from _files_of(entry, ignored)
+        yield from _files_of(entry, ignored, dataset)

@@ -59,26 +59,34 @@ class VisionLanguageModel:
     Args:
         model: the network, as a host may move it between devices.
         processor: turns text and images into its inputs; has a chat template.
+        max_tokens: of an answer; None: 1024.
 
     Attributes:
         on_token: called before each token of an answer; None at first. What it raises ends `ask`, so that a host can
             stop it.
     """
 
-    def __init__(self, model: Any, processor: Any):
+    def __init__(self, model: Any, processor: Any, *, max_tokens: int | None = None):
         self.model = model  # a torch module with transformers' own interface, which has no types
         self.processor = processor
+        self.max_tokens = NEW_TOKENS if max_tokens is None else max_tokens
         self.on_token: Callable[[], None] | None = None
 
     @classmethod
     def load(
-        cls, folder: str | os.PathLike, *, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+        cls,
+        folder: str | os.PathLike,
+        *,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+        max_tokens: int | None = None,
     ) -> VisionLanguageModel:
         """Load a model from a folder in Hugging Face's layout. Nothing is downloaded, no code of the folder is run.
 
         Args:
             device: where it works; None leaves it on the CPU.
             dtype: of its weights; None takes them as stored.
+            max_tokens: of an answer; None: 1024.
 
         Raises:
             LumosXError: no such folder, no such model in it, or a model without a chat template.
@@ -114,11 +122,10 @@ class VisionLanguageModel:
                 f"The model in {str(folder)!r} has no chat template, so it cannot be asked. Give an instruct model, "
                 f"such as Qwen2.5-VL-7B-Instruct."
             )
-        return cls(model.eval().requires_grad_(False).to(device), processor)
+        return cls(model.eval().requires_grad_(False).to(device), processor, max_tokens=max_tokens)
 
-    @torch.no_grad()
     def ask(self, images: Sequence[Tensor], messages: Sequence[Message]) -> str:
-        """The model's answer, always the same for the same question (greedy), at most 1024 tokens long.
+        """The model's answer, always the same for the same question (greedy); it may end after `max_tokens`.
 
         Args:
             images: (H, W, 3) float, 0..1; the first 4 are put before the first message, each reduced to 1024 pixels on
@@ -127,6 +134,25 @@ class VisionLanguageModel:
 
         Raises: whatever `on_token` raises.
         """
+        return self._answer(images, messages)[0]
+
+    def ask_whole(self, images: Sequence[Tensor], messages: Sequence[Message]) -> str:
+        """As `ask`, for answers whose end nobody would miss, such as a description.
+
+        Raises:
+            LumosXError: the answer is longer than `max_tokens`.
+        """
+        answer, whole = self._answer(images, messages)
+        if not whole:
+            raise LumosXError(
+                f'The model\'s answer is longer than {self.max_tokens} tokens: "{shortened(answer, 200)}" Allow more '
+                f"tokens, or ask another model."
+            )
+        return answer
+
+    @torch.no_grad()
+    def _answer(self, images: Sequence[Tensor], messages: Sequence[Message]) -> tuple[str, bool]:
+        """The answer, and whether the model ended it."""
         chat: list[dict[str, Any]] = [
             {"role": each["role"], "content": [{"type": "text", "text": self._plain(each["content"])}]}
             for each in messages
@@ -140,7 +166,7 @@ class VisionLanguageModel:
         tokens = self.model.generate(
             **inputs,
             stopping_criteria=[self._before_token],
-            max_new_tokens=NEW_TOKENS,
+            max_new_tokens=self.max_tokens,
             do_sample=False,
             # What the model's own settings may bring along, meant for chatting.
             temperature=None,
@@ -148,7 +174,11 @@ class VisionLanguageModel:
             top_k=None,
             repetition_penalty=1.0,
         )
-        return self.processor.batch_decode(tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)[0]
+        answer = tokens[:, inputs["input_ids"].shape[1] :]
+        ends = self.model.generation_config.eos_token_id
+        ends = ends if isinstance(ends, list) else [ends]
+        whole = answer.shape[1] < self.max_tokens or int(answer[0, -1]) in ends
+        return self.processor.batch_decode(answer, skip_special_tokens=True)[0], whole
 
     def _before_token(self, tokens: Tensor, scores: object = None, **more) -> Tensor:
         """A stopping criterion, as transformers asks it after each token: for each row of tokens whether it is done."""

@@ -232,6 +232,27 @@ def shared_words(plan: ScenePlan, prompt: str) -> list[str]:
     return warnings
 
 
+def words_of_things_and_people(plan: ScenePlan, prompt: str) -> list[str]:
+    """A sentence for each object or background that is bound to words of a person or of another object.
+
+    An object may be named by the words of the background.
+    """
+    meant = {phrase: _characters(phrase, prompt) for _, phrase in plan.labelled()}
+    people = [(f"person {p}", each) for p, person in enumerate(plan.people, 1) for each in _of_person(person)]
+    objects = [(f"object {i}", phrase) for i, phrase in enumerate(plan.objects, 1)]
+    places = [] if plan.background is None else [("background", plan.background)]
+    return [
+        f'"{phrase}" of {label} and "{other}" of {whose} are the same words. Write other words, or the number of the '
+        f'occurrence that belongs to each ("{split_number(phrase)[0]}#1"), or leave out one of the two.'
+        for (label, phrase), others in [
+            *((each, [*people, *objects[:i]]) for i, each in enumerate(objects)),
+            *((each, people) for each in places),
+        ]
+        for whose, other in others
+        if not meant[phrase].isdisjoint(meant[other])
+    ]
+
+
 # Reading
 
 

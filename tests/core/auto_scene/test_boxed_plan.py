@@ -68,6 +68,10 @@ def test_the_boxes_are_drawn_into_the_image():
         (answer((1, "man#1"), (1, "man#2")), "both have box 1"),
         (answer((1, "man"), (2, "man")), "bound to the same words"),
         (answer((1, "man#1", "shirt"), (2, "man#2", "shirt")), "bound to the same words"),
+        (answer((1, "man#1", "shirt"), objects=["shirt"]), '"shirt" of object 1 and "shirt" of person 1'),
+        (answer((1, "man#1"), objects=["man"]), '"man" of object 1 and "man#1" of person 1'),
+        (answer((1, "man#1"), objects=["lamp", "lamp#1"]), '"lamp#1" of object 2 and "lamp" of object 1'),
+        (answer((1, "man#2", "red hat"), background="red hat"), '"red hat" of background and "red hat" of person 1'),
         (answer((1, "woman")), '"woman"'),
         (answer((1, "man#3")), "man#3"),
         (answer((1, "man#1"), objects=["a lamp/"]), "lamp/"),
@@ -80,6 +84,27 @@ def test_a_wrong_answer_is_sent_back_and_the_next_one_counts(wrong, reason):
     model, said = Model(wrong, GOOD), []
     assert plan_of_boxes(model, IMAGE, BOXES, CAPTION, say=said.append).boxes == (1, 0)
     assert reason in model.questions[1] and reason in said[0]
+
+
+@pytest.mark.parametrize(
+    ("people", "said"),
+    [
+        ([(1, "man#1", "shirt")], ["Box 2 of 2 got no words."]),
+        ([], ["Boxes 1, 2 of 2 got no words."]),
+        ([(2, "man#1", "shirt"), (1, "man#2", "red hat")], []),
+    ],
+)
+def test_people_who_get_no_words_are_noted(people, said):
+    notes: list[str] = []
+    plan_of_boxes(Model(answer(*people)), IMAGE, BOXES, CAPTION, say=notes.append)
+    assert notes == said
+
+
+def test_an_object_may_be_part_of_the_background():
+    boxed = plan_of_boxes(
+        Model(answer((1, "man#1"), background="café beside a lamp")), IMAGE, BOXES, CAPTION, repairs=0
+    )
+    assert boxed.plan.objects == ("lamp",)
 
 
 def test_the_number_of_repairs_is_a_limit():

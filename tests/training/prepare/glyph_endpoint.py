@@ -181,6 +181,9 @@ def _response(answer: str, wrong: str, stall: float) -> tuple[int, bytes, int]:
     if wrong == "error":
         content = b'{"error": {"message": "out of memory"}}'
         return 500, content, len(content)
+    if wrong.isdigit():
+        content = b'{"error": {"message": "not for you"}}'
+        return int(wrong), content, len(content)
     texts = {
         "nonsense": "%%% ###",
         "truncated": answer[: len(answer) // 2] if answer.startswith("{") else "",

@@ -43,6 +43,9 @@ class GlyphFinders:
     def version(self) -> str:
         return f"glyph finders {self.scale}"
 
+    def check(self) -> None:
+        pass
+
     def open(self) -> Finders:
         eye = Eye(self.scale)
         return Finders(lambda: GlyphFaces(eye), lambda: GlyphPhrases(eye), lambda: GlyphMasks(eye))

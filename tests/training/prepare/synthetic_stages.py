@@ -39,6 +39,9 @@ class Probe:
     def version(self) -> str:
         return f"probe 1 {self.salt}"
 
+    def check(self) -> None:
+        pass
+
     def open(self) -> Probe:
         return self
 
@@ -78,6 +81,9 @@ class Unique:
 
     def version(self) -> str:
         return f"unique 1 {self.salt}"
+
+    def check(self) -> None:
+        pass
 
     def gather(self, facts: Mapping[str, Mapping]) -> Mapping[str, Outcome]:
         outcomes = {}

@@ -13,6 +13,7 @@ from lumosx_core.errors import LumosXError
 from lumosx_training.prepare.models.chat import open_chat
 from lumosx_training.prepare.models.endpoint import EndpointChat, EndpointError
 from lumosx_training.prepare.scene_settings import ChatSettings
+from lumosx_training.prepare.stage import StopRun
 
 QUESTION = [{"role": "user", "content": "Who is there?"}]
 IMAGE = torch.zeros(40, 60, 3)
@@ -80,6 +81,22 @@ def test_when_all_tries_fail_the_message_says_how(wrong, message):
 def test_a_refusal_is_an_error_at_once():
     model = Model("refusal")
     with pytest.raises(EndpointError, match="I cannot describe people"):
+        asked(model)
+    assert len(model.seen) == 1
+
+
+@pytest.mark.parametrize("status", ["401", "404", "405"])
+def test_a_wrong_key_model_or_address_ends_the_run_at_once(status):
+    model = Model(status)
+    with pytest.raises(StopRun, match=rf"status {status}: .*LUMOSX_TEST_KEY, chat.base_url and chat.model") as caught:
+        asked(model)
+    assert len(model.seen) == 1 and "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", ["400", "403", "413", "422"])
+def test_a_question_that_is_refused_is_an_error_of_its_clip(status):
+    model = Model(status)
+    with pytest.raises(EndpointError, match=f"refuses the question, status {status}"):
         asked(model)
     assert len(model.seen) == 1
 

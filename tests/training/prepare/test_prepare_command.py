@@ -74,7 +74,7 @@ def test_the_report_is_printed_and_written_and_failures_give_exit_code_1(videos,
         prepare(videos, root)
     assert ended.value.code == 1
     out = capsys.readouterr().out
-    assert "Not videos by their names, and left out:" in out and "notes.txt" in out
+    assert "Left out, as they are not called like videos" in out and "notes.txt" in out
     assert "copy.mp4 has the same content as" in out and "9 videos (1 more repeat" in out
     assert "probe: failed 1" in out and "Video 4 cannot be read." in out and "rejected by odd 1" in out
     report = json.loads((root / "report.json").read_text())

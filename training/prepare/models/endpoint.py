@@ -1,7 +1,8 @@
 """A multimodal model behind any server that speaks OpenAI's chat protocol: vLLM, SGLang, llama.cpp, hosted ones.
 
 What can pass is tried again, with a growing wait: time-outs, lost connections, server errors, limits of the rate.
-Everything else is an error of the sample that was asked about, and says what the server did.
+A wrong key, model or address ends the run, since every sample would meet it. Everything else is an error of the sample
+that was asked about, and says what the server did.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from lumosx_core.errors import LumosXError, MissingPackageError, shown
 from lumosx_core.media.images import to_pil
 
 from ..scene_settings import ChatSettings
+from ..stage import StopRun
 
 _LONGEST_WAIT = 60.0  # seconds, whatever a server asks for
 _AGAIN = (408, 409, 425, 429)  # statuses below 500 that may pass
+_NEVER = (401, 404, 405)  # a wrong key, model or address: every other question would meet the same
 
 
 class EndpointError(LumosXError):
@@ -70,6 +73,7 @@ class EndpointChat:
         """The model's answer; the images come before the first message, each reduced to 1024 pixels.
 
         Raises:
+            StopRun: the key, the model or the address is wrong.
             EndpointError: the endpoint refuses, cannot be reached or fails in all tries, or answers something that is
                 not a whole answer.
         """
@@ -103,11 +107,17 @@ class EndpointChat:
             raise _MayPass(f"it cannot be reached ({shown(error.__cause__ or error, 200)}).") from error
         except errors.APIStatusError as error:
             text = f"status {error.status_code}: {shown(error, 300)}"
+            if error.status_code in _NEVER:
+                raise StopRun(
+                    f"The endpoint {settings.base_url} answers {text}. Check the key in the environment variable "
+                    f"{settings.key_variable}, chat.base_url and chat.model ({settings.model!r}), and run the command "
+                    f"again: it goes on from here."
+                ) from error
             if error.status_code >= 500 or error.status_code in _AGAIN:
                 raise _MayPass(f"{text}.", _seconds(error.response.headers.get("retry-after"))) from error
             raise EndpointError(
-                f"The endpoint {settings.base_url} refuses the question, {text}. Check chat.model "
-                f"({settings.model!r}), the key in {settings.key_variable}, and whether the model takes images."
+                f"The endpoint {settings.base_url} refuses the question, {text}. Check whether {settings.model!r} "
+                f"takes images, and so many."
             ) from error
         except (errors.OpenAIError, ValueError, TypeError) as error:  # a body that is not JSON, or of another form
             raise _MayPass(f"its answer is not of the chat protocol ({shown(error, 200)}).") from error

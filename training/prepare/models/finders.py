@@ -13,6 +13,7 @@ from lumosx_core.evaluation.networks import ImageEmbedder
 from lumosx_core.own_command import own_command
 
 from ...file_hash import sha256_of
+from ..required import require_package, require_path
 from ..scene_settings import FinderSettings
 from ..settings import settings_hash
 
@@ -22,6 +23,9 @@ class FinderLoader(Protocol):
 
     def version(self) -> str:
         """Changes when what they find would."""
+
+    def check(self) -> None:
+        """Raise what `open` would of a missing file or package, without loading anything."""
 
     def open(self) -> Finders: ...
 
@@ -44,6 +48,14 @@ class FindersOnDisk:
         """Of the settings and the contents of the files."""
         paths = [self.settings.faces, self.settings.phrases, self.settings.masks, self.settings.identity]
         return settings_hash(self.settings, *(_weights_hash(path) for path in paths if path))
+
+    def check(self) -> None:
+        for name in ("faces", "phrases", "masks"):
+            require_path(f"finders.{name}", self._path(name), "a file or folder of the network")
+        require_package("insightface", "finders.faces")
+        require_package("transformers", "finders.phrases")
+        if self.settings.identity:
+            require_path("finders.identity", self.settings.identity, "the file of a network that tells faces apart")
 
     def open(self) -> Finders:
         from lumosx_core.auto_scene.networks.face_detector import FaceDetector

@@ -12,12 +12,20 @@ from lumosx_core.auto_scene.cutouts.background_fill import fill
 from lumosx_core.errors import LumosXError, MissingPackageError
 from lumosx_core.media.images import to_pil, to_tensor
 
+from ..required import require_package, require_path
 from ..scene_settings import BackgroundSettings
 
 Inpaint = Callable[[Tensor, Tensor, int], Tensor]
 """An (H, W, 3) image of 0..1, an (H, W) mask that is 1 where it has to be filled, and a seed -> (H, W, 3)."""
 
 _MULTIPLE = 16  # pixels: sizes that pipelines of latent diffusion take
+
+
+def check_inpainting(settings: BackgroundSettings) -> None:
+    """Raise what `open_inpainting` would of a missing package or folder, without loading anything."""
+    if settings.method == "diffusers":
+        require_package("diffusers", "Inpainting backgrounds")
+        require_path("background.folder", settings.folder, "the folder of an inpainting pipeline of diffusers")
 
 
 def open_inpainting(settings: BackgroundSettings) -> Inpaint:

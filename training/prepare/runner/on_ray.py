@@ -23,9 +23,9 @@ from lumosx_core.errors import LumosXError, MissingPackageError, shown
 from lumosx_core.own_command import FOLDER
 
 from ..dataset import Dataset
-from ..stage import Stage
+from ..stage import Stage, StopRun
 from .todo import Todo
-from .worker import StageWorker, Status, StopRun, message_of
+from .worker import StageWorker, Status, message_of
 
 OBJECT_STORE = 256 << 20  # bytes; rows are small
 IN_FLIGHT = 2

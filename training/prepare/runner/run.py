@@ -72,6 +72,7 @@ def run(
     chosen = _chosen(stages, options.only)
     if chosen[-1].name == dataset.last:
         need_packages("The table of a data set", "pyarrow")  # before hours of work
+    _check(chosen, options.only)
     try:
         dataset.root.mkdir(parents=True, exist_ok=True)
         with only_run(dataset.root):
@@ -106,6 +107,23 @@ def _chosen(stages: Sequence[Stage | Gathering], only: Sequence[str] | None) -> 
     if not only:
         raise LumosXError(f"No stage is chosen. Stages are {', '.join(names)}.")
     return list(stages[: max(names.index(name) for name in only) + 1])
+
+
+def _check(stages: Sequence[Stage | Gathering], only: Sequence[str] | None) -> None:
+    """Raise what would end the run later: a stage that is to work lacks a network, a setting or a package.
+
+    Raises:
+        LumosXError: the stage, what it lacks, and how to do without it for now.
+    """
+    earlier: list[str] = []
+    for stage in stages:
+        if only is None or stage.name in only:
+            try:
+                stage.check()
+            except LumosXError as error:
+                before = f" To run only the stages before it: --stages {','.join(earlier)}" if earlier else ""
+                raise LumosXError(f"Stage {stage.name!r} could not start. {error}{before}") from error
+            earlier.append(stage.name)
 
 
 def _add_sources(dataset: Dataset, sources: Iterable[tuple[str, Mapping[str, Any]]], say: Callable[[str], None]) -> int:

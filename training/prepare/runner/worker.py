@@ -18,17 +18,13 @@ from pathlib import Path
 from lumosx_core.errors import LumosXError, MissingPackageError, shown
 
 from ..dataset import Dataset
-from ..stage import Outcome, Stage, Task, Worker
+from ..stage import Outcome, Stage, StopRun, Task, Worker
 from .items import Item
 
 MOST_STARTS = 3
 """At this start an item is set aside instead: the process died at each one before."""
 KEPT, REJECTED, FAILED, LATER = "kept", "rejected", "failed", "later"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-class StopRun(LumosXError):
-    """Something that no other item would escape, such as a full disk: the run ends, and can be resumed."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lumosx_core.media.images import read_mask, to_pil
 
 from ..key_frames import read_key_frames
-from ..models.inpainting import Inpaint, open_inpainting
+from ..models.inpainting import Inpaint, check_inpainting, open_inpainting
 from ..scene_settings import BackgroundSettings
 from ..settings import settings_hash
 from ..stage import Outcome, Task
@@ -37,6 +37,10 @@ class EmptyPlaces:
 
     def version(self) -> str:
         return settings_hash(_VERSION, self.settings)
+
+    def check(self) -> None:
+        if self.open_model is open_inpainting:
+            check_inpainting(self.settings)
 
     def open(self) -> BackgroundWorker:
         wanted = self.settings.method != "none"

@@ -10,7 +10,7 @@ from lumosx_core.auto_scene.plan.language_model import Ask
 from lumosx_core.errors import LumosXError, shown
 
 from ..key_frames import key_frames_of, read_key_frames
-from ..models.chat import open_chat
+from ..models.chat import check_chat, open_chat
 from ..scene_settings import CaptionSettings, ChatSettings
 from ..settings import settings_hash
 from ..stage import Outcome, Task
@@ -56,6 +56,10 @@ class Captioning:
 
     def version(self) -> str:
         return settings_hash(_VERSION, chat_version(self.chat), self.settings)
+
+    def check(self) -> None:
+        if self.open_model is open_chat:
+            check_chat(self.chat)
 
     def open(self) -> CaptionWorker:
         return CaptionWorker(self.open_model(self.chat), self.settings)

@@ -11,7 +11,7 @@ from lumosx_core.errors import LumosXError
 
 from ...file_hash import sha256_of
 from ..cutting.clip_files import Part, write_parts
-from ..cutting.cut_detectors import Range, load_transnet, new_detector
+from ..cutting.cut_detectors import Range, check_transnet, load_transnet, new_detector
 from ..cutting.parts import parts_of
 from ..cutting.transitions import Looks
 from ..settings import CutSettings, settings_hash
@@ -39,6 +39,12 @@ class Cut:
         weights = self.settings.weights
         return settings_hash(1, self.settings, sha256_of(weights) if weights and Path(weights).is_file() else "")
 
+    def check(self) -> None:
+        if self.settings.detector == "transnetv2":
+            check_transnet(self.settings.weights)
+        else:
+            new_detector(self.settings)
+
     def open(self) -> Cutter:
         needs_network = self.settings.detector == "transnetv2"
         return Cutter(self.settings, load_transnet(self.settings.weights) if needs_network else None)
@@ -53,7 +59,6 @@ class Cutter:
 
     def __init__(self, settings: CutSettings, transnet=None):
         self._settings, self._transnet = settings, transnet
-        new_detector(settings, transnet)  # a missing package is reported before hours of work
 
     def __call__(self, tasks: Sequence[Task]) -> list[Outcome]:
         return [self._cut(task) for task in tasks]

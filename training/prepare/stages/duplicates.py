@@ -37,6 +37,9 @@ class Duplicates:
     def version(self) -> str:
         return settings_hash(1, self.settings)
 
+    def check(self) -> None:
+        """It needs nothing but what the filters stored."""
+
     def gather(self, facts: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Outcome]:
         """The outcome of each clip.
 

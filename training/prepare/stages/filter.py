@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...file_hash import sha256_of
-from ..filters.all_filters import FilterNetworks, open_filters
+from ..filters.all_filters import FilterNetworks, check_filters, open_filters
 from ..filters.clip_filter import ClipFilter, Verdict
 from ..settings import FilterSettings, settings_hash
 from ..stage import Outcome, Task
@@ -41,6 +41,9 @@ class Filter:
         files = [Path(self.settings.motion.weights), Path(self.settings.people.model)]
         hashes = [sha256_of(path) if path.is_file() else "" for path in files]
         return settings_hash(1, self.settings, self.networks.note, hashes)
+
+    def check(self) -> None:
+        check_filters(self.settings, self.networks)
 
     def open(self) -> FilterWorker:
         return FilterWorker(self.settings, self.networks)

@@ -34,6 +34,9 @@ class PeopleSearch:
     def version(self) -> str:
         return settings_hash(_VERSION, self.loader.version(), self.settings)
 
+    def check(self) -> None:
+        self.loader.check()
+
     def open(self) -> PeopleWorker:
         return PeopleWorker(self.loader.open(), self.loader.identity(), self.settings)
 

@@ -10,6 +10,7 @@ from typing import Any
 from lumosx_core.errors import LumosXError, MissingPackageError, ran_out_of_memory
 from lumosx_core.media.video_file import opened_video
 
+from ..required import require_package
 from ..settings import ProbeSettings, settings_hash
 from ..stage import Outcome, Task
 from ..video_frames import read_timeline, video_frames
@@ -31,6 +32,9 @@ class Probe:
 
     def version(self) -> str:
         return settings_hash(1, self.settings)
+
+    def check(self) -> None:
+        require_package("av", "Reading videos")
 
     def open(self) -> Probe:
         return self

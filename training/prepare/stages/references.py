@@ -46,6 +46,9 @@ class ReferenceCuts:
     def version(self) -> str:
         return settings_hash(_VERSION, self.loader.version(), self.settings)
 
+    def check(self) -> None:
+        self.loader.check()
+
     def open(self) -> ReferenceWorker:
         return ReferenceWorker(self.loader.open(), self.settings)
 

@@ -47,6 +47,9 @@ class SampleFolder:
     def version(self) -> str:
         return settings_hash(_VERSION, self.settings)
 
+    def check(self) -> None:
+        """It needs nothing but what the stages before it made."""
+
     def open(self) -> SampleWorker:
         return SampleWorker(self.settings)
 

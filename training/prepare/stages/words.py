@@ -9,7 +9,7 @@ from lumosx_core.auto_scene.boxed_plan import plan_of_boxes
 from lumosx_core.auto_scene.plan.language_model import Ask
 
 from ..key_frames import MIDDLE, read_key_frames
-from ..models.chat import open_chat
+from ..models.chat import check_chat, open_chat
 from ..scene_settings import ChatSettings, WordSettings
 from ..settings import settings_hash
 from ..stage import Outcome, Task
@@ -39,6 +39,10 @@ class OwnerWords:
 
     def version(self) -> str:
         return settings_hash(_VERSION, chat_version(self.chat), self.settings)
+
+    def check(self) -> None:
+        if self.open_model is open_chat:
+            check_chat(self.chat)
 
     def open(self) -> WordsWorker:
         return WordsWorker(self.open_model(self.chat), self.settings)

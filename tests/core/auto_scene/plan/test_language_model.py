@@ -233,6 +233,27 @@ class Interrupt(Exception):
     pass
 
 
+def test_an_answer_that_the_limit_of_tokens_cuts_off_is_refused_where_its_end_counts(tiny_folder, monkeypatch):
+    messages = [{"role": "user", "content": "?"}]
+    model = VisionLanguageModel.load(tiny_folder, max_tokens=5)
+    asked = []
+    ends = model.model.generation_config.eos_token_id
+
+    def generate(**inputs):
+        asked.append(inputs["max_new_tokens"])
+        return torch.cat([inputs["input_ids"], torch.tensor([written[-1]])], dim=1)
+
+    monkeypatch.setattr(model.model, "generate", generate)
+    written = [[40, 41, 42, 43, 44]]
+    with pytest.raises(LumosXError, match="longer than 5 tokens"):
+        model.ask_whole([], messages)
+    assert model.ask([], messages)
+    for tokens in ([40, 41, 42, 43, ends], [40, 41]):
+        written.append(tokens)
+        assert model.ask_whole([], messages)
+    assert set(asked) == {5}
+
+
 def test_a_host_is_asked_before_each_token_and_can_stop_the_model(tiny):
     messages = [{"role": "user", "content": "Who is there?"}]
     answer = tiny.ask([], messages)
