@@ -48,6 +48,24 @@ def readings(typed: str, *, dynamic: bool) -> list[Reading]:
     return [_reading(_without_weights(_cleaned(draw))) for draw in drawn]
 
 
+def without_weights(typed: str) -> str:
+    r"""A prompt cleaned and without weights, for a text encoder that knows none: "a (red hat:1.2)," -> "a red hat,".
+
+    A bracket that is meant, "\(", becomes a plain one. Choices {a|b} and comments stay: the page resolves its own.
+    """
+    [reading] = readings(typed, dynamic=False)
+    kept: list[str] = []
+    text, places = reading.text, reading.places
+    for i, letter in enumerate(text):
+        if letter == " " and 0 < i < len(text) - 1:
+            between = typed[places[i - 1][1] : places[i + 1][0]]
+            gap_of_brackets = bool(between) and not any(each.isspace() for each in between)
+            if gap_of_brackets and not (text[i - 1].isalnum() and text[i + 1].isalnum()):
+                continue
+        kept.append(letter)
+    return "".join(kept)
+
+
 def _reading(letters: list[_Letter]) -> Reading:
     kept: list[_Letter] = []
     for letter in letters:
