@@ -29,7 +29,7 @@ def add_evaluate(commands) -> None:
         description="Measure generated videos against the cases that they were generated from. RESULTS holds CASE.mp4 "
         "for each folder CASE of --cases; a video.mp4 in the case folder is its ground truth. Writes report.html and "
         "report.json. Networks are searched for in --models and the hub's cache; nothing is downloaded, and a metric "
-        "whose networks are missing is left out and named.",
+        "whose networks are missing is left out and named. The exit code is 1 if a case could not be measured.",
     )
     parser.add_argument("results", metavar="RESULTS", help="the folder of the generated videos")
     parser.add_argument("--cases", required=True, metavar="CASES", help="a folder of case folders")
@@ -73,7 +73,7 @@ def add_evaluate(commands) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     from ..evaluation.evaluate_cases import evaluate_cases
     from ..evaluation.installed import open_networks
-    from ..evaluation.measure import METRICS
+    from ..evaluation.measure import METRICS, unmeasurable
     from ..evaluation.measured_video import Protocol
     from ..evaluation.report.html_page import part_name
     from ..evaluation.result_files import pair_up
@@ -95,6 +95,10 @@ def _evaluate(options: argparse.Namespace) -> None:
     for part, why in missing.items():
         print(f"Left out: {part_name(part)}. {why}", file=sys.stderr)
 
+    lacking = unmeasurable(networks, metrics)
+    for metric, parts in lacking.items():
+        print(f"Not measured: {metric}, without {' and '.join(map(part_name, parts))}.", file=sys.stderr)
+
     def step(done: int, name: str) -> None:
         print(f"{done + 1} of {len(pairs)}: {shown(name)}", file=sys.stderr)
 
@@ -115,6 +119,8 @@ def _evaluate(options: argparse.Namespace) -> None:
         print(f"Not used: {shown(name)}, as no case has this name.", file=sys.stderr)
     print(f"{len(evaluation.scores)} of {len(pairs)} cases were measured.")
     print(f"The report is {page.resolve()}, its numbers are in {data.resolve()}")
+    if evaluation.problems:
+        raise SystemExit(1)
 
 
 def _chosen(given: list[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import LumosXError, MissingPackageError, OutOfMemory
 from .evaluated import CaseOutcome, Evaluation
-from .measure import METRICS, NEEDED, measure
+from .measure import METRICS, NEEDED, measure, unmeasurable
 from .measured_video import MeasuredVideo, Networks, Protocol
 from .misbinding.calibrate_videos import calibrate_videos
 from .misbinding.calibration import Calibration
@@ -43,11 +43,27 @@ def evaluate_cases(
         step: called with how many cases are done, and the name of the next one; it may raise, to stop.
 
     Raises:
-        LumosXError: no ground truth can be used to calibrate.
+        LumosXError: no metric can be measured with these networks, or no ground truth can be used to calibrate.
         MissingPackageError: no video can be read, as a package is missing.
         OutOfMemory: there is not enough memory for a video.
     """
-    if calibrate and "misbinding" in metrics and not networks.missing(*NEEDED["misbinding"]):
+    if len(lacking_of := unmeasurable(networks, metrics)) == len(set(metrics)):
+        parts = dict.fromkeys(part for lacking in lacking_of.values() for part in lacking)
+        raise LumosXError(
+            f"None of the metrics can be measured: networks are missing ({', '.join(parts)}). Install those that are "
+            f"named above, or give their folder with --models."
+        )
+    if calibrate:
+        if "misbinding" not in metrics:
+            raise LumosXError(
+                "--calibrate sets the threshold of misbinding, which is not among the metrics. Add misbinding to "
+                "--metrics, or leave --calibrate out."
+            )
+        if lacking := networks.missing(*NEEDED["misbinding"]):
+            raise LumosXError(
+                f"--calibrate compares faces, for which no network is installed ({', '.join(lacking)}). Install it, or "
+                f"leave --calibrate out."
+            )
         calibrations = calibrate_videos(_readable(pairs), networks)
     outcomes: list[CaseOutcome] = []
     worst: list[tuple[tuple, int, WorstFrame]] = []  # a heap of the worst, the least bad first
@@ -62,6 +78,10 @@ def evaluate_cases(
             raise
         except LumosXError as error:
             outcomes.append(CaseOutcome(pair.name, video, None, str(error), tuple(warnings)))
+            continue
+        if scores.empty:
+            why = "; ".join(f"{metric} ({reason})" for metric, reason in scores.skipped.items())
+            outcomes.append(CaseOutcome(pair.name, video, None, f"No metric has a score: {why}", tuple(warnings)))
             continue
         outcomes.append(CaseOutcome(pair.name, video, scores, "", tuple(warnings)))
         rank = badness(scores)

@@ -35,6 +35,12 @@ Step = Callable[[str], None]
 """Called with the name of a metric before it is measured; it may raise, to stop."""
 
 
+def unmeasurable(networks: Networks, metrics: Collection[str]) -> dict[str, list[str]]:
+    """Each metric that no video can have, and the parts of `Networks` that it lacks."""
+    lacking = {metric: networks.missing(*NEEDED[metric]) for metric in METRICS if metric in metrics}
+    return {metric: parts for metric, parts in lacking.items() if parts}
+
+
 def measure(
     video: MeasuredVideo,
     networks: Networks,

@@ -327,3 +327,9 @@ class CaseScores:
     ingredients: IngredientsScores | None = None
     misbinding: tuple[DimensionScores, ...] = ()
     skipped: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def empty(self) -> bool:
+        """Nothing could be measured."""
+        of_metrics = (self.identity, self.subjects, self.consistency, self.dynamic, self.face_similarity)
+        return not self.misbinding and all(each is None for each in (*of_metrics, self.ingredients))

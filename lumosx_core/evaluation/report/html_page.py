@@ -210,15 +210,16 @@ def _worst_case(outcome: CaseOutcome) -> str:
 
 def _cases(evaluation: Evaluation) -> Iterator[str]:
     yield "<h2>All cases</h2>"
-    rows = []
+    rows, below = [], []
     for outcome in evaluation.outcomes:
         notes = [*(confused(outcome.scores) if outcome.scores else [outcome.problem]), *outcome.warnings]
         if outcome.scores:
             notes += [f"Not measured: {name} ({why})" for name, why in outcome.scores.skipped.items()]
         people = str(outcome.scores.people) if outcome.scores else "–"
         listed = "".join(f"<li>{text(note)}</li>" for note in notes)
-        rows.append([text(outcome.name), people, *_numbers(outcome.scores), f"<ul>{listed}</ul>" if notes else ""])
-    yield table(["Case", "Subjects", "ArcSim", "CurSim", "CLIP-T", "CLIP-I", "DINO-I", "Notes"], rows)
+        rows.append([text(outcome.name), people, *_numbers(outcome.scores)])
+        below.append(f"<ul>{listed}</ul>" if notes else "")
+    yield table(["Case", "Subjects", "ArcSim", "CurSim", "CLIP-T", "CLIP-I", "DINO-I"], rows, notes=below)
 
 
 def _numbers(scores: CaseScores | None) -> list[str]:

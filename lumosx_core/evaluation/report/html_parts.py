@@ -34,6 +34,9 @@ figure { margin: 0; max-width: 140px; } figure img { background: #fff; border-bo
 figcaption { font-size: 13px; color: var(--faint); }
 .bar { display: flex; height: 14px; width: 260px; border-radius: 3px; overflow: hidden; background: var(--line); }
 ul { margin: 6px 0; padding-left: 20px; } summary { cursor: pointer; }
+tr.noted td { border-bottom: 0; } tr.notes td { padding-top: 0; } tr.notes ul { margin-top: 0; }
+@media (max-width: 600px) { body { font-size: 14px; padding: 12px; } th, td { padding-right: 8px; }
+  .bar { width: 120px; } .case { padding: 10px; } }
 """
 
 
@@ -48,18 +51,28 @@ def number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: int = 0) -> str:
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: int = 0, notes: Sequence[str] | None = None
+) -> str:
     """A table of cells that are HTML already.
 
     Args:
         numbers: the columns from this one on hold numbers; 0: none.
+        notes: what is below each row over its whole width, where a narrow screen shows it, too; empty: nothing.
     """
 
     def cells(tag: str, row: Sequence[str]) -> str:
         marked = [' class="number"' if numbers and place >= numbers else "" for place in range(len(row))]
         return "".join(f"<{tag}{mark}>{cell}</{tag}>" for mark, cell in zip(marked, row, strict=True))
 
-    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    def with_note(row: Sequence[str], note: str) -> str:
+        if not note:
+            return f"<tr>{cells('td', row)}</tr>"
+        below = f'<tr class="notes"><td colspan="{len(head)}">{note}</td></tr>'
+        return f'<tr class="noted">{cells("td", row)}</tr>{below}'
+
+    listed = list(rows)
+    body = "".join(map(with_note, listed, [""] * len(listed) if notes is None else notes))
     return f'<div class="scroll"><table><thead><tr>{cells("th", head)}</tr></thead><tbody>{body}</tbody></table></div>'
 
 

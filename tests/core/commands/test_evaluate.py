@@ -67,6 +67,13 @@ def run(folders, models, *more):
     return main(["evaluate", str(results), *options, *more])
 
 
+def exit_code(folders, models, *more) -> int:
+    try:
+        return run(folders, models, *more)
+    except SystemExit as ended:
+        return ended.code
+
+
 def report(folders):
     return json.loads((folders[2] / "report.json").read_text(encoding="utf-8"))
 
@@ -75,7 +82,7 @@ def test_a_folder_of_videos_becomes_a_report_that_tells_good_from_swapped(folder
     assert run(folders, models) == 0
     said = capsys.readouterr()
     assert "2 of 2 cases were measured." in said.out and "not the paper's weights" in said.out
-    assert "Left out: optical flow" in said.err
+    assert "Left out: optical flow" in said.err and "Not measured: dynamic, without optical flow." in said.err
     content = report(folders)
     good, swapped = content["cases"]
     assert good["name"] == "good" and good["scores"]["identity"]["arc"] > 0.9
@@ -104,7 +111,7 @@ def test_what_goes_wrong_with_a_case_is_in_the_report_and_the_others_are_measure
     video(results / "no scene.mp4", *COLOURS.values())
     video(results / "ünïcode 王 <b>.mp4", *COLOURS.values())
     video(results / "nobody's.mp4", *COLOURS.values())
-    assert run(folders, models, "--metrics", "identity") == 0
+    assert exit_code(folders, models, "--metrics", "identity") == 1
     said = capsys.readouterr()
     content = report(folders)
     problems = {case["name"]: case["problem"] for case in content["cases"]}
@@ -126,11 +133,19 @@ def test_a_video_without_faces_has_scores_of_zero_and_says_who_was_missed(folder
     assert [label["label"] for label in scores["misbinding"][0]["labels"]] == ["missing", "missing"]
 
 
+def test_a_case_without_any_score_does_not_count_as_measured(folders, models, capsys):
+    for face in (folders[1] / "good").rglob("face_*.png"):
+        face.rename(face.with_name("coat.png"))
+    assert exit_code(folders, models, "--metrics", "identity") == 1
+    assert "1 of 2 cases were measured." in capsys.readouterr().out
+    assert report(folders)["cases"][0]["problem"].startswith("No metric has a score: identity (")
+
+
 def test_a_second_run_replaces_the_report_and_leaves_other_files(folders, models):
     assert run(folders, models, "--metrics", "identity") == 0
     (folders[2] / "notes.txt").write_text("mine")
     (folders[0] / "swapped.mp4").unlink()
-    assert run(folders, models, "--metrics", "identity") == 0
+    assert exit_code(folders, models, "--metrics", "identity") == 1
     assert report(folders)["cases"][1]["problem"]
     assert sorted(path.name for path in folders[2].iterdir()) == ["notes.txt", "report.html", "report.json"]
 
@@ -148,6 +163,12 @@ def test_a_network_that_is_named_is_used(folders, models, capsys):
         (("--network", "arc"), "is not PART=PATH"),
         (("--network", "nose=x"), "with one of the parts faces, phrases"),
         (("--network", "arc=a", "--network", "arc=b"), "names arc twice"),
+        (("--metrics", "identity", "--calibrate"), "misbinding, which is not among the metrics"),
+        (
+            ("--metrics", "dynamic", "consistency"),
+            "None of the metrics can be measured: networks are missing (video, flow)",
+        ),
+        (("--metrics", "dynamic", "misbinding", "--calibrate", "--models", "/nowhere"), "None of the metrics"),
         (("--network", "arc=/nowhere.onnx"), "no face recogniser at '/nowhere.onnx'"),
     ],
 )

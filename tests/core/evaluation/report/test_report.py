@@ -134,6 +134,13 @@ def test_every_case_file_and_network_is_on_the_page():
         assert expected in words, expected
 
 
+def test_notes_of_a_case_are_below_its_row_where_a_narrow_screen_shows_them():
+    text = html_page(evaluation())
+    rows = re.findall(r'<tr class="noted"><td>(\w+)</td>.*?</tr><tr class="notes"><td colspan="7"><ul>(.*?)</ul>', text)
+    assert [name for name, _ in rows] == ["good", "case", "lost"]
+    assert "A warning." in dict(rows)["case"] and "There is no generated video lost.mp4" in dict(rows)["lost"]
+
+
 def test_fractions_of_labels_and_the_interval_of_success_are_on_the_page():
     words = " ".join(Page(html_page(evaluation())).words)
     assert "50.0% 0.0% to 100.0%" in re.sub(r"\s+", " ", words)
