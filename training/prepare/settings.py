@@ -269,15 +269,20 @@ class DuplicateSettings:
     Args:
         distance: most bits of 64 in which perceptual hashes of the frames at 5, 50 and 95 % of two clips differ, for
             each of the three (own: 6). -1 keeps everything.
+        colour_distance: most levels of 255 by which the colours of these frames differ, in the root mean square over
+            8 x 8 cells, brightness, contrast and tint made equal (own: 12; on drawn clips copies of another grading
+            differ by up to 12, people who stand alike in other clothes by 14 and more). 255: colours do not count.
         mirrored: also find clips that are mirrored copies. Off: a mirrored clip is other data, as a training run's
             own flips are.
     """
 
     distance: int = 6
+    colour_distance: float = 12.0
     mirrored: bool = False
 
     def __post_init__(self):
         _require(-1 <= self.distance <= 10, "duplicates.distance", self.distance, "-1 to 10")
+        _require(0 < self.colour_distance <= 255, "duplicates.colour_distance", self.colour_distance, "above 0, to 255")
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image, ImageEnhance
 
 from lumosx_core.errors import LumosXError
+from lumosx_training.prepare.clip_colours import cell_colours, levels_apart, read_colours
 from lumosx_training.prepare.hash_index import HashIndex, bits_apart, scattered
 from lumosx_training.prepare.settings import DuplicateSettings
 from lumosx_training.prepare.stages.duplicates import Duplicates
+
+GREY = cell_colours(Image.new("RGB", (64, 64), "grey"))
 
 
 def flipped(hashes, chance, most):
@@ -36,7 +40,7 @@ def entries(count, seed, most=9):
     return np.stack(made)
 
 
-def facts_of(hashes, quality=None, mirrored=None):
+def facts_of(hashes, quality=None, mirrored=None, colours=None):
     def texts(row):
         return [f"{int(value):016x}" for value in row]
 
@@ -45,6 +49,7 @@ def facts_of(hashes, quality=None, mirrored=None):
             "hashes": {
                 "key_frames": texts(row),
                 "mirrored": texts(row if mirrored is None else mirrored[number]),
+                "colours": [GREY] * 3 if colours is None else colours[number],
                 "height": 480,
                 "width": 640,
                 "seconds": 2.0,
@@ -124,7 +129,68 @@ def test_switched_off_everything_stays_and_no_clip_at_all_is_no_error():
     assert Duplicates(DuplicateSettings()).gather({}) == {}
 
 
-@pytest.mark.parametrize("damage", [{}, {"hashes": {}}, {"hashes": {"key_frames": ["zz"] * 3, "mirrored": []}}])
+def person(shirt, face="peachpuff"):
+    """A drawing that looks the same in grey whatever the colour of the shirt, if the colours are as bright."""
+    image = Image.new("RGB", (160, 128), "slategrey")
+    image.paste(shirt, (60, 60, 110, 128))
+    image.paste(face, (70, 24, 100, 56))
+    return image
+
+
+GREEN, RED = (0, 120, 0), (220, 8, 8)  # equally bright
+
+
+def test_people_who_stand_alike_in_other_clothes_are_no_duplicates():
+    same = np.array([[11, 22, 33]] * 3, np.uint64)
+    colours = [[cell_colours(person(shirt))] * 3 for shirt in (GREEN, RED, GREEN)]
+    outcomes = Duplicates(DuplicateSettings()).gather(facts_of(same, colours=colours))
+    assert dropped(outcomes) == {"clip-00002": "clip-00000"}
+    assert outcomes["clip-00002"].facts["levels_apart"] == 0
+    without = Duplicates(DuplicateSettings(colour_distance=255)).gather(facts_of(same, colours=colours))
+    assert dropped(without) == {"clip-00001": "clip-00000", "clip-00002": "clip-00000"}
+
+
+def test_one_key_frame_of_other_colours_is_enough():
+    same = np.array([[11, 22, 33]] * 2, np.uint64)
+    green, red = cell_colours(person(GREEN)), cell_colours(person(RED))
+    assert (
+        dropped(Duplicates(DuplicateSettings()).gather(facts_of(same, colours=[[green] * 3, [green, green, red]])))
+        == {}
+    )
+
+
+def test_a_mirrored_copy_is_compared_with_its_colours_mirrored():
+    plain = np.array([[11, 22, 33], [2**50, 2**51, 2**52]], np.uint64)
+    settings, shirt = DuplicateSettings(distance=0, mirrored=True), person(GREEN)
+    shirt.paste(RED, (0, 0, 40, 128))
+    mirrored = shirt.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    for image, expected in ((mirrored, {"clip-00001": "clip-00000"}), (shirt, {})):
+        colours = [[cell_colours(each)] * 3 for each in (shirt, image)]
+        facts = facts_of(plain, mirrored=plain[::-1], colours=colours)
+        assert dropped(Duplicates(settings).gather(facts)) == expected
+
+
+@pytest.mark.parametrize("grading", [ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color])
+@pytest.mark.parametrize("strength", [0.7, 1.3])
+def test_grading_leaves_the_colours_of_a_clip_near(grading, strength):
+    image = person("crimson")
+    first, second = (read_colours(cell_colours(each)) for each in (image, grading(image).enhance(strength)))
+    apart = levels_apart(first[None, None], second[None])
+    other = levels_apart(first[None, None], read_colours(cell_colours(person("seagreen")))[None])
+    assert apart.shape == (1,) and 0 < apart < DuplicateSettings().colour_distance < other
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {},
+        {"hashes": {}},
+        {"hashes": {"key_frames": ["zz"] * 3, "mirrored": []}},
+        {"hashes": {"key_frames": ["00"] * 3, "mirrored": ["00"] * 3}},
+        {"hashes": {"key_frames": ["00"] * 3, "mirrored": ["00"] * 3, "colours": [GREY] * 2}},
+        {"hashes": {"key_frames": ["00"] * 3, "mirrored": ["00"] * 3, "colours": [GREY[:-2]] * 3}},
+    ],
+)
 def test_facts_without_hashes_are_refused_by_name(damage):
     with pytest.raises(LumosXError, match="clip-x"):
         Duplicates(DuplicateSettings()).gather({"clip-x": damage})

@@ -1,4 +1,4 @@
-"""Perceptual hashes of a clip's key frames, by which near-duplicates are found. Rejects nothing."""
+"""Perceptual hashes and colours of a clip's key frames, by which near-duplicates are found. Rejects nothing."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from PIL import Image
 
 from lumosx_core.errors import MissingPackageError
 
+from ..clip_colours import cell_colours
 from ..video_frames import Timeline
 from .clip_filter import Verdict, key_frames
 
 
 class KeyHashes:
-    """Hashes of the frames at 5, 50 and 95 %, and of their mirror images, 16 hexadecimal digits each; size and length.
+    """Of the frames at 5, 50 and 95 %: hashes, hashes of their mirror images, 16 hexadecimal digits each, and colours
+    (`cell_colours`); size and length of the clip.
 
     Raises:
         MissingPackageError: imagehash is not installed.
@@ -41,15 +43,15 @@ class HashMeasurement:
         self._keys, self._hash = key_frames(timeline), phash
         self.wanted = frozenset(self._keys)
         self._facts: dict[str, Any] = {"seconds": round(timeline.seconds, 6)}
-        self._hashes: dict[int, tuple[str, str]] = {}
+        self._hashes: dict[int, tuple[str, str, str]] = {}
 
     def add(self, number: int, frame: np.ndarray) -> None:
         self._facts["height"], self._facts["width"] = frame.shape[:2]
         image = Image.fromarray(frame)
         mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        self._hashes[number] = str(self._hash(image)), str(self._hash(mirrored))
+        self._hashes[number] = str(self._hash(image)), str(self._hash(mirrored)), cell_colours(image)
 
     def verdict(self) -> Verdict:
         hashes = [self._hashes[number] for number in self._keys]
-        plain, mirrored = ([each[side] for each in hashes] for side in (0, 1))
-        return Verdict({**self._facts, "key_frames": plain, "mirrored": mirrored})
+        plain, mirrored, colours = map(list, zip(*hashes, strict=True))
+        return Verdict({**self._facts, "key_frames": plain, "mirrored": mirrored, "colours": colours})

@@ -10,6 +10,7 @@ import numpy as np
 
 from lumosx_core.errors import LumosXError, shown
 
+from ..clip_colours import CELLS, levels_apart, read_colours
 from ..hash_index import HASHES, HashIndex, bits_apart, scattered
 from ..settings import DuplicateSettings, settings_hash
 from ..stage import Outcome
@@ -23,11 +24,11 @@ class Duplicates:
 
     So no clip is dropped because of another that is dropped itself, and those that are kept are pairwise different.
     Better is a higher score of quality, where it was measured; then a larger frame, a longer clip, a smaller id. Facts
-    of a dropped clip say whose duplicate it is and how many bits each key frame is apart; those of a kept one name its
-    copies.
+    of a dropped clip say whose duplicate it is, how many bits each key frame is apart, and how many levels the colours;
+    those of a kept one name its copies.
 
     Clips that are encoded, scaled, graded or trimmed a little differently are duplicates. Mirrored ones are, if the
-    settings ask for it. Crops, and the same scene at another time, are not.
+    settings ask for it. Crops, the same scene at another time, and people who stand alike in other clothes are not.
     """
 
     settings: DuplicateSettings
@@ -35,7 +36,7 @@ class Duplicates:
     after: str | None = "filter"
 
     def version(self) -> str:
-        return settings_hash(1, self.settings)
+        return settings_hash(2, self.settings)
 
     def check(self) -> None:
         """It needs nothing but what the filters stored."""
@@ -46,7 +47,7 @@ class Duplicates:
         Raises:
             LumosXError: facts without hashes.
         """
-        ids, plain, mirrored, ranks = _columns(facts)
+        ids, plain, mirrored, colours, ranks = _columns(facts)
         unique = Outcome("", {"copies": []})
         outcomes = dict.fromkeys(ids, unique)
         if self.settings.distance < 0:
@@ -54,20 +55,33 @@ class Duplicates:
         index = HashIndex(self.settings.distance, len(ids))
         kept: list[int] = []
         copies: dict[int, list[str]] = {}
+
+        def nearest(hashes: np.ndarray, looks: np.ndarray) -> tuple[int, float] | None:
+            """The first entry that is near, and how many levels its colours are apart."""
+            numbers = index.near(hashes)
+            levels = levels_apart(colours[[kept[number] for number in numbers]], looks)
+            for number, apart in zip(numbers.tolist(), levels.tolist(), strict=True):
+                if apart <= self.settings.colour_distance:
+                    return number, apart
+            return None
+
         for item in _best_first(ids, ranks):
-            looks = [plain[item], mirrored[item]] if self.settings.mirrored else [plain[item]]
-            near = [(int(each), look) for look in looks for each in index.near(look)[:1]]
+            seen = [(plain[item], colours[item], False)]
+            if self.settings.mirrored:
+                seen.append(
+                    (mirrored[item], colours[item, :, :, ::-1], not np.array_equal(plain[item], mirrored[item]))
+                )
+            near = [(*entry, hashes, flipped) for hashes, looks, flipped in seen if (entry := nearest(hashes, looks))]
             if not near:
                 index.add(plain[item])
                 kept.append(item)
                 continue
-            number, look = min(near, key=lambda each: each[0])
+            number, levels, hashes, flipped = min(near, key=lambda each: each[0])
             original = kept[number]
             copies.setdefault(original, []).append(ids[item])
-            apart = bits_apart(plain[original], look).tolist()
-            flipped = look is not plain[item] and not np.array_equal(look, plain[item])
-            found = {"of": ids[original], "bits_apart": apart} | ({"mirrored": True} if flipped else {})
-            outcomes[ids[item]] = Outcome("duplicate", found)
+            apart = {"bits_apart": bits_apart(plain[original], hashes).tolist(), "levels_apart": round(levels, 2)}
+            facts_of_copy = {"of": ids[original], **apart} | ({"mirrored": True} if flipped else {})
+            outcomes[ids[item]] = Outcome("duplicate", facts_of_copy)
         for original, names in copies.items():
             more = {"more": len(names) - _MOST_NAMED} if len(names) > _MOST_NAMED else {}
             outcomes[ids[original]] = Outcome("", {"copies": names[:_MOST_NAMED], **more})
@@ -76,27 +90,33 @@ class Duplicates:
 
 def _columns(
     facts: Mapping[str, Mapping[str, Any]],
-) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
-    """Ids, hashes and mirrored hashes (N, 3) uint64, and (N, 3) by which clips are ranked, in one pass."""
+) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """In one pass: ids, hashes and mirrored hashes (N, 3) uint64, colours (N, 3, 8, 8, 3) uint8, and (N, 3) by which
+    clips are ranked.
+    """
     ids: list[str] = []
     hashes: list[bytes] = []
+    colours = bytearray()
     ranks: list[tuple[float, float, float]] = []
     for id, each in facts.items():
         try:
             measured = each["hashes"]
             pair = [[int(text, 16) for text in measured[name]] for name in ("key_frames", "mirrored")]
             hashes.append(np.array(pair, np.uint64).reshape(2, HASHES).tobytes())
+            cells = np.stack([read_colours(text) for text in measured["colours"]])
+            colours += cells.reshape(HASHES, *cells.shape[1:]).tobytes()
             quality = each.get("quality", {}).get("quality", 0.0)
             rank = float(quality), min(measured["height"], measured["width"]), float(measured["seconds"])
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise LumosXError(
-                f"The filter stage left no hashes of key frames for clip {shown(id, 80)!r} ({type(error).__name__}). "
-                f"Run that stage again."
+                f"The filter stage left no hashes and colours of key frames for clip {shown(id, 80)!r} "
+                f"({type(error).__name__}). Run that stage again."
             ) from error
         ids.append(id)
         ranks.append(rank)
     both = scattered(np.frombuffer(b"".join(hashes), np.uint64).reshape(-1, 2, HASHES))
-    return ids, both[:, 0].copy(), both[:, 1].copy(), np.array(ranks, np.float64).reshape(-1, 3)
+    looks = np.frombuffer(bytes(colours), np.uint8).reshape(-1, HASHES, CELLS, CELLS, 3)
+    return ids, both[:, 0].copy(), both[:, 1].copy(), looks, np.array(ranks, np.float64).reshape(-1, 3)
 
 
 def _best_first(ids: list[str], ranks: np.ndarray) -> list[int]:

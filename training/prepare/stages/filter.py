@@ -40,7 +40,7 @@ class Filter:
     def version(self) -> str:
         files = [Path(self.settings.motion.weights), Path(self.settings.people.model)]
         hashes = [sha256_of(path) if path.is_file() else "" for path in files]
-        return settings_hash(1, self.settings, self.networks.note, hashes)
+        return settings_hash(2, self.settings, self.networks.note, hashes)
 
     def check(self) -> None:
         check_filters(self.settings, self.networks)
