@@ -50,7 +50,7 @@ def test_an_item_that_kills_its_process_is_set_aside_and_no_other_is(ray, tmp_pa
     report = prepare(tmp_path / "data", ray, [Poisoned()])
     assert report.samples == 59 and unfinished(tmp_path / "data") == []
     [(message, count)] = report.stages[0].failed.items()
-    assert message == "Each of the 2 processes that worked on it died." and count == 1
+    assert message == "Each of the 4 processes that worked on it died." and count == 1
     assert [path.stem for path in (tmp_path / "data" / "failed" / "probe").iterdir()] == [id_of(17)]
 
 

@@ -14,6 +14,8 @@ from .worker import StageWorker, Status
 class LocalExecution:
     """Works in this process, one item after the other; needs no package."""
 
+    most_deaths = 2
+
     def __enter__(self) -> LocalExecution:
         return self
 

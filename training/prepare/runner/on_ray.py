@@ -48,6 +48,8 @@ class RayExecution:
         LumosXError: there is no cluster at the address, or it has no GPU for a stage that needs one.
     """
 
+    most_deaths = 4
+
     def __init__(self, workers: int | None, address: str | None = None, *, most_openings: int = MOST_OPENINGS):
         self.workers, self.address, self.most_openings = workers, address, most_openings
 

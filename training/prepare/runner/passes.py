@@ -12,11 +12,17 @@ from ..stage import Stage
 from .items import SOURCE, read_items
 from .progress import Progress
 from .todo import Todo
-from .worker import FAILED, LATER, MOST_STARTS, Entry, Status, set_aside
+from .worker import FAILED, LATER, Entry, Status, set_aside
 
 
 class Execution(Protocol):
-    """Where the work is done: in this process, or in others."""
+    """Where the work is done: in this process, or in others.
+
+    An item that was in work when so many processes died is set aside. Processes of others die for many reasons, and
+    their death costs little; that of this process ends the run.
+    """
+
+    most_deaths: int
 
     def __enter__(self) -> Execution: ...
 
@@ -98,7 +104,7 @@ class Passes:
                     failure = self._dataset.failure(name, item)
                     if failure is None or failure.tries <= entry.tries:
                         starts = self._dataset.attempts(name, item)
-                        if starts < MOST_STARTS - 1:
+                        if starts < self._start().most_deaths:
                             yield replace(entry, starts=starts)
                         else:
                             set_aside(self._dataset, name, item, starts)

@@ -2,8 +2,8 @@
 
 An item that makes its process die cannot be caught as an exception. So each start is recorded before the work. What was
 in work when a process died is left for a later pass over the stage, in which each item is alone in its batch; an item
-that was started twice without a result is set aside at the third start. The process may as well have been killed from
-outside, so the other items come first: whatever kills a process does not meet the same item again at once.
+that was in work at several deaths is not started once more, but set aside. The process may as well have been killed
+from outside, so the other items come first: whatever kills a process does not meet the same item again at once.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from ..dataset import Dataset
 from ..stage import Outcome, Stage, StopRun, Task, Worker
 from .items import Item
 
-MOST_STARTS = 3
-"""At this start an item is set aside instead: the process died at each one before."""
 KEPT, REJECTED, FAILED, LATER = "kept", "rejected", "failed", "later"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
