@@ -14,7 +14,7 @@ from safetensors import safe_open
 
 from ..lumosx_core.errors import LumosXError
 from ..lumosx_core.files.formats.quantised import QUANTISATION
-from ..lumosx_core.models.lumosx.config import RelationalOptions
+from ..lumosx_core.models.lumosx.config import PHANTOM_PRESET, PRESETS, RelationalOptions, preset_options
 from ..lumosx_core.models.lumosx.weights.load import open_network
 from ..lumosx_core.models.wan.names import native_names, open_checkpoint
 from ..lumosx_core.own_command import own_command
@@ -22,10 +22,14 @@ from .bridges.clip_bridge import load_umt5
 from .bridges.comfy_bridge import patch_model
 from .inputs.host_schema import FOLDED, found_by
 from .inputs.weight_files import validated, weight_files, weight_path
-from .page.notices import HIDDEN
+from .page.notices import HIDDEN, notice
 from .page.weight_warnings import warn_of_file, warn_of_model
 
 _DTYPES = {"default": None, "fp8_e4m3fn": torch.float8_e4m3fn, "fp8_e5m2": torch.float8_e5m2}
+_PARTS_OFF = (
+    "Preset Phantom: these weights were not trained with R2PE, CSAM and MCAM, so they are off, whatever this node's "
+    "switches say. To try them all the same, choose the preset custom."
+)
 _CHOOSE_UMT5 = "Choose the umt5 file that belongs to Wan2.1, e.g. umt5_xxl_fp8_e4m3fn_scaled.safetensors."
 
 
@@ -238,13 +242,26 @@ class LumosXApply(io.ComfyNode):
                     tooltip="Bind each subject's reference images to its words.",
                     extra_dict=FOLDED,
                 ),
+                io.Combo.Input(
+                    "preset",
+                    options=list(PRESETS),
+                    default=PRESETS[0],
+                    optional=True,
+                    tooltip="What the weights were trained for. LumosX released: integer timesteps, and the parts as "
+                    "set here. Phantom (1.3B or 14B): as ComfyUI's own Phantom, with R2PE, CSAM and MCAM off whatever "
+                    "is set here, because these weights were not trained with them. custom: the parts as set here, and "
+                    "the sampler's own timesteps.",
+                ),
             ],
             outputs=[io.Model.Output(tooltip="The same model, which now follows a LumosX scene.")],
             hidden=HIDDEN,
         )
 
     @classmethod
-    def execute(cls, model, mcam_ratio, r2pe, csam, mcam) -> io.NodeOutput:
-        model = patch_model(model, RelationalOptions(mcam_ratio if mcam else 0.0, r2pe, csam))
-        warn_of_model(cls, model.model.diffusion_model.dim)
+    def execute(cls, model, mcam_ratio, r2pe, csam, mcam, preset=PRESETS[0]) -> io.NodeOutput:
+        options = preset_options(preset, RelationalOptions(mcam_ratio if mcam else 0.0, r2pe, csam))
+        model = patch_model(model, options, phantom=preset == PHANTOM_PRESET)
+        if preset == PHANTOM_PRESET:
+            notice(cls, _PARTS_OFF)
+        warn_of_model(cls, model.model.diffusion_model.dim, preset)
         return io.NodeOutput(model)

@@ -10,11 +10,11 @@ import torch
 from comfy_api.latest import io
 
 from ..lumosx_core.errors import LumosXError
-from ..lumosx_core.models.encode_scene import encode_scene
+from ..lumosx_core.models.encode_scene import encode_scene, encode_unbound
 from ..lumosx_core.models.latent_cache import LatentCache
 from ..lumosx_core.models.lumosx.spec import SPEC
 from ..lumosx_core.prompt.phrase_mask import check_prompt_length, clean_prompt
-from ..lumosx_core.prompt.scene_warnings import EMPTY_PROMPT, scene_warnings
+from ..lumosx_core.prompt.scene_warnings import EMPTY_PROMPT, scene_warnings, whole_bodies
 from ..lumosx_core.scene.strength import NEGATIVE_REFERENCES
 from .bridges.clip_bridge import PromptTokenizer
 from .bridges.comfy_bridge import attach_scene
@@ -68,7 +68,16 @@ class LumosXSceneToVideo(io.ComfyNode):
                     options=list(NEGATIVE_REFERENCES),
                     optional=True,
                     tooltip="Whether the negative pass also sees the reference images. kept: as released. dropped: "
-                    "CFG then pushes towards the reference images as well as the prompt; use a lower CFG.",
+                    "CFG then pushes towards the reference images as well as the prompt; use a lower CFG. zeroed: the "
+                    "same with zeros in their place, for Phantom.",
+                    extra_dict=FOLDED,
+                ),
+                io.Boolean.Input(
+                    "bind_phrases",
+                    default=True,
+                    optional=True,
+                    tooltip="Bind each reference image to its phrase in the prompt, as LumosX needs. Off: the prompt "
+                    "need not contain the phrases; for models without MCAM, such as Phantom.",
                     extra_dict=FOLDED,
                 ),
             ],
@@ -78,7 +87,8 @@ class LumosXSceneToVideo(io.ComfyNode):
                 ),
                 io.Conditioning.Output(
                     display_name="negative",
-                    tooltip="The negative prompt, with the reference images if negative_references is kept.",
+                    tooltip="The negative prompt, with the reference images if negative_references is kept, or zeros "
+                    "in their place if it is zeroed.",
                 ),
                 io.Latent.Output(
                     display_name="latent",
@@ -88,6 +98,11 @@ class LumosXSceneToVideo(io.ComfyNode):
                     display_name="negative_text",
                     tooltip="The negative prompt without reference images: the third conditioning of DualCFGGuider, "
                     "which guides towards reference images and prompt with a CFG for each.",
+                ),
+                io.Conditioning.Output(
+                    display_name="negative_zero_images",
+                    tooltip="The negative prompt with zeros in place of the reference images: the third conditioning "
+                    "of DualCFGGuider for Phantom, like negative_img_text of ComfyUI's WanPhantomSubjectToVideo.",
                 ),
             ],
             hidden=HIDDEN,
@@ -106,37 +121,43 @@ class LumosXSceneToVideo(io.ComfyNode):
         length,
         batch_size,
         negative_references=NEGATIVE_REFERENCES[0],
+        bind_phrases=True,
     ) -> io.NodeOutput:
         with named(cls):
             SPEC.check_size(width, height, length)
             scene = titled(cls, scene)
             scene.check()
             positive_prompt = clean_prompt(positive_prompt)
-            if not positive_prompt and any(reference.phrase.strip() for reference in scene.references):
+            if bind_phrases and not positive_prompt and any(each.phrase.strip() for each in scene.references):
                 raise LumosXError(EMPTY_PROMPT)
             tokenizer = PromptTokenizer(clip)
             positive_tokens = clip.tokenize(positive_prompt)
             negative_tokens = clip.tokenize(clean_prompt(negative_prompt))
             check_prompt_length(tokenizer.ids(negative_tokens), SPEC.text_len, negative=True)
-            encoded = encode_scene(
+            encode = encode_scene if bind_phrases else encode_unbound
+            encoded = encode(
                 scene, positive_prompt, tokenizer, partial(_encode, vae), (height, width), text_len=SPEC.text_len
             )
-            for warning in scene_warnings(scene, positive_prompt):
+            for warning in scene_warnings(scene, positive_prompt) if bind_phrases else whole_bodies(scene):
                 notice(cls, warning)
 
             positive = clip.encode_from_tokens_scheduled(positive_tokens)
             negative_text = clip.encode_from_tokens_scheduled(negative_tokens)
-            # As released, the negative pass sees the same pictures, bound to the positions of the positive prompt.
-            kept = negative_references == "kept"
+            negatives = {  # as released, the negative pass sees the same images, bound to words of the positive prompt
+                "kept": attach_scene(negative_text, encoded),
+                "dropped": negative_text,
+                "zeroed": attach_scene(negative_text, encoded, zeros=True),
+            }
             latent = torch.zeros(
                 SPEC.latent_shape(batch_size, length, height, width),
                 device=comfy.model_management.intermediate_device(),
             )
             return io.NodeOutput(
                 attach_scene(positive, encoded),
-                attach_scene(negative_text, encoded) if kept else negative_text,
+                negatives[negative_references],
                 {"samples": latent},
                 negative_text,
+                negatives["zeroed"],
             )
 
 

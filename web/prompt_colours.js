@@ -117,7 +117,9 @@ function idIn(output, node) {
 // Only the nodes that the scene comes from: nothing else matters, and much else changes with every draw of {a|b}.
 function questionOf(output, id, text, widget) {
     const { class_type, inputs } = output[id];
-    const graph = { [id]: { class_type, inputs: Array.isArray(inputs.scene) ? { scene: inputs.scene } : {} } };
+    const own = Array.isArray(inputs.scene) ? { scene: inputs.scene } : {};
+    if (inputs.bind_phrases === false) own.bind_phrases = false; // phrases may be missing
+    const graph = { [id]: { class_type, inputs: own } };
     const waiting = [id];
     while (waiting.length) {
         for (const value of Object.values(graph[waiting.pop()].inputs)) {

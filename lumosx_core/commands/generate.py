@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import LumosXError, MissingPackageError, OutOfMemory, ran_out_of_memory
 from ..media.video_size import parse_size
 from ..models.families import FAMILIES, family_named
+from ..models.lumosx.config import PHANTOM_OPTIONS
 from ..models.lumosx.spec import SPEC
 from .option_types import whole
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from ..sampling.best_of import BestOf
 
 LUMOSX = "lumosx"  # the family of workflows, and where none is named
+_PRESETS = {  # of the family lumosx: settings for weights that were trained for something else
+    "released": {},
+    "phantom": {"options": PHANTOM_OPTIONS, "negative_references": "zeroed"},
+}
 _OWN_SETTINGS = ("guidance", "face_crops")  # options that not every family has
 
 
@@ -48,6 +53,12 @@ def add_generate(commands) -> None:
         metavar="tiny|FILE|DIR",
         help="weights of the family, or a directory with diffusion_models, vae and text_encoders as in ComfyUI, of "
         "which a workflow names the files; tiny (default): the built-in miniature, which knows glyph people only",
+    )
+    parser.add_argument(
+        "--preset",
+        choices=list(_PRESETS),
+        help="what the weights of a case were trained for: released (default), or phantom: Phantom, with R2PE, CSAM "
+        "and MCAM off, and with one --cfg for prompt and images (its authors use 7.5 and 5, and --shift 5)",
     )
     parser.add_argument("--vae", metavar="FILE", help="its VAE (not needed with a directory or tiny)")
     parser.add_argument("--text-encoder", metavar="FILE", help="its text encoder (not needed with a directory or tiny)")
@@ -205,7 +216,9 @@ def _of_case(options: argparse.Namespace):
 
     entry = family_named(options.family or LUMOSX)
     tiny = options.model in (None, "tiny")
-    changes = _changes(options, entry)
+    if options.preset is not None and options.family not in (None, LUMOSX):
+        raise LumosXError(f"--preset is for --family {LUMOSX}. Leave it out.")
+    changes = _PRESETS[options.preset or "released"] | _changes(options, entry)
     settings = entry.settings(**{**(entry.tiny_settings if tiny else {}), **changes})
     case = read_case(options.source)
     companions = {} if options.face_encoder is None else {"face_encoder": options.face_encoder}
@@ -227,6 +240,8 @@ def _of_workflow(options: argparse.Namespace):
         )
     if options.face_encoder is not None:
         raise LumosXError("--face-encoder is for --family ingredients. Leave it out.")
+    if options.preset is not None:
+        raise LumosXError("--preset is for case folders: a workflow has it in its LumosX Apply. Choose it there.")
     graph = read_workflow(options.source)
     folder = input_folder(options.source, options.input)
     changes = _changes(options, entry)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..media.images import fit_on_canvas
-from ..prompt.phrase_mask import clean_prompt, phrase_mask
+from ..prompt.phrase_mask import check_prompt_length, clean_prompt, phrase_mask
 from ..scene.encoded import EncodedScene
 from ..scene.scene import Scene
 from .family import Tokenizer
@@ -32,8 +32,7 @@ class PreparedScene:
 
     def canvases(self, size: tuple[int, int]) -> Tensor:
         """The images on canvases of (height, width) pixels: (R, height, width, 3) float32, 0..1."""
-        images = [fit_on_canvas(reference.image, *size) for reference in self.scene.references]
-        return torch.stack(images) if images else torch.zeros(0, *size, 3)
+        return _canvases(self.scene, size)
 
     def encode(self, encode_images: Callable[[Tensor], Tensor], size: tuple[int, int]) -> EncodedScene:
         """Encode the images for a video of (height, width) pixels; see `encode_scene`."""
@@ -41,9 +40,7 @@ class PreparedScene:
 
     def encoded(self, references: Tensor) -> EncodedScene:
         """The scene with the latents of its images, (1, C, R, h, w)."""
-        scene = self.scene
-        labels = [reference.phrase for reference in scene.references]
-        return EncodedScene(references, scene.layout, self.phrase_mask, scene.strengths, labels)
+        return _encoded(self.scene, references, self.phrase_mask)
 
 
 def prepare_scene(scene: Scene, prompt: str, tokenizer: Tokenizer, *, text_len: int) -> PreparedScene:
@@ -78,3 +75,34 @@ def encode_scene(
         LumosXError: see `prepare_scene`.
     """
     return prepare_scene(scene, prompt, tokenizer, text_len=text_len).encode(encode_images, size)
+
+
+def encode_unbound(
+    scene: Scene,
+    prompt: str,
+    tokenizer: Tokenizer,
+    encode_images: Callable[[Tensor], Tensor],
+    size: tuple[int, int],
+    *,
+    text_len: int,
+) -> EncodedScene:
+    """Encode a scene whose images are bound to no words, for a network without MCAM; arguments as in `encode_scene`.
+
+    The prompt need not contain the phrases.
+
+    Raises:
+        LumosXError: the prompt is too long.
+    """
+    check_prompt_length(tokenizer.tokenize_prompt(clean_prompt(prompt)), text_len)
+    scene.check_size()
+    return _encoded(scene, encode_images(_canvases(scene, size)), None)
+
+
+def _canvases(scene: Scene, size: tuple[int, int]) -> Tensor:
+    images = [fit_on_canvas(reference.image, *size) for reference in scene.references]
+    return torch.stack(images) if images else torch.zeros(0, *size, 3)
+
+
+def _encoded(scene: Scene, references: Tensor, phrase_mask: Tensor | None) -> EncodedScene:
+    labels = [reference.phrase for reference in scene.references]
+    return EncodedScene(references, scene.layout, phrase_mask, scene.strengths, labels)

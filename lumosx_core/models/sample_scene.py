@@ -35,13 +35,17 @@ def scene_prediction(
         scene: None: a video without references.
         steps, shift, cfg: as in `guided_prediction`.
         schedule_shift: of the model's own schedule, by which start and end of a subject are counted.
-        negative_references: "kept": the negative pass sees the images, as released; "dropped": it does not.
+        negative_references: "kept": the negative pass sees the images, as released; "dropped": it does not;
+            "zeroed": it sees zeros for their latents, as Phantom's.
     """
     level = partial(sigma_at, shift=schedule_shift)
+    of_negative = scene
+    if scene is not None and negative_references != "kept":
+        of_negative = scene.zeroed() if negative_references == "zeroed" else None
 
     def predict(latents: Tensor, sigma: float, timestep: Tensor, negative: bool) -> Tensor:
-        dropped = negative and negative_references == "dropped"
-        seen = None if scene is None or dropped else scene.at(sigma, level)
+        shown = of_negative if negative else scene
+        seen = None if shown is None else shown.at(sigma, level)
         words = (negative_text if negative else text).expand(len(latents), -1, -1)
         return velocity(latents, timestep, words, seen)
 

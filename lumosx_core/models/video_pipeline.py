@@ -43,7 +43,8 @@ class VideoSettings:
         cfg: guidance, how far to move from the negative prompt to the prompt; 1 does without the negative prompt.
         seed: 0 to 2**64 - 1; the noise is the one ComfyUI makes of it.
         negative_references: whether the negative pass sees the images, too: "kept", as released, or "dropped", which
-            makes guidance push towards them as it does towards the prompt.
+            makes guidance push towards them as it does towards the prompt, or "zeroed", the same with zeros for their
+            latents, as Phantom was trained.
         options: the network's own switches.
 
     Raises:

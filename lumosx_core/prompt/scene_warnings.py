@@ -53,7 +53,7 @@ def scene_warnings(scene: Scene, prompt: str | None = "", *, faces: FaceFinder |
     scene.check_size()
     warnings += _without_phrases(scene)
     warnings += shared_words(scene, prompt or "")
-    warnings += _whole_bodies(scene, faces)
+    warnings += whole_bodies(scene, faces)
     return warnings
 
 
@@ -213,7 +213,8 @@ def _other_number(number: int | None, count: int) -> int:
 # Faces
 
 
-def _whole_bodies(scene: Scene, faces: FaceFinder | None) -> Iterator[str]:
+def whole_bodies(scene: Scene, faces: FaceFinder | None = None) -> Iterator[str]:
+    """Warnings about face images that show more than a face, whatever the prompt; `faces` as in `scene_warnings`."""
     for number, subject in enumerate(scene.subjects, 1):
         if subject.face is not None and min(subject.face.image.shape[:2]) >= _SMALLEST_SIDE:
             reason = _whole_body(subject.face, faces)

@@ -95,6 +95,10 @@ class EncodedScene:
             [self.labels[image] for image in kept] if self.labels else (),
         )
 
+    def zeroed(self) -> EncodedScene:
+        """The scene with zeros for its latents, of which Phantom's negative pass has as many as there are images."""
+        return replace(self, references=torch.zeros_like(self.references))
+
     def to(self, device: torch.device | str) -> EncodedScene:
         """The scene with its tensors on a device."""
         return self.map(lambda tensor: tensor.to(device))

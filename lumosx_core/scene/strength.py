@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from ..errors import LumosXError
 
 STRONGEST = 10.0
-NEGATIVE_REFERENCES = ("kept", "dropped")  # whether the negative pass sees the images; released: kept
+NEGATIVE_REFERENCES = ("kept", "dropped", "zeroed")
+"""Whether the negative pass sees the images: as released, not at all, or with zeros for their latents (Phantom)."""
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import LumosXError
-from ..models.lumosx.config import RelationalOptions
+from ..models.lumosx.config import PRESETS, RelationalOptions, preset_options
 from ..models.lumosx.pipeline import Settings
 from ..models.lumosx.spec import SPEC
 from ..own_command import own_command
 from ..prompt.literal_text import unescaped
 from ..scene.case_folder import Case, read_case
-from ..scene.scene import Scene
+from ..scene.scene import Reference, Scene
 from .confined_path import path_inside
 from .image_nodes import Pictures
 from .left_out import left_out
@@ -93,20 +93,21 @@ def read_video(
     if link is None:
         raise LumosXError(f"No scene is connected to {video}. Connect LumosX Scene or LumosX Subject.")
     scene = _PictureReader(values, folder).scene(link, f"scene of {video}")
+    if not values.flag(video, "bind_phrases", True):
+        scene = _unbound(scene, video, settings.options)
     notes = (*weights.notes, *left_out(graph, values, sampling, SPEC.frames_per_second))
     return WorkflowVideo(scene, prompt, settings, weights, notes)
 
 
 def _settings(values: Values, sampling: Sampling) -> dict[str, Any]:
     video = sampling.video
-    kept = values.text(video, "negative_references", "kept")
     return {
         "width": values.whole(video, "width", SPEC.width),
         "height": values.whole(video, "height", SPEC.height),
         "frames": values.whole(video, "length", SPEC.frames),
         "batch": values.whole(video, "batch_size", 1),
         "negative_prompt": unescaped(values.text(video, "negative_prompt"), f"negative_prompt of {video}"),
-        "negative_references": "dropped" if sampling.negative_text else kept,
+        "negative_references": sampling.negative_references or values.text(video, "negative_references", "kept"),
         **sampling.settings,
     }
 
@@ -117,10 +118,36 @@ def _relational_options(values: Values, applied: Node | None) -> RelationalOptio
     if applied is None:
         return released
     ratio = values.number(applied, "mcam_ratio", released.mcam_ratio)
-    return RelationalOptions(
+    switches = RelationalOptions(
         mcam_ratio=ratio if values.flag(applied, "mcam", True) else 0.0,
         r2pe=values.flag(applied, "r2pe", True),
         csam=values.flag(applied, "csam", True),
+    )
+    return preset_options(values.text(applied, "preset", PRESETS[0]), switches)
+
+
+def _unbound(scene: Scene, video: Node, options: RelationalOptions) -> Scene:
+    """The scene for bind_phrases off: with images that no words of the prompt belong to."""
+    if options.mcam_ratio != 0:
+        raise LumosXError(
+            f"bind_phrases of {video} is off, but MCAM binds reference images to their words. Turn bind_phrases on, or "
+            f"turn MCAM off in LumosX Apply (preset Phantom, or mcam)."
+        )
+
+    def unbound(reference: Reference | None) -> Reference | None:
+        return None if reference is None else replace(reference, phrase="")
+
+    return Scene(
+        tuple(
+            replace(
+                subject,
+                face=unbound(subject.face),
+                attributes=tuple(replace(attribute, phrase="") for attribute in subject.attributes),
+            )
+            for subject in scene.subjects
+        ),
+        tuple(replace(thing, phrase="") for thing in scene.objects),
+        unbound(scene.background),
     )
 
 

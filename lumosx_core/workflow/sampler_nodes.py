@@ -14,7 +14,8 @@ from .saved.graph import Graph, Node
 from .values import Values
 
 VIDEO = "LumosXSceneToVideo"
-POSITIVE, NEGATIVE, LATENT, NEGATIVE_TEXT = range(4)  # outputs of that node
+POSITIVE, NEGATIVE, LATENT, NEGATIVE_TEXT, NEGATIVE_ZERO_IMAGES = range(5)  # outputs of that node
+_NEGATIVE_REFERENCES = {NEGATIVE_TEXT: "dropped", NEGATIVE_ZERO_IMAGES: "zeroed"}
 _STEPWISE = ("KSampler", "KSamplerAdvanced")
 _ADVICE = (
     "Use SamplerCustomAdvanced with LumosX Sampler and LumosX Sigmas, or add --released-sampler to take the released "
@@ -29,14 +30,14 @@ class Sampling:
     Args:
         guided: the node with the inputs model, positive and negative.
         settings: steps, cfg and seed, and shift if the workflow says it.
-        negative_text: whether the negative pass gets the prompt without the images.
+        negative_references: of the negative pass, by the output that it comes from; None: as the video's node says.
     """
 
     sampler: Node
     video: Node
     guided: Node
     settings: dict[str, Any]
-    negative_text: bool = False
+    negative_references: str | None = None
 
 
 def find_sampling(graph: Graph, values: Values, node_id: str | None = None, *, released: bool = False) -> Sampling:
@@ -156,10 +157,12 @@ class _Reader:
             raise LumosXError(f"{guided} guides in a way that only ComfyUI runs. Use CFGGuider instead.")
         settings["cfg"] = self.values.number(guided, "cfg", 8.0)
         self._expect(guided, "positive", video, POSITIVE, "positive")
-        negative_text = self.graph.source(guided, "negative") == (video, NEGATIVE_TEXT)
-        if not negative_text:
-            self._expect(guided, "negative", video, NEGATIVE, "negative, or negative_text,")
-        return Sampling(sampler, video, guided, settings, negative_text)
+        source = self.graph.source(guided, "negative")
+        references = _NEGATIVE_REFERENCES.get(source[1]) if source is not None and source[0] == video else None
+        if references is None:
+            outputs = "negative, negative_text or negative_zero_images"
+            self._expect(guided, "negative", video, NEGATIVE, outputs)
+        return Sampling(sampler, video, guided, settings, references)
 
     def _expect(self, node: Node, name: str, video: Node, output: int, called: str) -> None:
         source = self.graph.source(node, name)

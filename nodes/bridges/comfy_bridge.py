@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import comfy.conds
+import comfy.latent_formats
 import comfy.ldm.wan.model
 import node_helpers
 import torch
@@ -23,12 +24,13 @@ from comfy.patcher_extension import WrappersMP
 
 from ...lumosx_core.errors import LumosXError
 from ...lumosx_core.models.lumosx.block import relational_block
-from ...lumosx_core.models.lumosx.config import RelationalOptions
+from ...lumosx_core.models.lumosx.config import PHANTOM_IMAGES, RelationalOptions
 from ...lumosx_core.models.lumosx.csam import scaled_dot_product_attention
 from ...lumosx_core.models.lumosx.relations import Relations, RelationTables
 from ...lumosx_core.models.lumosx.spec import SPEC
 from ...lumosx_core.scene.encoded import EncodedScene
 from ..inputs.host_schema import ATTENTION_PATCHES
+from ..page.notices import run_notice
 from .attention_bridge import Watch, watch_pass
 
 KEY = "lumosx"
@@ -74,17 +76,33 @@ class WholePictures(comfy.conds.CONDRegular):
         return comfy.conds.CONDRegular(self.cond).process_cond(batch_size, **kwargs)
 
 
-def attach_scene(conditioning: list, scene: EncodedScene) -> list:
-    """Return the conditioning with the scene in it, its references as the VAE gave them."""
-    conditioning = node_helpers.conditioning_set_values(conditioning, {REFERENCES: scene.references})
+class NoScene:
+    """In place of a scene, in a conditioning without one whose weights were trained with reference images in each."""
+
+
+def attach_scene(conditioning: list, scene: EncodedScene, *, zeros: bool = False) -> list:
+    """Return the conditioning with the scene in it, its references as the VAE gave them.
+
+    Args:
+        zeros: the model receives zeros for the latents of the references, as in the last conditioning of ComfyUI's own
+            Phantom. The scene remains the same object, so that all conditionings run together.
+    """
+    references = scene.references
+    if zeros:  # after the host's normalisation
+        references = comfy.latent_formats.Wan21().process_out(torch.zeros_like(references))
+    conditioning = node_helpers.conditioning_set_values(conditioning, {REFERENCES: references})
     for _, values in conditioning:
         # A model condition needs no support in the model's own list of conditions, unlike other values.
         values["model_conds"] = {**values.get("model_conds", {}), KEY: UnreadScene(scene)}
     return conditioning
 
 
-def patch_model(model, options: RelationalOptions):
+def patch_model(model, options: RelationalOptions, *, phantom: bool = False):
     """Return a clone of the MODEL that understands conditionings with a scene.
+
+    Args:
+        phantom: the weights are Phantom's: where one conditioning of a run has a scene, a pass without one is refused,
+            and a scene of more images than they were trained with gives a warning.
 
     Raises:
         LumosXError: the MODEL is not a Wan2.1 text-to-video model.
@@ -106,7 +124,7 @@ def patch_model(model, options: RelationalOptions):
     model = model.clone()
     for kind, wrapper in (
         (WrappersMP.DIFFUSION_MODEL, partial(_run_with_scene, options)),
-        (WrappersMP.PREPARE_SAMPLING, _read_scenes),
+        (WrappersMP.PREPARE_SAMPLING, partial(_read_scenes, phantom)),
     ):
         model.remove_wrappers_with_key(kind, KEY)
         model.add_wrapper_with_key(kind, KEY, wrapper)
@@ -114,7 +132,7 @@ def patch_model(model, options: RelationalOptions):
     return model
 
 
-def _read_scenes(executor, model, noise_shape, conds, *args, **kwargs):
+def _read_scenes(phantom: bool, executor, model, noise_shape, conds, *args, **kwargs):
     """Unwrap the scenes, and let ComfyUI reserve memory for the images, too: it counts the noise only."""
     level = model.get_model_object("model_sampling").percent_to_sigma
     tables = RelationTables()
@@ -135,6 +153,17 @@ def _read_scenes(executor, model, noise_shape, conds, *args, **kwargs):
                     latents = model.model.process_latent_in(cond.pop(REFERENCES))
                     cond["model_conds"][REFERENCES] = WholePictures(latents)
             read[name].append(cond)
+    if phantom and scenes:
+        # Refused at the first such pass: with a CFG of 1 the negative conditioning is never computed.
+        no_scene = {KEY: comfy.conds.CONDConstant(NoScene())}
+        for name, group in read.items():
+            read[name] = [{**cond, "model_conds": {**no_scene, **cond.get("model_conds", {})}} for cond in group]
+        if pictures > PHANTOM_IMAGES:
+            run_notice(
+                "LumosX Apply",
+                f"The scene has {pictures} reference images, but Phantom was trained with at most {PHANTOM_IMAGES}. "
+                f"Remove some if the video does not follow them.",
+            )
     noise_shape = list(noise_shape)
     noise_shape[2] += pictures
     return executor(model, noise_shape, read, *args, **kwargs)
@@ -151,7 +180,7 @@ def _run_with_scene(
     transformer_options=None,
     **kwargs,
 ):
-    sampled: SampledScene | None = kwargs.pop(KEY, None)
+    sampled: SampledScene | NoScene | None = kwargs.pop(KEY, None)
     # The released model was trained on and is run with integer timesteps; with LumosX Sampler also where guidance
     # leaves the images out.
     released = (transformer_options or {}).get(TIMESTEP_KEY)
@@ -160,10 +189,21 @@ def _run_with_scene(
     if sampled is None:
         return executor(x, timestep, context, clip_fea, time_dim_concat, transformer_options, **kwargs)
 
+    if isinstance(sampled, NoScene):
+        raise LumosXError(
+            "One conditioning of this sampler has the reference images and another has none, but Phantom was trained "
+            "with images in each: connect positive, negative or negative_zero_images of LumosX Scene To Video, and not "
+            "negative_text. To run it all the same, choose the preset custom in LumosX Apply."
+        )
     network = executor.class_obj
     height, width = x.shape[-2:]
     scene = sampled.scene
     _check(scene, x, context, time_dim_concat, network)
+    if scene.phrase_mask is None and options.mcam_ratio != 0:
+        raise LumosXError(
+            "bind_phrases of LumosX Scene To Video is off, so the reference images have no words, but MCAM binds them "
+            "to their words. Turn bind_phrases on, or turn MCAM off in LumosX Apply (preset Phantom, or mcam)."
+        )
 
     sigma = transformer_options["sigmas"][0].item()
     seen, visible = scene.at(sigma, sampled.level), list(scene.visible(sigma, sampled.level))

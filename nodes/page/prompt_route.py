@@ -119,11 +119,13 @@ def answer(question: dict[str, Any], check: Check = lambda: None) -> dict[str, A
         raise LumosXError(
             f"The scene has {len(question['prompt'])} nodes, but at most {MOST_NODES} are read. Use fewer."
         )
-    scene = scene_outline(Graph(question["prompt"]), question["node"], case=case_phrases, check=check).scene
+    graph = Graph(question["prompt"])
+    scene = scene_outline(graph, question["node"], case=case_phrases, check=check).scene
     letters = sum(len(reference.phrase) for reference in scene.references)
     if letters > MOST_LETTERS:
         raise LumosXError(f"The phrases have {letters} letters, but at most {MOST_LETTERS} are read. Shorten them.")
     marked = mark_prompt(question["text"], scene, dynamic=question["dynamic"], check=check)
+    bound = graph.node(question["node"]).get("bind_phrases", True) is not False  # else no phrase is missed
     return {
         "spans": [
             {"text": span.text, "colours": [group_colour(scene, group) for group in span.groups]}
@@ -136,7 +138,7 @@ def answer(question: dict[str, Any], check: Check = lambda: None) -> dict[str, A
                 "message": each.message,
                 "meant": each.meant,
             }
-            for each in marked.missing
+            for each in (marked.missing if bound else ())
         ],
-        "warnings": list(marked.warnings),
+        "warnings": list(marked.warnings) if bound else [],
     }

@@ -9,6 +9,7 @@ from typing import Any
 import folder_paths
 from comfy_api.latest import io
 
+from ...lumosx_core.models.lumosx.config import RELEASED_PRESET
 from ...lumosx_core.models.lumosx.weights.origin import CERTAIN, LARGE_DIM, origin_of, origin_warning
 from .notices import notice
 
@@ -18,31 +19,32 @@ _WARNS_ITSELF = "LumosXLoadModel"
 _said: set[tuple[str, str]] = set()  # uncertain cases are reported once per file
 
 
-def warn_of_file(cls: type[io.ComfyNode], name: str, path: str, dim: int) -> None:
-    """Warn in the page about a model file, unless it was trained for LumosX.
+def warn_of_file(cls: type[io.ComfyNode], name: str, path: str, dim: int, preset: str = RELEASED_PRESET) -> None:
+    """Warn in the page about a model file, unless it was trained for the preset that it is run with.
 
     Args:
         name: of the file, as the artist chose it.
         dim: width of the network.
+        preset: see `preset_options`.
     """
     origin = origin_of(path)
-    warning = origin_warning(name, origin, dim, folder_paths.base_path)
+    warning = origin_warning(name, origin, dim, folder_paths.base_path, preset)
     if warning is None:
         return
-    if dim != LARGE_DIM and origin not in (*CERTAIN, "wan by name"):
+    if dim != LARGE_DIM and origin not in (*CERTAIN, "wan by name", "phantom by name"):
         if (origin, path) in _said:
             return
         _said.add((origin, path))
     notice(cls, warning)
 
 
-def warn_of_model(cls: type[io.ComfyNode], dim: int) -> None:
+def warn_of_model(cls: type[io.ComfyNode], dim: int, preset: str) -> None:
     """The same for the MODEL that is connected to a running node, through LoRAs and whatever else is between.
 
     A loader that names no file in ComfyUI's folders causes no warning.
     """
     for name, path in weights_before(cls.hidden.prompt or {}, str(cls.hidden.unique_id)):
-        warn_of_file(cls, name, path, dim)
+        warn_of_file(cls, name, path, dim, preset)
 
 
 def weights_before(prompt: Mapping[str, Any], node: str) -> Iterator[tuple[str, str]]:

@@ -80,6 +80,7 @@ CARDS = {
     "Long video (context windows)": Card((PHOTOS, (PLACE, CUP)), "10 seconds"),
     "Low memory (GGUF, fp8)": Card((PHOTOS, (PLACE, CUP)), "fp8 for small GPUs"),
     "One person, own outfit": Card((PHOTOS[:2], (PLACE,)), ""),
+    "Phantom, two people": Card((PHOTOS[:2], PHOTOS[2:]), "with Phantom's weights"),
     "Three people, objects, background": Card((THREE,), "", "SaveVideo"),
     "Two people, own outfits": Card((PHOTOS[:2], PHOTOS[2:]), ""),
     "Who looks at what (attention map)": Card((), "", "LumosXAttentionMap"),

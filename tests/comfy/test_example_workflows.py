@@ -47,6 +47,7 @@ BRINGS = {
     "Long video (context windows)": RELEASED,
     "Low memory (GGUF, fp8)": RELEASED,
     "One person, own outfit": RELEASED,
+    "Phantom, two people": RELEASED - {"lumosx_bf16.safetensors"} | {"Phantom-Wan-1_3B_fp16.safetensors"},
     "Three people, objects, background": set(),
     "Two people, own outfits": RELEASED,
     "Who looks at what (attention map)": set(),

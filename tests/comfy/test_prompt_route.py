@@ -56,6 +56,15 @@ def test_missing_phrases_come_with_colour_and_message(server):
     assert missing["message"].startswith('Phrase "red hat" of subject 1 (attribute 1) does not occur in the prompt.')
 
 
+def test_where_phrases_are_not_bound_none_is_missing(server):
+    prompt = {**SCENE, "5": node("LumosXSceneToVideo", scene=["4", 0], bind_phrases=False)}
+    _, answer = ask(server, question("A man", prompt))
+    assert (answer["missing"], answer["warnings"]) == ([], [])
+    assert marked(answer) == [("man", MAN)]
+    prompt["5"]["inputs"]["bind_phrases"] = True
+    assert len(ask(server, question("A man", prompt))[1]["missing"]) == 2
+
+
 def test_choices_are_drawn_only_where_the_page_draws_them(server):
     text = "a man, a woman, a {red hat|coat}"
     assert "some of the choices" in ask(server, question(text, dynamic=True))[1]["missing"][0]["message"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...errors import LumosXError
 from .spec import SPEC
@@ -74,3 +74,31 @@ class RelationalOptions:
     def __post_init__(self):
         if not math.isfinite(self.mcam_ratio):
             raise LumosXError(f"mcam_ratio is {self.mcam_ratio}, expected a finite number; 0.5 is as released.")
+
+
+PRESETS = RELEASED_PRESET, PHANTOM_PRESET, CUSTOM_PRESET = ("LumosX released", "Phantom", "custom")
+
+PHANTOM_OPTIONS = RelationalOptions(mcam_ratio=0.0, r2pe=False, csam=False, truncate_timestep=False)
+"""The forward pass of Phantom: reference latents behind the video, each a frame of its own, and nothing else."""
+
+PHANTOM_IMAGES = 4  # that Phantom was trained with, at most
+
+
+def preset_options(preset: str, switches: RelationalOptions) -> RelationalOptions:
+    """The options of a forward pass with a preset.
+
+    Args:
+        preset: "LumosX released": the switches as they are, timesteps truncated to integers, as released. "Phantom":
+            all parts off and timesteps as the sampler has them, whatever the switches; these weights were not trained
+            with the parts. "custom": the switches as they are, timesteps as the sampler has them.
+
+    Raises:
+        LumosXError: there is no such preset.
+    """
+    if preset == RELEASED_PRESET:
+        return switches
+    if preset == PHANTOM_PRESET:
+        return PHANTOM_OPTIONS
+    if preset == CUSTOM_PRESET:
+        return replace(switches, truncate_timestep=False)
+    raise LumosXError(f"preset is {preset!r}, expected one of {', '.join(PRESETS)}. Choose one of them.")

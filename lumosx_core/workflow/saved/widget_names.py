@@ -41,7 +41,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "LumosXLoadModel": ("model_name", "weight_dtype"),
     "LumosXLoadVAE": ("vae_name",),
     "LumosXLoadTextEncoder": ("text_encoder_name",),
-    "LumosXApply": ("mcam_ratio", "r2pe", "csam", "mcam"),
+    "LumosXApply": ("mcam_ratio", "r2pe", "csam", "mcam", "preset"),
     "LumosXRecordAttention": ("steps", "layers"),
     "LumosXScoreVideo": ("face_model", "box_model", "face_embedder"),
     "LumosXSigmas": ("steps", "shift"),
@@ -56,6 +56,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "LumosXScene": (*_slots("background", *_OBJECTS), *_strengths("background", *_OBJECTS)),
     "LumosXSceneToVideo": (
         *("positive_prompt", "negative_prompt", "width", "height", "length", "batch_size", "negative_references"),
+        "bind_phrases",
     ),
 }
 _NAMES |= {f"Primitive{kind}": ("value",) for kind in ("String", "StringMultiline", "Int", "Float", "Boolean")}

@@ -283,3 +283,24 @@ def test_best_of_that_cannot_be_is_refused(cache, tmp_path, capsys, options, mes
     size = [] if "ingredients" in options else SMALL
     assert run("generate", CASE, "--out", path, *size, *options) == 2
     assert re.search(message, capsys.readouterr().err) and not path.exists()
+
+
+def test_the_preset_phantom_runs_a_case_without_the_parts(cache, tmp_path, capsys):
+    """And the released one is what a case is run with where none is given."""
+    options = [*SMALL, "--seed", "4", "--cfg", "3"]
+    assert run("generate", CASE, "--out", tmp_path / "phantom.mp4", *options, "--preset", "phantom") == 0
+    assert run("generate", CASE, "--out", tmp_path / "released.mp4", *options, "--preset", "released") == 0
+    assert run("generate", CASE, "--out", tmp_path / "plain.mp4", *options) == 0
+    phantom, released, plain = (frames(tmp_path / f"{name}.mp4") for name in ("phantom", "released", "plain"))
+    assert torch.equal(released, plain)
+    assert not torch.equal(phantom, released)
+
+
+def test_a_preset_is_refused_where_it_has_no_meaning(tmp_path, capsys):
+    workflow = str(ROOT / "example_workflows" / "Three people, objects, background.json")
+    for source, options, message in (
+        (CASE, ["--family", "ingredients"], "--preset is for --family lumosx"),
+        (workflow, [], "a workflow has it in its LumosX Apply"),
+    ):
+        assert run("generate", source, "--out", tmp_path / "a.mp4", "--preset", "phantom", *options) == 2
+        assert message in capsys.readouterr().err

@@ -11,6 +11,7 @@ from workflow_graphs import PROMPT, k_sampler, node, workflow, write_picture
 
 from lumosx_core.commands.main import main
 from lumosx_core.errors import LumosXError
+from lumosx_core.models.lumosx.config import RelationalOptions, preset_options
 from lumosx_core.models.lumosx.tiny import tiny_files
 from lumosx_core.prompt.phrase_mask import clean_prompt
 from lumosx_core.scene.case_folder import read_case
@@ -103,6 +104,46 @@ def test_the_negative_text_output_drops_the_pictures(folder):
     graph = workflow()
     graph["10"]["inputs"]["negative_references"] = "dropped"
     assert read(graph, folder).settings.negative_references == "dropped"
+
+
+def test_the_negative_output_with_zeros_for_the_images_is_phantoms(folder):
+    graph = workflow()
+    graph["24"]["inputs"]["negative"] = ["10", 4]
+    assert read(graph, folder).settings.negative_references == "zeroed"
+    graph["24"]["inputs"]["negative"] = ["10", 2]
+    with pytest.raises(LumosXError, match="has to be negative, negative_text or negative_zero_images of"):
+        read(graph, folder)
+
+
+def with_apply(**inputs) -> dict:
+    switches = {"mcam_ratio": 0.25, "r2pe": True, "csam": True, "mcam": True}
+    return workflow(
+        n20=node("LumosXApply", model=["32", 0], **switches, **inputs),
+        n32=node("UNETLoader", unet_name="phantom.safetensors", weight_dtype="default"),
+    )
+
+
+def test_the_preset_of_apply_is_that_of_the_network(folder):
+    switches = RelationalOptions(mcam_ratio=0.25)
+    for preset in (None, "LumosX released", "Phantom", "custom"):
+        video = read(with_apply(**({} if preset is None else {"preset": preset})), folder)
+        assert video.settings.options == preset_options(preset or "LumosX released", switches)
+        assert video.notes == ()
+    with pytest.raises(LumosXError, match="preset is 'Wan'"):
+        read(with_apply(preset="Wan"), folder)
+
+
+def test_phrases_that_are_not_bound_need_not_occur_but_only_without_mcam(folder):
+    graph = with_apply(preset="Phantom")
+    whole = read(graph, folder).scene
+    graph["10"]["inputs"]["bind_phrases"] = False
+    scene = read(graph, folder).scene
+    assert {reference.phrase for reference in scene.references} == {""}
+    assert scene.layout == whole.layout
+    assert all(torch.equal(a.image, b.image) for a, b in zip(scene.references, whole.references, strict=True))
+    graph["20"]["inputs"]["preset"] = "custom"
+    with pytest.raises(LumosXError, match="bind_phrases of .* is off, but MCAM binds"):
+        read(graph, folder)
 
 
 def test_the_stock_loader_with_apply_is_the_model(folder):

@@ -16,8 +16,9 @@ from typing import Literal
 
 from ....files.safetensors_file import read_header
 from ....own_command import own_command
+from ..config import CUSTOM_PRESET, PHANTOM_PRESET, RELEASED_PRESET
 
-Origin = Literal["lumosx", "lumosx by name", "wan", "wan by name", "unknown"]
+Origin = Literal["lumosx", "lumosx by name", "wan", "wan by name", "phantom by name", "unknown"]
 ORIGIN = "lumosx_origin"  # in the metadata of a file that was made from another one: `noted_origin` of that one
 CERTAIN: tuple[Origin, ...] = ("lumosx", "wan")
 RELEASED_DIM, LARGE_DIM = 1536, 5120
@@ -25,6 +26,8 @@ RELEASED_DIM, LARGE_DIM = 1536, 5120
 _LUMOSX = re.compile(r"lumos[-_ ]?x", re.IGNORECASE)
 # wan2.1_t2v_1.3B_bf16, Wan2_1-T2V-1_3B, wan2.2_..., wanvideo_..., Wan14B...
 _WAN = re.compile(r"(?<![a-z])wan(?![a-z])|(?<![a-z])wan(video|t2v)|t2v[-_.]?(1[._]3b|14b)", re.IGNORECASE)
+
+_PHANTOM = re.compile(r"phantom", re.IGNORECASE)  # Phantom-Wan-1_3B_fp16, Wan2_1_Phantom_14B, ...
 
 # SHA-256 of Wan2.1-T2V-1.3B as its authors (float32) and Comfy-Org (fp16, bf16) publish it.
 _PLAIN_WAN = {
@@ -58,6 +61,8 @@ def origin_of(path: str | Path) -> Origin:
         ):  # plain Wan2.1 is not published in these forms
             return "lumosx"
         return "wan" if is_plain_wan(path) else "lumosx by name"
+    if any(map(_PHANTOM.search, names)):
+        return "phantom by name"
     if any(map(_WAN.search, names)):
         return "wan by name"
     if ours:
@@ -71,14 +76,26 @@ def noted_origin(path: str | Path) -> str:
     return origin if origin in CERTAIN else "wan" if origin == "wan by name" else "unknown"
 
 
-def origin_warning(name: str, origin: Origin, dim: int, comfyui: str | Path) -> str | None:
+def origin_warning(
+    name: str, origin: Origin, dim: int, comfyui: str | Path, preset: str = RELEASED_PRESET
+) -> str | None:
     """What the artist should know of a model before a long run, if anything.
 
     Args:
         name: of the file.
         dim: width of the network.
         comfyui: ComfyUI's base folder, for the command that downloads the released weights.
+        preset: that it is run with; see `preset_options`.
     """
+    if preset == CUSTOM_PRESET:
+        return None  # an experiment with whatever weights
+    if preset == PHANTOM_PRESET:
+        return _not_phantom(name, origin)
+    if origin == "phantom by name":
+        return (
+            f"{name} is Phantom, by its name. It was not trained with LumosX's parts, nor with its integer timesteps. "
+            f"Load it with Load Diffusion Model, and choose the preset Phantom in LumosX Apply behind it."
+        )
     if dim == LARGE_DIM:
         return (
             f"{name} is a 14B network (width {LARGE_DIM}); LumosX's released weights are for the 1.3B one (width "
@@ -101,6 +118,21 @@ def origin_warning(name: str, origin: Origin, dim: int, comfyui: str | Path) -> 
         return (
             f"It is unknown whether {name} was trained for LumosX: plain Wan2.1, which does not follow reference "
             f"images, has the same tensors. If the video follows them, all is well. {choose}"
+        )
+    return None
+
+
+def _not_phantom(name: str, origin: Origin) -> str | None:
+    """A warning about weights that are known not to be Phantom's, for its preset."""
+    if origin in ("lumosx", "lumosx by name"):
+        return (
+            f"{name} was trained for LumosX, but the preset Phantom turns LumosX's parts off. Choose the preset LumosX "
+            f"released in LumosX Apply, or load Phantom's weights."
+        )
+    if origin in ("wan", "wan by name"):
+        return (
+            f"{name} is plain Wan2.1, not Phantom: it was not trained with reference images and will hardly follow "
+            f"them. Load Phantom's weights."
         )
     return None
 

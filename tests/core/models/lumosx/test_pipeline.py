@@ -9,7 +9,10 @@ from safetensors.torch import load_file, save_file
 
 from lumosx_core import LumosXError, Reference, RelationalOptions, Scene, Subject
 from lumosx_core.files.model_files import find_model_files
+from lumosx_core.models.encode_scene import encode_scene, encode_unbound
 from lumosx_core.models.lumosx import lumosx_family, relations
+from lumosx_core.models.lumosx.config import PHANTOM_OPTIONS, preset_options
+from lumosx_core.models.lumosx.lumosx_family import LUMOSX
 from lumosx_core.models.lumosx.pipeline import (
     NEGATIVE_PROMPT,
     LumosXPipeline,
@@ -119,6 +122,56 @@ def test_the_negative_pass_can_do_without_the_pictures(pipeline):
         negative = model(noise, torch.tensor([1000]), conditions.negative_text)
     expected = noise - (negative + 3.0 * (positive - negative))
     assert torch.allclose(pipeline.sample(conditions, settings), expected, atol=1e-5)
+
+
+def test_the_negative_pass_of_phantom_sees_zeros_for_the_pictures(pipeline):
+    settings = Settings(**(SMALL | {"steps": 1}), cfg=3.0, negative_references="zeroed", options=PHANTOM_OPTIONS)
+    conditions = random_conditions()
+    noise = start_noise(settings)
+    model = load_model(pipeline.files.diffusion_model, dtype=torch.float32)
+    zeros = replace(conditions.scene, references=torch.zeros_like(conditions.scene.references))
+    with torch.no_grad():
+        positive, negative, without = (
+            model(noise, torch.tensor([1000]), text, scene, PHANTOM_OPTIONS)
+            for text, scene in (
+                (conditions.text, conditions.scene),
+                (conditions.negative_text, zeros),
+                (conditions.negative_text, None),
+            )
+        )
+    expected = noise - (negative + 3.0 * (positive - negative))
+    assert torch.allclose(pipeline.sample(conditions, settings), expected, atol=1e-5)
+    assert (negative - without).abs().max() > 1e-3
+
+
+def test_presets_are_the_released_model_phantom_and_the_switches_by_hand():
+    switches = RelationalOptions(mcam_ratio=1.5, csam=False)
+    assert preset_options("LumosX released", switches) == switches
+    assert preset_options("custom", switches) == replace(switches, truncate_timestep=False)
+    off = RelationalOptions(mcam_ratio=0.0, r2pe=False, csam=False, truncate_timestep=False)
+    assert preset_options("Phantom", switches) == off
+    with pytest.raises(LumosXError, match="expected one of LumosX released, Phantom, custom"):
+        preset_options("phantom", switches)
+
+
+def test_a_scene_whose_images_are_bound_to_nothing_needs_no_phrase_in_the_prompt(pipeline):
+    encoder = LUMOSX.load_text_encoder(pipeline.files.text_encoder)
+    image = torch.rand(20, 30, 3, generator=torch.Generator().manual_seed(0))
+    scene = Scene((Subject(Reference("astronaut", image), strength=0.5),), background=Reference("", image))
+    shown = []
+
+    def encode_images(images):
+        shown.append(images)
+        return torch.zeros(1, 16, len(images), 6, 8)
+
+    encoded = encode_unbound(scene, "A man waits.", encoder, encode_images, (48, 64), text_len=512)
+    assert encoded.phrase_mask is None
+    assert encoded.labels == ("", "astronaut")
+    assert encoded.constant_strengths == (1.0, 0.5)
+    bound = encode_scene(scene, "An astronaut waits.", encoder, encode_images, (48, 64), text_len=512)
+    assert torch.equal(*shown) and bound.layout == encoded.layout
+    with pytest.raises(LumosXError, match="Shorten it"):
+        encode_unbound(scene, "a man waits " * 600, encoder, encode_images, (48, 64), text_len=512)
 
 
 def test_options_and_strengths_reach_the_network(pipeline):

@@ -42,6 +42,9 @@ NOTED = {origin: {**CONVERTED, "lumosx_origin": origin} for origin in ("lumosx",
         ("swan.safetensors", None, "unknown"),
         ("model.pt", None, "unknown"),
         ("wan2.1_t2v_1.3B.gguf", None, "wan by name"),
+        ("Phantom-Wan-1_3B_fp16.safetensors", None, "phantom by name"),
+        ("Wan2_1_Phantom-14B_fp8_e4m3fn.safetensors", {"format": "pt"}, "phantom by name"),
+        ("lumosx_on_phantom.pt", None, "lumosx"),
     ],
 )
 def test_by_name_and_metadata(tmp_path, name, metadata, origin):
@@ -113,5 +116,22 @@ def test_warnings_name_the_file_and_what_helps_and_good_ones_say_nothing():
     assert "unknown whether a was trained" in warning("unknown")
     for origin in ("lumosx by name", "wan", "wan by name", "unknown"):
         assert warning(origin).endswith(own_command("download", "--comfyui", "/my comfy"))
-    for origin in get_args(Origin):
+    for origin in set(get_args(Origin)) - {"phantom by name"}:
         assert "a is a 14B network" in warning(origin, 5120)
+    for dim in (1536, 5120):
+        assert "a is Phantom, by its name" in warning("phantom by name", dim)
+        assert warning("phantom by name", dim).endswith("choose the preset Phantom in LumosX Apply behind it.")
+
+
+def test_the_preset_phantom_warns_of_weights_that_are_known_to_be_others():
+    for dim in (1536, 5120):
+        for origin, words in {
+            "lumosx": "was trained for LumosX, but the preset Phantom turns",
+            "lumosx by name": "was trained for LumosX, but the preset Phantom turns",
+            "wan": "a is plain Wan2.1, not Phantom",
+            "wan by name": "a is plain Wan2.1, not Phantom",
+        }.items():
+            assert words in origin_warning("a", origin, dim, "/comfy", "Phantom")
+        for origin in ("phantom by name", "unknown"):
+            assert origin_warning("a", origin, dim, "/comfy", "Phantom") is None
+        assert all(origin_warning("a", origin, dim, "/comfy", "custom") is None for origin in get_args(Origin))
