@@ -80,6 +80,9 @@ class Unique:
     def version(self) -> str:
         return self.name
 
+    def check(self) -> None:
+        """It needs nothing."""
+
     def gather(self, facts: Mapping[str, Mapping]) -> Mapping[str, Outcome]:
         return {
             item: DUPLICATE if index % 100 == 0 else KEPT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fuzz import (
+    answer_readers,
     command_readers,
     face_readers,
     ingredients_readers,
@@ -29,4 +30,5 @@ READERS: dict[str, Make] = {
     **face_readers.READERS,
     **ingredients_readers.READERS,
     **prepare_readers.READERS,
+    **answer_readers.READERS,
 }

@@ -19,6 +19,7 @@ RUN = Path(__file__).with_name("run.py")
 NEEDS = {
     "SAM 1 checkpoints": "segment_anything",
     "CogVideoX VAEs": "diffusers",
+    "replies of an endpoint": "openai",
 }  # packages that are not always installed
 INPUTS = int(os.environ.get("LUMOSX_FUZZ_INPUTS", -(-20_000 // len(READERS))))
 

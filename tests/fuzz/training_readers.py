@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -235,7 +236,7 @@ def _with_records(pack: bytes, records: str) -> bytes:
 # Runs
 
 _CONFIGS = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "training" / "configs").glob("*.toml"))]
-_NASTY_TOML = (
+NASTY_TOML = (
     *(
         "inf",
         "-inf",
@@ -268,18 +269,20 @@ _NASTY_TOML = (
 )
 
 
-def _toml_text() -> st.SearchStrategy[str]:
+def toml_text(configs: Sequence[str]) -> st.SearchStrategy[str]:
+    """Configs, of which some lines are changed."""
+
     @st.composite
     def edited(draw) -> str:
-        lines = draw(st.sampled_from(_CONFIGS)).split("\n")
+        lines = draw(st.sampled_from(configs)).split("\n")
         for _ in range(draw(st.integers(0, 4))):
             at = draw(st.integers(0, len(lines) - 1))
             name, equals, _ = lines[at].partition("=")
             kind = draw(st.integers(0, 3))
             if kind == 0 and equals:
-                lines[at] = f"{name}= {draw(st.sampled_from(_NASTY_TOML) | STRINGS)}"
+                lines[at] = f"{name}= {draw(st.sampled_from(NASTY_TOML) | STRINGS)}"
             elif kind == 1:
-                lines.insert(at, draw(st.sampled_from([*_NASTY_TOML, *lines])))
+                lines.insert(at, draw(st.sampled_from([*NASTY_TOML, *lines])))
             elif kind == 2:
                 del lines[at]
             elif equals:
@@ -297,9 +300,9 @@ def _configs() -> Reader:
         for table in ("model", "data", "training", "optimizer", "lora", "ema")
         for name in (*names, "x", "")
     ]
-    value = st.one_of(st.sampled_from(_NASTY_TOML), STRINGS, st.integers().map(str), st.floats().map(str))
+    value = st.one_of(st.sampled_from(NASTY_TOML), STRINGS, st.integers().map(str), st.floats().map(str))
     change = st.builds("{}={}".format, st.sampled_from(tables) | STRINGS, value) | STRINGS
-    content = st.one_of(_toml_text().map(json_bytes), edited_bytes([text.encode() for text in _CONFIGS]))
+    content = st.one_of(toml_text(_CONFIGS).map(json_bytes), edited_bytes([text.encode() for text in _CONFIGS]))
 
     def read(value, folder: Path) -> None:
         read_config(str(put_one(folder, "config.toml", value[0])), tuple(value[1]))

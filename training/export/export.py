@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lumosx_core.errors import LumosXError
+from lumosx_core.errors import LumosXError, shown
 from lumosx_core.files.atomic_file import atomic_file
 from lumosx_core.own_command import own_command
 
@@ -87,11 +87,34 @@ def export(
             raise LumosXError(
                 f"There is no good sample to export. Fix what this reports: {own_command('check-data', 'SOURCE')}"
             )
-        records = [json.loads(record.read_bytes()) for record in finished]
-        files = form.write_index(root, [record["entry"] for record in records])
+        records = [_read(record) for record in finished]
+        try:
+            files = form.write_index(root, [record["entry"] for record in records])
+        except (KeyError, TypeError, AttributeError) as error:  # values of another kind than `write_sample` gave
+            raise LumosXError(
+                f"A record of a finished sample in {root / _RECORDS} is damaged ({shown(error, 100)}). Remove that "
+                f"folder and run the same command again: the samples are written again."
+            ) from error
         owners = write_lines(root / OWNERS, [record["owners"] for record in records])
         shutil.rmtree(root / _RECORDS)
     return Exported([*files, owners], len(records))
+
+
+def _read(record: Path) -> dict[str, Any]:
+    """The record of a finished sample, of this run or of one that was killed.
+
+    Raises:
+        LumosXError: it is damaged.
+    """
+    try:
+        content = json.loads(record.read_bytes())
+        if not all(isinstance(content[name], dict) for name in ("entry", "owners")):
+            raise TypeError("values of another kind")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise LumosXError(
+            f"{record} is damaged. Remove it and run the same command again: its sample is written again."
+        ) from error
+    return content
 
 
 def _write(source: Source, key: str, name: str, root: Path, form: TrainerFormat, record: Path) -> None:

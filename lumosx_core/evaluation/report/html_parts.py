@@ -36,7 +36,7 @@ figcaption { font-size: 13px; color: var(--faint); }
 ul { margin: 6px 0; padding-left: 20px; } summary { cursor: pointer; }
 tr.noted td { border-bottom: 0; } tr.notes td { padding-top: 0; } tr.notes ul { margin-top: 0; }
 @media (max-width: 600px) { body { font-size: 14px; padding: 12px; } th, td { padding-right: 8px; }
-  .bar { width: 120px; } .case { padding: 10px; } }
+  .bar { width: 120px; } tr.notes ul { max-width: calc(100vw - 52px); } .case { padding: 10px; } }
 """
 
 

@@ -17,6 +17,7 @@ from lumosx_core import Scene, Subject
 from lumosx_core.commands.main import main
 from lumosx_core.errors import LumosXError
 from lumosx_training.data.sources.open_source import open_source
+from lumosx_training.export.diffsynth import DiffSynth
 from lumosx_training.export.export import export
 from lumosx_training.export.formats import FORMATS, trainer_format
 from lumosx_training.export.ltx import describe_sheet
@@ -130,6 +131,31 @@ def test_what_a_trainer_cannot_take_is_reported_and_left_out(tmp_path, name):
     result = export(Made(nothing, sample(), crowd), tmp_path / "set", trainer_format(name), bad=bad.append)
     refused = ["nothing", "crowd"] if name == "musubi-tuner" else ["nothing"]
     assert [error.path for error in bad] == refused and result.samples == 3 - len(refused)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x89", "000000.json is damaged. Remove it"),
+        (b'{"entry": {}}', "000000.json is damaged. Remove it"),
+        (b'{"entry": [], "owners": {}}', "000000.json is damaged. Remove it"),
+        (b'{"entry": {}, "owners": {}}', r"A record of a finished sample in .*\.records is damaged"),
+    ],
+)
+def test_a_record_that_a_killed_run_left_damaged_is_named(tmp_path, content, message):
+    class Killed(DiffSynth):
+        def write_index(self, root, entries):
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        export(Made(sample("a")), tmp_path / "out", Killed())
+    record = tmp_path / "out" / ".records" / "000000.json"
+    whole = record.read_bytes()
+    record.write_bytes(content)
+    with pytest.raises(LumosXError, match=message):
+        export(Made(sample("a")), tmp_path / "out", DiffSynth())
+    record.write_bytes(whole)
+    assert export(Made(sample("a")), tmp_path / "out", DiffSynth()).samples == 1
 
 
 def test_a_killed_run_goes_on_and_gives_the_same(tmp_path):

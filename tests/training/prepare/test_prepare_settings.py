@@ -64,3 +64,9 @@ def test_settings_travel_between_processes_and_their_hash_changes_with_every_val
     hashes = {settings_hash(CutSettings()), settings_hash(CutSettings(min_seconds=3)), settings_hash(CutSettings(), 1)}
     assert len(hashes) == 3
     assert settings_hash(CutSettings()) == settings_hash(CutSettings())
+
+
+@pytest.mark.parametrize("value", ["0x" + "f" * 5000, "[0x" + "f" * 5000 + "]"])
+def test_a_number_that_python_cannot_write_is_refused_like_others(value):
+    with pytest.raises(LumosXError, match="min_seconds is a number of thousands of digits, expected"):
+        read_settings(None, [f"cut.min_seconds={value}"])

@@ -106,7 +106,10 @@ def _converted(kind: Any, value: object, name: str) -> object:
 
 
 def _quoted(value: object) -> str:
-    return shown(repr(value), 100)
+    try:
+        return shown(repr(value), 100)
+    except ValueError:  # Python writes no number of more than 4300 digits, which hexadecimal may have
+        return "a number of thousands of digits"
 
 
 def _join(table: str, name: str) -> str:

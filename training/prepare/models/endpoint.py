@@ -119,7 +119,7 @@ class EndpointChat:
                 f"The endpoint {settings.base_url} refuses the question, {text}. Check whether {settings.model!r} "
                 f"takes images, and so many."
             ) from error
-        except (errors.OpenAIError, ValueError, TypeError) as error:  # a body that is not JSON, or of another form
+        except (errors.OpenAIError, ValueError, TypeError, RecursionError) as error:  # not JSON, or of another form
             raise _MayPass(f"its answer is not of the chat protocol ({shown(error, 200)}).") from error
 
     def _whole_answer(self, completion: Any) -> str:
