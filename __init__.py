@@ -19,12 +19,14 @@ if _host_version is not None:
     HOST = (*_numbers, 0, 0)[:3] if _numbers else (math.inf,)
     if HOST >= OLDEST_COMFYUI:
         from .nodes import comfy_entrypoint  # noqa: F401
+        from .nodes.inputs.subject_files import register_subject_folder
         from .nodes.page.earlier_prompts import translate_earlier_prompts
         from .nodes.page.example_route import add_example_route
         from .nodes.page.prompt_route import add_prompt_route
 
         WEB_DIRECTORY = "./web"
         add_prompt_route()
+        register_subject_folder()
         add_example_route()
         translate_earlier_prompts()
     else:

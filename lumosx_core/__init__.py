@@ -12,6 +12,7 @@ from .models.lumosx.model import LumosXModel
 from .scene.encoded import EncodedScene
 from .scene.layout import ReferenceLayout
 from .scene.scene import Reference, Scene, Subject
+from .scene.subject_file import read_subject, write_subject
 from .version import __version__
 
 __all__ = [
@@ -28,4 +29,6 @@ __all__ = [
     "Scene",
     "Subject",
     "__version__",
+    "read_subject",
+    "write_subject",
 ]

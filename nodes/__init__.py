@@ -21,6 +21,7 @@ from .load_image import LumosXLoadImage
 from .page.full_memory import explains_full_memory
 from .preview import LumosXPreviewScene
 from .sampling import LumosXSampler, LumosXSigmas
+from .saved_scene import LumosXLoadSubject, LumosXSaveScene, LumosXSaveSubject
 from .scene import LumosXScene, LumosXSceneFromFolder, LumosXSubject
 from .scene_to_video import LumosXSceneToVideo
 from .segment import LumosXSegment
@@ -44,6 +45,9 @@ class LumosXExtension(ComfyExtension):
             LumosXSubject,
             LumosXScene,
             LumosXSceneFromFolder,
+            LumosXSaveSubject,
+            LumosXLoadSubject,
+            LumosXSaveScene,
             LumosXPreviewScene,
             LumosXSceneToVideo,
             LumosXSampler,

@@ -1,4 +1,5 @@
-"""The command line: `lumosx scene | generate | evaluate | convert | download | tiny`, and what other rooms add to it.
+"""The command line: `lumosx scene | subject | generate | evaluate | convert | download | tiny`, and what other rooms
+add to it.
 
 Heavy imports are in the commands that need them: converting a file needs no video library.
 """
@@ -20,6 +21,7 @@ from .evaluate import add_evaluate
 from .failures import failure_message
 from .generate import add_generate
 from .scene import add_scene
+from .subject import add_subject
 
 MISTAKE, INTERRUPTED = 2, 130
 _COMMANDS = "lumosx.commands"
@@ -74,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"lumosx {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_scene(commands)
+    add_subject(commands)
     add_generate(commands)
     add_evaluate(commands)
     _add_convert(commands)

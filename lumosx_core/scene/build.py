@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..errors import LumosXError
+from ..errors import LumosXError, shown
 from ..media.images import cut_out
 from ..media.inverted_mask import looks_inverted
 from .scene import Reference, Scene, Subject
@@ -186,6 +186,62 @@ def person(
                 replace(reference, strength=subject.strength_of(reference)) for reference in subject.attributes
             ]
     return Scene((Subject(faces[0] if faces else None, tuple(attributes), strength, start, end, title),))
+
+
+def rephrased(subject: Subject, changes: str) -> Subject:
+    """A subject with other phrases, for a prompt that names what it has in other words.
+
+    Args:
+        changes: one in each line, the phrase and the one in its place: "woman = woman#2".
+
+    Raises:
+        LumosXError: a line without "=", or one that names none of the subject's phrases, or names one again.
+    """
+    phrases = list(dict.fromkeys(reference.phrase for reference in subject.references if reference.phrase))
+    quoted = " or ".join(f'"{shown(phrase, 60)}"' for phrase in phrases[:9])
+    changed: dict[str, str] = {}
+    for line in filter(None, map(str.strip, changes.splitlines())):
+        # Longest first, as one phrase may begin with another, or have an "=" in it.
+        for phrase in sorted(phrases, key=len, reverse=True):
+            rest = line.removeprefix(phrase.strip()).lstrip()
+            if line.startswith(phrase.strip()) and rest.startswith("="):
+                break
+        else:
+            raise LumosXError(
+                f'"{shown(line, 80)}" changes no phrase of this subject. Write one change a line, such as woman = '
+                f"woman#2, and on its left {quoted or 'nothing: the subject has no phrases'}."
+            )
+        if phrase in changed:
+            raise LumosXError(f'The phrase "{shown(phrase, 80)}" is changed twice. Remove one of the lines.')
+        changed[phrase] = rest[1:].strip()
+
+    def other(reference: Reference) -> Reference:
+        return replace(reference, phrase=changed.get(reference.phrase, reference.phrase))
+
+    return replace(subject, face=subject.face and other(subject.face), attributes=tuple(map(other, subject.attributes)))
+
+
+def only_subject(scene: Scene, number: int = 0) -> Subject:
+    """One subject of a scene, to be saved by itself.
+
+    Args:
+        number: of the subject, from 1; 0: the only one.
+
+    Raises:
+        LumosXError: there is no such subject, or there are several and none is chosen.
+    """
+    count = len(scene.subjects)
+    if not count:
+        raise LumosXError("The scene has no subject. Connect a LumosX Subject, or a scene with people in it.")
+    names = ", ".join(
+        f'{i} "{shown(subject.references[0].phrase, 40)}"' if subject.references else str(i)
+        for i, subject in enumerate(scene.subjects, 1)
+    )
+    if number == 0 and count > 1:
+        raise LumosXError(f"The scene has {count} subjects: {names}. Choose one of them by its number.")
+    if not 0 <= number <= count:
+        raise LumosXError(f"The scene has no subject {number}, but {count}: {names}. Choose one of them.")
+    return scene.subjects[max(0, number - 1)]
 
 
 def joined(parts: Sequence[Scene], objects: Sequence[Reference], backgrounds: Sequence[Reference]) -> Scene:

@@ -42,6 +42,20 @@ def write_case(directory: str | Path, case: Case) -> None:
             (partial / "order.txt").write_bytes("\n".join(paths).encode())
 
 
+def lost_in_case(scene: Scene) -> list[str]:
+    """Sentences about what a case folder has no place for: strengths and time ranges."""
+    lost = []
+    if any(value != 1 for value in scene.strengths.values):
+        lost.append(
+            "The strengths are left out: a case folder has none, so every image counts as in the released model."
+        )
+    if any(span != (0, 1) for span in scene.strengths.spans):
+        lost.append(
+            "start_percent and end_percent are left out: a case folder has none, so every subject is seen in all steps."
+        )
+    return lost
+
+
 def check_unused(directory: Path) -> None:
     """Raise LumosXError unless a case can be written to the folder: it is not there yet, or empty."""
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):

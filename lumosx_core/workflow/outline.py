@@ -15,7 +15,7 @@ from ..prompt.highlight import phrases_only
 from ..scene.scene import Reference, Scene, Subject
 from .saved.graph import Graph, Link, Node
 from .scene_nodes import SceneReader
-from .values import CaseReader, Values
+from .values import CaseReader, SubjectReader, Values
 
 _PIXEL = torch.ones(1, 1, 3)  # in place of an image that was not read
 
@@ -41,7 +41,12 @@ class SceneOutline:
 
 
 def scene_outline(
-    graph: Graph, node_id: str, *, case: CaseReader, check: Callable[[], None] = lambda: None
+    graph: Graph,
+    node_id: str,
+    *,
+    case: CaseReader,
+    subject: SubjectReader | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> SceneOutline:
     """Outline the scene that reaches the input `scene` of a node.
 
@@ -50,6 +55,7 @@ def scene_outline(
 
     Args:
         case: reads a case folder for LumosX Scene From Folder.
+        subject: reads a subject's file for LumosX Load Subject; None: there are none.
         check: called for each node; what it raises ends the work.
 
     Raises:
@@ -59,7 +65,7 @@ def scene_outline(
     link = node.link("scene")
     if link is None:
         return SceneOutline(Scene(), (f"No scene is connected to {node}.",))
-    outliner = _Outliner(Values(graph, case), check)
+    outliner = _Outliner(Values(graph, case, subject), check)
     scene = outliner.scene(link, f"scene of {node}")
     return SceneOutline(phrases_only(scene), tuple(dict.fromkeys(outliner.unknown)))
 

@@ -16,7 +16,8 @@ from ..models.lumosx.spec import SPEC
 from ..own_command import own_command
 from ..prompt.literal_text import unescaped
 from ..scene.case_folder import Case, read_case
-from ..scene.scene import Reference, Scene
+from ..scene.scene import Reference, Scene, Subject
+from ..scene.subject_file import read_subject
 from .confined_path import path_inside
 from .image_nodes import Pictures
 from .left_out import left_out
@@ -70,7 +71,7 @@ def read_video(
     """Read the part of a workflow that makes a video with LumosX. Its other nodes do not matter.
 
     Args:
-        folder: of images and case folders, instead of ComfyUI's input folder.
+        folder: of images, case folders and subjects' files, instead of ComfyUI's folders.
         node_id: of the sampler, or of the LumosX Scene To Video, where there are several.
         released: take the released solver where the workflow has another one.
         changes: of `Settings`, instead of what the workflow says.
@@ -82,7 +83,10 @@ def read_video(
     def case(name: str) -> Case:
         return read_case(path_inside(folder, name, "LumosX Scene From Folder"))
 
-    values = Values(graph, case)
+    def subject(name: str) -> Subject:
+        return read_subject(path_inside(folder, name, "LumosX Load Subject"))
+
+    values = Values(graph, case, subject)
     sampling = find_sampling(graph, values, node_id, released=released)
     video = sampling.video
     weights = read_weights(graph, values, sampling.guided, video)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from ..errors import LumosXError
-from ..scene.build import ATTRIBUTES, OBJECTS, subject_scene, whole_scene
+from ..scene.build import ATTRIBUTES, OBJECTS, rephrased, subject_scene, whole_scene
 from ..scene.scene import Scene
 from .limits import check_references
 from .saved.graph import Graph, Link, Node
@@ -29,6 +30,7 @@ class SceneReader(ABC):
             ("LumosXSubject", 0): self._subject,
             ("LumosXScene", 0): self._whole,
             ("LumosXSceneFromFolder", 0): self._folder,
+            ("LumosXLoadSubject", 0): self._saved_subject,
             ("LumosXAutoScene", 0): self.auto_scene,
         }
 
@@ -105,3 +107,7 @@ class SceneReader(ABC):
 
     def _folder(self, node: Node) -> Scene:
         return self.values.case(node).scene
+
+    def _saved_subject(self, node: Node) -> Scene:
+        subject = rephrased(self.values.subject(node), self.values.text(node, "phrases"))
+        return Scene((replace(subject, title=node.title or subject.title),))

@@ -11,11 +11,15 @@ from ..errors import LumosXError, shown
 from ..prompt.literal_text import escaped
 from ..prompt.phrase_mask import clean_prompt
 from ..scene.case_folder import Case
+from ..scene.scene import Subject
 from .limits import Depth, check_letters
 from .saved.graph import Graph, Link, Node
 
 CaseReader = Callable[[str], Case]
 """Reads the case folder of a name in ComfyUI's input folder; raises LumosXError if there is none."""
+
+SubjectReader = Callable[[str], Subject]
+"""Reads the subject's file of a name in ComfyUI's folders; raises LumosXError if there is none."""
 
 # Nodes that give what is written in them, and the input that has it: ComfyUI's own, and those of common packs.
 _WRITTEN = {
@@ -31,13 +35,16 @@ class Values:
 
     Args:
         case: reads a case folder, whose prompt may be connected.
+        subject: reads a subject's file; None: there are none.
     """
 
-    def __init__(self, graph: Graph, case: CaseReader):
+    def __init__(self, graph: Graph, case: CaseReader, subject: SubjectReader | None = None):
         self.graph = graph
         self.depth = Depth()
         self._case = case
         self._cases: dict[str, Case] = {}
+        self._subject = subject
+        self._subjects: dict[str, Subject] = {}
         self._made: dict[tuple[str, int], Any] = {}
 
     def get(self, node: Node, name: str, default: Any = None) -> Any:
@@ -84,6 +91,15 @@ class Values:
         if name not in self._cases:
             self._cases[name] = self._case(name)
         return self._cases[name]
+
+    def subject(self, node: Node) -> Subject:
+        """The subject of a LumosX Load Subject, with the phrases that it was saved with."""
+        name = self.text(node, "file")
+        if self._subject is None:
+            raise LumosXError(f"What {node} loads is known only when ComfyUI runs.")
+        if name not in self._subjects:
+            self._subjects[name] = self._subject(name)
+        return self._subjects[name]
 
     def text(self, node: Node, name: str, default: str = "") -> str:
         value = self.get(node, name, default)

@@ -17,6 +17,7 @@ from ...lumosx_core.prompt.phrase_mask import MOST_LETTERS
 from ...lumosx_core.workflow.outline import scene_outline
 from ...lumosx_core.workflow.saved.graph import Graph
 from ..inputs.case_folders import case_phrases
+from ..inputs.subject_files import subject_phrases
 from .page_work import Busy, Check, GivenUp, PageWork
 
 ROUTE = "/lumosx/match_phrases"
@@ -120,7 +121,7 @@ def answer(question: dict[str, Any], check: Check = lambda: None) -> dict[str, A
             f"The scene has {len(question['prompt'])} nodes, but at most {MOST_NODES} are read. Use fewer."
         )
     graph = Graph(question["prompt"])
-    scene = scene_outline(graph, question["node"], case=case_phrases, check=check).scene
+    scene = scene_outline(graph, question["node"], case=case_phrases, subject=subject_phrases, check=check).scene
     letters = sum(len(reference.phrase) for reference in scene.references)
     if letters > MOST_LETTERS:
         raise LumosXError(f"The phrases have {letters} letters, but at most {MOST_LETTERS} are read. Shorten them.")

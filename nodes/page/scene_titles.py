@@ -15,6 +15,7 @@ from ...lumosx_core.scene.scene import Scene
 from ...lumosx_core.workflow.outline import scene_outline
 from ...lumosx_core.workflow.saved.graph import Graph
 from ..inputs.case_folders import case_phrases
+from ..inputs.subject_files import subject_phrases
 
 
 def titled(cls: type[io.ComfyNode], scene: Scene) -> Scene:
@@ -22,7 +23,9 @@ def titled(cls: type[io.ComfyNode], scene: Scene) -> Scene:
     if cls.hidden is None or not cls.hidden.prompt:  # called outside of a run
         return scene
     try:
-        outline = scene_outline(Graph(cls.hidden.prompt), str(cls.hidden.unique_id), case=case_phrases).scene
+        outline = scene_outline(
+            Graph(cls.hidden.prompt), str(cls.hidden.unique_id), case=case_phrases, subject=subject_phrases
+        ).scene
     except LumosXError:  # a prompt that is invalid elsewhere
         return scene
     if len(outline.subjects) != len(scene.subjects):  # it comes from a node that decides its subjects at run time

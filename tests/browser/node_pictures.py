@@ -82,6 +82,22 @@ PICTURES: dict[str, Graph] = {
         ),
     ),
     "LumosXSceneFromFolder": _alone("LumosXSceneFromFolder", (360, 78), folder="two_people"),
+    "LumosXSaveSubject": Graph(
+        {
+            "folder": Node("LumosXSceneFromFolder", (-270, 30), {"folder": "two_people"}, collapsed=True),
+            "node": Node("LumosXSaveSubject", (0, 0), {"name": "film/Anna", "number": 1}, (420, 420)),
+        },
+        (("folder", 0, "node", "scene"),),
+        run=True,
+    ),
+    "LumosXLoadSubject": _alone("LumosXLoadSubject", (360, 140), file="film/Anna.safetensors"),
+    "LumosXSaveScene": Graph(
+        {
+            "folder": Node("LumosXSceneFromFolder", (-270, 30), {"folder": "glyph_people"}, collapsed=True),
+            "node": Node("LumosXSaveScene", (0, 0), {"prompt": PROMPT}, (420, 200)),
+        },
+        (("folder", 0, "node", "scene"),),
+    ),
     "LumosXPreviewScene": Graph(
         {
             "folder": Node("LumosXSceneFromFolder", (-270, 30), {"folder": "glyph_people"}, collapsed=True),

@@ -14,6 +14,7 @@ FILE_LISTS = {
     "image",  # of LumosX Load Image
     *("face_model", "box_model", "mask_model", "language_model", "face_embedder"),
     "folder",  # of LumosX Scene From Folder
+    "file",  # of LumosX Load Subject
 }
 """Combos whose options are files in the user's folders."""
 

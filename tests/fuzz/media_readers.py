@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from fuzz.inputs import STRINGS, edited_bytes, edited_files, edited_text
 from fuzz.reader import Make, Reader, put, put_one
@@ -80,9 +81,33 @@ def _case_names() -> Reader:
     return Reader(st.tuples(st.none() | STRINGS, edited_text([CAPTION]), *lists), read)
 
 
+def _subject_files() -> Reader:
+    import torch
+    from fuzz.weight_readers import edited_safetensors
+
+    from lumosx_core.scene.scene import Reference, Subject
+    from lumosx_core.scene.subject_file import read_subject, read_subject_phrases, write_subject
+
+    def saved(*kinds: torch.dtype) -> bytes:
+        images = [torch.linspace(0, 1, 18).reshape(2, 3, 3).to(kind) for kind in kinds]
+        whole = Reference("man", torch.ones(2, 2, 3))
+        subject = Subject(whole, tuple(Reference("hat#2", image, 0.5) for image in images), 0.8, 0.1, 0.9, "Anna")
+        with TemporaryDirectory() as folder:
+            return write_subject(Path(folder, "x.safetensors"), subject).read_bytes()
+
+    def read(content: bytes, folder: Path) -> None:
+        path = put_one(folder, "x.safetensors", content)
+        read_subject_phrases(path)
+        write_subject(folder / "copy.safetensors", read_subject(path))
+
+    seeds = [saved(), saved(torch.float32), saved(torch.float16, torch.bfloat16, torch.float64)]
+    return Reader(edited_safetensors(seeds), read)
+
+
 READERS: dict[str, Make] = {
     "images": _images,
     "clips": _clips,
     "case folders": _case_folders,
     "names of a case": _case_names,
+    "subject files": _subject_files,
 }

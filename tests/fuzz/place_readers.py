@@ -92,6 +92,7 @@ def _places() -> Reader:
     from lumosx_core.models.wan.umt5 import TextEncoder
     from lumosx_core.models.wan.vae import WanVae
     from lumosx_core.scene.case_folder import read_case
+    from lumosx_core.scene.subject_file import read_subject
     from lumosx_training.cache import LatentCache
     from lumosx_training.data.clips import ClipSettings, read_clip, read_frames
     from lumosx_training.data.samples import read_sample
@@ -107,6 +108,7 @@ def _places() -> Reader:
         "clip": lambda path: read_clip(path, ClipSettings(frames=(5,))),
         "frames": lambda path: read_frames(path, [0]),
         "case": read_case,
+        "subject": read_subject,
         "sample": read_sample,
         "source": lambda path: open_source(str(path)).keys(),
         "workflow": lambda path: evaluate(path, path.parent),

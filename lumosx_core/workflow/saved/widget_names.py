@@ -48,6 +48,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "LumosXLoadImage": ("image", "background", "crop_to_content"),
     "LumosXExamplePicture": ("picture",),
     "LumosXSceneFromFolder": ("folder",),
+    "LumosXLoadSubject": ("file", "phrases"),
     "LumosXSubject": (
         *_slots("face", *_ATTRIBUTES),
         *_strengths("face", *_ATTRIBUTES),

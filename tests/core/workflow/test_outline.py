@@ -178,3 +178,25 @@ def test_what_a_language_model_will_read_is_unknown():
 def test_a_plan_that_cannot_be_read_is_unknown():
     found = outline(auto(plan="man: a: b"))
     assert found.groups == () and len(found.unknown) == 1
+
+
+def test_a_subject_from_its_file_has_the_phrases_of_the_file_as_this_workflow_changes_them():
+    def subject(file: str) -> Subject:
+        if file != "Anna.safetensors":
+            raise LumosXError(f"There is no subject {file}.")
+        pixel = torch.rand(2, 2, 3)
+        return Subject(Reference("woman", pixel), (Reference("coat", pixel),), 0.5, title="Anna")
+
+    graph = two_people()
+    graph["8"] = node("LumosXLoadSubject", file="Anna.safetensors", phrases="woman = woman#2")
+    found = scene_outline(Graph(graph), "10", case=no_case, subject=subject)
+    assert found.groups[3] == (("face of Anna", "woman#2"), ("attribute 1 of Anna", "coat"))
+    assert (found.scene.subjects[1].strength, found.unknown) == (0.5, ())
+    graph["8"]["inputs"]["phrases"] = "man = woman"
+    assert (
+        "changes no phrase of this subject"
+        in scene_outline(Graph(graph), "10", case=no_case, subject=subject).unknown[0]
+    )
+    graph["8"]["inputs"]["file"] = "Bob.safetensors"
+    assert "no subject Bob" in scene_outline(Graph(graph), "10", case=no_case, subject=subject).unknown[0]
+    assert "known only when ComfyUI runs" in outline(graph).unknown[0]

@@ -9,6 +9,7 @@ import pytest
 import torch
 from workflow_graphs import PROMPT, k_sampler, node, workflow, write_picture
 
+from lumosx_core import Reference, Subject, write_subject
 from lumosx_core.commands.main import main
 from lumosx_core.errors import LumosXError
 from lumosx_core.models.lumosx.config import RelationalOptions, preset_options
@@ -294,6 +295,19 @@ def test_a_caption_from_a_folder_is_literal_text(tmp_path, caption):
     graph = workflow(n30=node("LumosXSceneFromFolder", folder="case"))
     graph["10"]["inputs"] |= {"scene": ["30", 0], "positive_prompt": ["30", 1]}
     assert read(graph, tmp_path).prompt == clean_prompt(read_case(tmp_path / "case").prompt)
+
+
+def test_a_subject_is_read_from_its_file_in_the_input_folder(tmp_path):
+    image = torch.rand(4, 3, 3)
+    write_subject(tmp_path / "film" / "Anna.safetensors", Subject(Reference("woman", image), (), 0.5))
+    graph = workflow(n30=node("LumosXLoadSubject", file="film/Anna.safetensors", phrases="woman = man"))
+    graph["10"]["inputs"]["scene"] = ["30", 0]
+    (subject,) = read(graph, tmp_path).scene.subjects
+    assert (subject.title, subject.strength, subject.face.phrase) == ("Anna", 0.5, "man")
+    assert torch.equal(subject.face.image, image)
+    graph["30"]["inputs"]["file"] = "../Anna.safetensors"
+    with pytest.raises(LumosXError, match="LumosX Load Subject names .* outside of"):
+        read(graph, tmp_path)
 
 
 def test_the_weights_lie_in_a_models_folder(tmp_path):
