@@ -66,6 +66,7 @@ CARDS = {
         (LEFT + RIGHT,), "no GPU, some seconds", "SaveVideo", ("as given", "swapped")
     ),
     "Batch of seeds": Card((PHOTOS[:2] + PHOTOS[2:], (PLACE, CUP)), "4 seeds, 4 videos"),
+    "Best of several seeds": Card((PHOTOS, (PLACE, CUP)), "4 seeds, the best video"),
     "Clean background by inpainting": Card(((PLACE,),), "a place without people"),
     "Face only": Card((PHOTOS[:1],), "a face and a prompt"),
     "Fine control (strength, timing, dual guidance)": Card((LEFT + RIGHT,), "strength and timing", "SaveVideo"),

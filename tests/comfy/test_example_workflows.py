@@ -37,6 +37,7 @@ INGREDIENTS = {
 BRINGS = {
     "1 Try it (tiny model, no GPU)": set(),
     "Batch of seeds": RELEASED,
+    "Best of several seeds": RELEASED,
     "Clean background by inpainting": RELEASED | {"photograph.jpg", "512-inpainting-ema.safetensors"},
     "Face only": RELEASED,
     "Fine control (strength, timing, dual guidance)": set(),

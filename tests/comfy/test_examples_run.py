@@ -123,6 +123,20 @@ def test_a_batch_of_seeds_gives_four_different_videos(server):
             assert np.abs(video.astype(int) - other).mean() > 1
 
 
+def test_the_best_of_four_seeds_is_the_video_of_its_seed_alone(server):
+    prompt = made_tiny(recorded_prompt("Best of several seeds", server.version))
+    [best] = of_type(prompt, "LumosXBestOf")
+    assert best["seeds"] == 4 and best["keep"] == 1
+    [video] = videos(server, prompt)
+    assert video.shape == (LENGTH, HEIGHT, WIDTH, 3)
+    alone = []
+    for seed in range(1, 5):
+        best |= {"noise_seed": seed, "seeds": 1}
+        alone += videos(server, prompt)
+    apart = sorted(float(np.abs(video.astype(int) - each).mean()) for each in alone)
+    assert apart[0] < 0.1 and apart[1] > 1, apart  # hosts decode and encode with some noise
+
+
 def test_a_long_video_is_as_long_as_asked_and_sampled_in_windows(server):
     prompt = made_tiny(recorded_prompt("Long video (context windows)", server.version), length=21)
     [video] = videos(server, prompt)
