@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from comfy_server import STOCK_TINY, Failure
-from graphs import context_windows, node, relative, sample, sampled
+from graphs import context_windows, node, relative, sample, sampled, uncached
 from PIL import Image
+from test_left_out import notices
 
 PASSES = """
 import comfy.sd
@@ -276,6 +277,19 @@ def test_a_conditioning_without_images_beside_others_is_refused(server, images):
     assert torch.equal(*text)
     custom = two_people(batch=1, preset="custom")
     assert sample(server, dual(custom, OURS, cond2=["video", 3])).isfinite().all()
+
+
+def test_more_images_than_phantom_was_trained_with_are_a_warning(server, images):
+    graph = sampled(two_people(batch=1), cfg=1.0)
+    graph["show"] = node("PreviewAny", source=["sampler", 0])
+
+    def warnings() -> list[str]:
+        return [text for _, _, text in notices(server, uncached(graph)) if "at most" in text]
+
+    assert warnings() == []
+    graph["scene"]["inputs"] |= {"background": ["woman", 0]}
+    [text] = warnings()
+    assert text.startswith("The scene has 5 reference images, but Phantom was trained with at most 4.")
 
 
 def test_each_context_window_has_all_images(server, images):

@@ -10,6 +10,7 @@ from test_left_out import notices
 from lumosx_core.models.lumosx.tiny import tiny_files
 
 PLAIN, UNKNOWN, NAMED = "wan2.1_t2v_1.3B_fp16.safetensors", "my model.safetensors", "lumosx copy.safetensors"
+PHANTOM = "Phantom-Wan-1_3B_fp16.safetensors"
 LORA = "hat.safetensors"
 
 
@@ -25,7 +26,7 @@ def files(server):
         weights["blocks.0.ffn.0.weight"].shape[0], 1
     )
     models = server.directory / "models"
-    paths = [models / "diffusion_models" / name for name in (PLAIN, UNKNOWN, NAMED)]
+    paths = [models / "diffusion_models" / name for name in (PLAIN, UNKNOWN, NAMED, PHANTOM)]
     for path in paths:
         save_file(weights, path)
     (models / "loras").mkdir(exist_ok=True)
@@ -84,6 +85,23 @@ def test_what_cannot_be_told_is_said_once(server, files, name, start):
 def test_lumosx_load_model_before_apply_warns_alone(server, files):
     [(node_id, _, text)] = notices(server, applied(PLAIN, loader="LumosXLoadModel"))
     assert node_id == "load" and text.startswith(f"{PLAIN} is plain Wan2.1, by its name.")
+
+
+def test_phantom_by_its_name_is_asked_to_be_run_with_its_preset(server, files):
+    [(_, _, text)] = notices(server, applied(PHANTOM))
+    assert text.startswith(f"{PHANTOM} is Phantom, by its name.") and "choose the preset Phantom" in text
+
+
+@pytest.mark.parametrize(("name", "more"), [(PHANTOM, None), (UNKNOWN, None), (PLAIN, "is plain Wan2.1, not Phantom")])
+def test_the_preset_phantom_says_that_the_parts_are_off(server, files, name, more):
+    graph = applied(name)
+    graph["apply"]["inputs"]["preset"] = "Phantom"
+    texts = [text for _, title, text in notices(server, graph) if title == "Make it LumosX"]
+    assert "were not trained with R2PE, CSAM and MCAM, so they are off" in texts[0]
+    assert [text for text in texts[1:] if more is None or more not in text] == []
+    assert len(texts) == (1 if more is None else 2)
+    graph["apply"]["inputs"]["preset"] = "custom"
+    assert notices(server, graph) == []
 
 
 def test_lumosx_weights_by_the_stock_loader_say_nothing(server, files):
