@@ -243,6 +243,23 @@ class CrowdSettings:
 
 
 @dataclass(frozen=True)
+class EmbeddingSettings:
+    """`[filter.embedding]`: an embedding of each clip, by which near-duplicates are found, too (paper: VideoCLIP).
+
+    Args:
+        method: xclip takes X-CLIP from a folder in the transformers format; none does without.
+        folder: of that network, such as microsoft/xclip-base-patch32.
+    """
+
+    method: Literal["xclip", "none"] = "none"
+    folder: str = ""
+
+    def __post_init__(self):
+        needs = self.method == "none" or bool(self.folder)
+        _require(needs, "filter.embedding.folder", self.folder, "the folder of X-CLIP, with method = 'xclip'")
+
+
+@dataclass(frozen=True)
 class FilterSettings:
     """`[filter]`: which clips are kept. The filters run in the order of the tables here.
 
@@ -260,6 +277,7 @@ class FilterSettings:
     subtitles: SubtitleSettings = field(default_factory=SubtitleSettings)
     people: CrowdSettings = field(default_factory=CrowdSettings)
     quality: QualitySettings = field(default_factory=QualitySettings)
+    embedding: EmbeddingSettings = field(default_factory=EmbeddingSettings)
 
 
 @dataclass(frozen=True)
@@ -268,21 +286,25 @@ class DuplicateSettings:
 
     Args:
         distance: most bits of 64 in which perceptual hashes of the frames at 5, 50 and 95 % of two clips differ, for
-            each of the three (own: 6). -1 keeps everything.
+            each of the three (own: 6). -1: hashes do not count.
         colour_distance: most levels of 255 by which the colours of these frames differ, in the root mean square over
             8 x 8 cells, brightness, contrast and tint made equal (own: 12; on drawn clips copies of another grading
             differ by up to 12, people who stand alike in other clothes by 14 and more). 255: colours do not count.
         mirrored: also find clips that are mirrored copies. Off: a mirrored clip is other data, as a training run's
             own flips are.
+        similarity: cosine of two embeddings above which clips are duplicates, whatever their hashes (Cosmos: 0.99),
+            with `[filter.embedding]`. 1: embeddings do not count.
     """
 
     distance: int = 6
     colour_distance: float = 12.0
     mirrored: bool = False
+    similarity: float = 0.99
 
     def __post_init__(self):
         _require(-1 <= self.distance <= 10, "duplicates.distance", self.distance, "-1 to 10")
         _require(0 < self.colour_distance <= 255, "duplicates.colour_distance", self.colour_distance, "above 0, to 255")
+        _require(0 < self.similarity <= 1, "duplicates.similarity", self.similarity, "above 0, up to 1")
 
 
 @dataclass(frozen=True)

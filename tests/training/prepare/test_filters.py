@@ -72,6 +72,7 @@ def test_a_good_clip_passes_with_all_its_scores(tmp_path):
         "subtitles": "filter.subtitles.method = 'none'",
         "people": "filter.people.method = 'none'",
         "quality": "filter.quality.method = 'none'",
+        "embedding": "filter.embedding.method = 'none'",
     }
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lumosx_core.evaluation.networks import VideoEmbedder
+
 from ..required import require_package, require_path
 from ..settings import FilterSettings
 from .borders import Borders
 from .clip_filter import ClipFilter
 from .crowds import Counter, Crowds, find_counter, load_counter
+from .embedding import Embedding
 from .greyscale import Greyscale
 from .key_hashes import KeyHashes
 from .motion import DenseInverseSearch, Motion, NetworkFlow
@@ -30,6 +33,7 @@ class FilterNetworks:
     reader: Callable[[], TextReader] | None = None
     people: Callable[[], Counter] | None = None
     scorer: Callable[[], FrameScorer] | None = None
+    embedder: Callable[[], VideoEmbedder] | None = None
 
 
 def open_filters(settings: FilterSettings, networks: FilterNetworks) -> tuple[list[ClipFilter], dict[str, str]]:
@@ -56,6 +60,11 @@ def open_filters(settings: FilterSettings, networks: FilterNetworks) -> tuple[li
     else:
         scorer = networks.scorer() if networks.scorer else QAlign(settings.device)
         filters.append(Quality(settings.quality, scorer))
+    if settings.embedding.method == "none":
+        off["embedding"] = "filter.embedding.method = 'none'"
+    else:
+        embedder = networks.embedder() if networks.embedder else _embedder(settings)
+        filters.append(Embedding(embedder))
     return filters, off
 
 
@@ -73,6 +82,15 @@ def check_filters(settings: FilterSettings, networks: FilterNetworks) -> None:
         find_counter(settings.people)
     if settings.quality.method == "pyiqa" and networks.scorer is None:
         require_package("pyiqa", f"filter.quality ({WITHOUT})")
+    if settings.embedding.method == "xclip" and networks.embedder is None:
+        require_path("filter.embedding.folder", settings.embedding.folder, "the folder of X-CLIP")
+        require_package("transformers", "filter.embedding")
+
+
+def _embedder(settings: FilterSettings) -> VideoEmbedder:
+    from lumosx_core.evaluation.embedders.video_text import XClipEmbedder
+
+    return XClipEmbedder.load(settings.embedding.folder, device=settings.device)
 
 
 def _flow(settings: FilterSettings) -> DenseInverseSearch | NetworkFlow:

@@ -47,7 +47,7 @@ class FindersOnDisk:
     def version(self) -> str:
         """Of the settings and the contents of the files."""
         paths = [self.settings.faces, self.settings.phrases, self.settings.masks, self.settings.identity]
-        return settings_hash(self.settings, *(_weights_hash(path) for path in paths if path))
+        return settings_hash(self.settings, *(weights_hash(path) for path in paths if path))
 
     def check(self) -> None:
         for name in ("faces", "phrases", "masks"):
@@ -97,11 +97,11 @@ class FindersOnDisk:
         return path
 
 
-def _weights_hash(path: str) -> str:
+def weights_hash(path: str) -> str:
     """Of a file, or of the names and sizes in a folder: its files are gigabytes, and no two releases have the same."""
     root = Path(path).expanduser()
     if not root.exists():
-        raise LumosXError(f"There is no network at {path}. Check the table [finders].")
+        raise LumosXError(f"There is no network at {path}. Check the path.")
     if root.is_file():
         return sha256_of(root)
     files = sorted(each for each in root.rglob("*") if each.is_file())

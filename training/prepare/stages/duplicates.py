@@ -11,6 +11,7 @@ import numpy as np
 from lumosx_core.errors import LumosXError, shown
 
 from ..clip_colours import CELLS, levels_apart, read_colours
+from ..embedding_index import EmbeddingIndex, unpacked
 from ..hash_index import HASHES, HashIndex, bits_apart, scattered
 from ..settings import DuplicateSettings, settings_hash
 from ..stage import Outcome
@@ -26,6 +27,9 @@ class Duplicates:
     Better is a higher score of quality, where it was measured; then a larger frame, a longer clip, a smaller id. Facts
     of a dropped clip say whose duplicate it is, how many bits each key frame is apart, and how many levels the colours;
     those of a kept one name its copies.
+
+    Near are hashes and colours of key frames, or embeddings, where `[filter.embedding]` measured them: facts of a
+    dropped clip then have their `similarity`.
 
     Clips that are encoded, scaled, graded or trimmed a little differently are duplicates. Mirrored ones are, if the
     settings ask for it. Crops, the same scene at another time, and people who stand alike in other clothes are not.
@@ -47,17 +51,21 @@ class Duplicates:
         Raises:
             LumosXError: facts without hashes.
         """
-        ids, plain, mirrored, colours, ranks = _columns(facts)
+        ids, plain, mirrored, colours, ranks, vectors = _columns(facts)
         unique = Outcome("", {"copies": []})
         outcomes = dict.fromkeys(ids, unique)
-        if self.settings.distance < 0:
-            return outcomes
-        index = HashIndex(self.settings.distance, len(ids))
+        order = _best_first(ids, ranks)
+        index = HashIndex(self.settings.distance, len(ids)) if self.settings.distance >= 0 else None
+        embeddings = None
+        if vectors is not None and self.settings.similarity < 1:
+            embeddings = EmbeddingIndex(vectors[order], self.settings.similarity)
         kept: list[int] = []
         copies: dict[int, list[str]] = {}
 
         def nearest(hashes: np.ndarray, looks: np.ndarray) -> tuple[int, float] | None:
             """The first entry that is near, and how many levels its colours are apart."""
+            if index is None:
+                return None
             numbers = index.near(hashes)
             levels = levels_apart(colours[[kept[number] for number in numbers]], looks)
             for number, apart in zip(numbers.tolist(), levels.tolist(), strict=True):
@@ -65,23 +73,32 @@ class Duplicates:
                     return number, apart
             return None
 
-        for item in _best_first(ids, ranks):
+        for position, item in enumerate(order):
+            like = None if embeddings is None else embeddings.first_near(position)
             seen = [(plain[item], colours[item], False)]
             if self.settings.mirrored:
                 seen.append(
                     (mirrored[item], colours[item, :, :, ::-1], not np.array_equal(plain[item], mirrored[item]))
                 )
             near = [(*entry, hashes, flipped) for hashes, looks, flipped in seen if (entry := nearest(hashes, looks))]
-            if not near:
-                index.add(plain[item])
+            if not near and like is None:
+                if index is not None:
+                    index.add(plain[item])
+                if embeddings is not None:
+                    embeddings.add()
                 kept.append(item)
                 continue
-            number, levels, hashes, flipped = min(near, key=lambda each: each[0])
-            original = kept[number]
+            closest = min(near, key=lambda each: each[0], default=None)
+            if like is not None and (closest is None or like[0] < closest[0]):
+                original = kept[like[0]]
+                apart: dict[str, Any] = {"similarity": round(like[1], 4)}
+            elif closest is not None:
+                number, levels, hashes, flipped = closest
+                original = kept[number]
+                apart = {"bits_apart": bits_apart(plain[original], hashes).tolist(), "levels_apart": round(levels, 2)}
+                apart |= {"mirrored": True} if flipped else {}
             copies.setdefault(original, []).append(ids[item])
-            apart = {"bits_apart": bits_apart(plain[original], hashes).tolist(), "levels_apart": round(levels, 2)}
-            facts_of_copy = {"of": ids[original], **apart} | ({"mirrored": True} if flipped else {})
-            outcomes[ids[item]] = Outcome("duplicate", facts_of_copy)
+            outcomes[ids[item]] = Outcome("duplicate", {"of": ids[original], **apart})
         for original, names in copies.items():
             more = {"more": len(names) - _MOST_NAMED} if len(names) > _MOST_NAMED else {}
             outcomes[ids[original]] = Outcome("", {"copies": names[:_MOST_NAMED], **more})
@@ -90,14 +107,16 @@ class Duplicates:
 
 def _columns(
     facts: Mapping[str, Mapping[str, Any]],
-) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """In one pass: ids, hashes and mirrored hashes (N, 3) uint64, colours (N, 3, 8, 8, 3) uint8, and (N, 3) by which
-    clips are ranked.
+) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    """In one pass: ids, hashes and mirrored hashes (N, 3) uint64, colours (N, 3, 8, 8, 3) uint8, (N, 3) by which clips
+    are ranked, and embeddings (N, d) int8, if the clips have any.
     """
     ids: list[str] = []
     hashes: list[bytes] = []
     colours = bytearray()
     ranks: list[tuple[float, float, float]] = []
+    vectors = bytearray()
+    length = 0
     for id, each in facts.items():
         try:
             measured = each["hashes"]
@@ -107,16 +126,23 @@ def _columns(
             colours += cells.reshape(HASHES, *cells.shape[1:]).tobytes()
             quality = each.get("quality", {}).get("quality", 0.0)
             rank = float(quality), min(measured["height"], measured["width"]), float(measured["seconds"])
+            vector = unpacked(each["embedding"]["vector"]) if "embedding" in each else np.zeros(0, np.int8)
+            if ids and len(vector) != length:
+                raise ValueError("embeddings of several networks")
+            vectors += vector.tobytes()
+            length = len(vector)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise LumosXError(
-                f"The filter stage left no hashes and colours of key frames for clip {shown(id, 80)!r} "
-                f"({type(error).__name__}). Run that stage again."
+                f"The filter stage left no hashes and colours for clip {shown(id, 80)!r}, or no embedding like those "
+                f"of the others ({type(error).__name__}). Run that stage again."
             ) from error
         ids.append(id)
         ranks.append(rank)
     both = scattered(np.frombuffer(b"".join(hashes), np.uint64).reshape(-1, 2, HASHES))
     looks = np.frombuffer(bytes(colours), np.uint8).reshape(-1, HASHES, CELLS, CELLS, 3)
-    return ids, both[:, 0].copy(), both[:, 1].copy(), looks, np.array(ranks, np.float64).reshape(-1, 3)
+    ranked = np.array(ranks, np.float64).reshape(-1, 3)
+    embedded = np.frombuffer(bytes(vectors), np.int8).reshape(len(ids), length) if length else None
+    return ids, both[:, 0].copy(), both[:, 1].copy(), looks, ranked, embedded
 
 
 def _best_first(ids: list[str], ranks: np.ndarray) -> list[int]:

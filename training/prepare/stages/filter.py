@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...file_hash import sha256_of
 from ..filters.all_filters import FilterNetworks, check_filters, open_filters
 from ..filters.clip_filter import ClipFilter, Verdict
+from ..models.finders import weights_hash
 from ..settings import FilterSettings, settings_hash
 from ..stage import Outcome, Task
 from ..video_frames import chosen_frames, read_timeline
@@ -38,8 +38,8 @@ class Filter:
         return 1 if self.settings.device == "cuda" else 0
 
     def version(self) -> str:
-        files = [Path(self.settings.motion.weights), Path(self.settings.people.model)]
-        hashes = [sha256_of(path) if path.is_file() else "" for path in files]
+        paths = (self.settings.motion.weights, self.settings.people.model, self.settings.embedding.folder)
+        hashes = [weights_hash(path) if path and Path(path).expanduser().exists() else "" for path in paths]
         return settings_hash(2, self.settings, self.networks.note, hashes)
 
     def check(self) -> None:
