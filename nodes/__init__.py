@@ -18,6 +18,7 @@ from .ingredients.sampling import IngredientsSampler, IngredientsSigmas
 from .ingredients.to_video import IngredientsToVideo
 from .load import LumosXApply, LumosXLoadModel, LumosXLoadTextEncoder, LumosXLoadVAE
 from .load_image import LumosXLoadImage
+from .other_models import LumosXSceneForOtherModels
 from .page.full_memory import explains_full_memory
 from .preview import LumosXPreviewScene
 from .sampling import LumosXSampler, LumosXSigmas
@@ -50,6 +51,7 @@ class LumosXExtension(ComfyExtension):
             LumosXSaveScene,
             LumosXPreviewScene,
             LumosXSceneToVideo,
+            LumosXSceneForOtherModels,
             LumosXSampler,
             LumosXSigmas,
             LumosXBestOf,

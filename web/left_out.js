@@ -10,7 +10,8 @@ import { nodesIn } from "./graph_nodes.js";
 import { forget, tell } from "./notices.js";
 
 const BYPASSED = 4;
-const READERS = new Set(["LumosXScene", "LumosXSubject", "LumosXSceneToVideo", "LumosXPreviewScene", "LumosXAutoScene"]);
+const READERS = new Set(["LumosXScene", "LumosXSubject", "LumosXSceneToVideo", "LumosXPreviewScene", "LumosXAutoScene",
+    "LumosXSceneForOtherModels"]);
 const SOURCE = "left out";
 const SCENE = "LUMOSX_SCENE";
 const WATCHED = new Set([SCENE, "IMAGE", "MASK"]);

@@ -9,7 +9,9 @@ import { nodesIn } from "./graph_nodes.js";
 import { boxOf, watchBoxes, watchTheme } from "./prompt_boxes.js";
 import { PromptMirror } from "./prompt_mirror.js";
 
-const PROMPTS = { LumosXSceneToVideo: "positive_prompt", LumosXPreviewScene: "prompt" };
+const PROMPTS = {
+    LumosXSceneToVideo: "positive_prompt", LumosXPreviewScene: "prompt", LumosXSceneForOtherModels: "prompt",
+};
 const NEEDS_NO_PROMPT = new Set(["LumosXPreviewScene"]); // an empty prompt lacks nothing there
 const PAUSE = 300; // milliseconds without a change before the server is asked
 

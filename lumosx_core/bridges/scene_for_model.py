@@ -94,6 +94,8 @@ def scene_for_model(
     notes = by_words + notes
     things = things_of(scene, plain, model, words_needed=model in (H3, BERNINI, LTX))
     originals = [reference.image.detach().to("cpu", torch.float32).clamp(0, 1) for reference in scene.references]
+    if model != H3 and (soundscape.strip() or music.strip()):
+        notes.append(f"The prompt of {model} has no place for a soundscape or music, so they are left out.")
     images, places = originals, [f"image_{i}" for i in range(len(originals))]
     if model == H3:
         written, remarks = h3_prompt(plain, things, without_weights(soundscape), without_weights(music))

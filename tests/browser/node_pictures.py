@@ -117,6 +117,16 @@ PICTURES: dict[str, Graph] = {
         (("clip", 0, "node", "clip"), ("vae", 0, "node", "vae"), ("scene", 0, "node", "scene")),
         zoom=1.3,
     ),
+    "LumosXSceneForOtherModels": Graph(
+        {
+            "scene": Node("LumosXSceneFromFolder", (-300, 30), {"folder": "glyph_people"}, collapsed=True),
+            "node": Node(
+                "LumosXSceneForOtherModels", values={"prompt": PROMPT, "model": "MiniMax H3"}, size=(420, 620)
+            ),
+        },
+        (("scene", 0, "node", "scene"),),
+        zoom=1.2,
+    ),
     "LumosXSampler": Graph(
         {
             "node": Node("LumosXSampler", (0, 0), size=(260, 30)),

@@ -109,7 +109,7 @@ def test_a_template_of_newer_nodes_opens_on_an_older_host_with_its_notes(desk, n
     desk.page.wait_for_timeout(1000)  # the page says what it misses
     desk.close_dialogs()
     lacking = desk.missing_nodes()
-    assert len(lacking) == 3
+    assert len(lacking) == (3 if name == "With ComfyUI SAM3 and face detection" else 1)
     [text] = desk.page.evaluate(
         "() => app.graph.nodes.filter(node => node.title === 'What it needs').map(node => node.widgets[0].value)"
     )

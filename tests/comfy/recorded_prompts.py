@@ -15,7 +15,12 @@ from comfy_hosts import ComfyUI, hosts
 
 PROMPTS = Path(__file__).resolve().parent / "api_prompts"
 # Templates of nodes that older hosts lack, and the first host of which it is known that it has them.
-NEEDS_HOST = {"With ComfyUI SAM3 and face detection": "0.33.0"}
+NEEDS_HOST = {
+    "Scene for Bernini-R": "0.33.0",
+    "Scene for LTX Ingredients": "0.33.0",
+    "Scene for MiniMax H3": "0.33.0",
+    "With ComfyUI SAM3 and face detection": "0.33.0",
+}
 
 
 def template_params(names: Sequence[str]) -> list:

@@ -14,10 +14,15 @@ from recorded_prompts import NEEDS_HOST, PROMPTS, recorded_from, recorded_prompt
 FOLDER = Path(__file__).resolve().parents[2] / "example_workflows"
 WORKFLOWS = sorted(FOLDER.glob("*.json"))
 NOTES = {"Note", "MarkdownNote"}  # of the page alone
-NEWER_NODES = {  # their titles
-    "LoadMediaPipeFaceLandmarker": "Load Face Detection Model (MediaPipe)",
-    "LoadBackgroundRemovalModel": "Load Background Removal Model",
-    "RemoveBackground": "Remove Background",
+NEWER_NODES = {  # of templates, their titles
+    "Scene for Bernini-R": {"BerniniConditioning": "Bernini Conditioning"},
+    "Scene for LTX Ingredients": {"GetICLoRAParameters": "Get IC-LoRA Parameters"},
+    "Scene for MiniMax H3": {"MiniMaxH3ReferenceToVideo": "MiniMax H3 Reference to Video"},
+    "With ComfyUI SAM3 and face detection": {
+        "LoadMediaPipeFaceLandmarker": "Load Face Detection Model (MediaPipe)",
+        "LoadBackgroundRemovalModel": "Load Background Removal Model",
+        "RemoveBackground": "Remove Background",
+    },
 }
 BYPASSED = 4
 TITLE = 30  # pixels above a node
@@ -28,6 +33,19 @@ CORE_TOOLS = {
     "sam3.1_multiplex_fp16.safetensors",
     "mediapipe_face_fp32.safetensors",
     "birefnet.safetensors",
+}
+WAN = {"umt5_xxl_fp8_e4m3fn_scaled.safetensors", "wan_2.1_vae.safetensors"}
+H3 = {
+    *("minimax_h3_ref2va_pruned_int8_convrot.safetensors", "qwen3vl_32b_minimax_h3_nvfp4_awq.safetensors"),
+    *("minimax_h3_video_vae_fp16.safetensors", "minimax_h3_audio_vae_fp32.safetensors"),
+}
+LTX = {
+    *("ltx-2.3-22b-distilled-fp8.safetensors", "gemma_3_12B_it_fp4_mixed.safetensors"),
+    "ltx-2.3-22b-ic-lora-ingredients-0.9.safetensors",
+}
+BERNINI = {
+    *("wan2.2_bernini_r_high_noise_fp8_scaled.safetensors", "wan2.2_bernini_r_low_noise_fp8_scaled.safetensors"),
+    *WAN,
 }
 INGREDIENTS = {
     *("ingredients_bf16.safetensors", "t5xxl_fp16.safetensors", "cogvideox_vae.safetensors"),
@@ -49,6 +67,11 @@ BRINGS = {
     "Low memory (GGUF, fp8)": RELEASED,
     "One person, own outfit": RELEASED,
     "Phantom, two people": RELEASED - {"lumosx_bf16.safetensors"} | {"Phantom-Wan-1_3B_fp16.safetensors"},
+    "Scene for Bernini-R": BERNINI,
+    "Scene for LTX Ingredients": LTX,
+    "Scene for MiniMax H3": H3,
+    "Scene for Phantom": WAN | {"Phantom-Wan-1_3B_fp16.safetensors"},
+    "Scene for VACE": WAN | {"wan2.1_vace_1.3B_fp16.safetensors"},
     "Three people, objects, background": set(),
     "Two people, own outfits": RELEASED,
     "Who looks at what (attention map)": set(),
@@ -181,17 +204,17 @@ def test_the_server_misses_only_the_files_that_the_user_brings(server, path):
 def test_the_note_names_each_node_that_an_older_host_lacks_and_the_version_to_update_to(server, name):
     used = {node["type"]: node for node in read(FOLDER / f"{name}.json")["nodes"]}
     lacking = set(used) - set(server.get("/object_info")) - NOTES
-    assert lacking == set(NEWER_NODES)
+    assert lacking == set(NEWER_NODES[name])
     [text] = [n["widgets_values"][0] for n in used_notes(name) if n["title"] == "What it needs"]
     assert f"ComfyUI {NEEDS_HOST[name]} or newer" in text
-    assert all(f"*{title}*" in text for title in NEWER_NODES.values())
+    assert all(f"*{title}*" in text for title in NEWER_NODES[name].values())
 
 
 @pytest.mark.parametrize("name", list(NEEDS_HOST))
 @pytest.mark.host(since="0.33.0")
 def test_nodes_that_older_hosts_lack_have_the_titles_that_the_note_says(server, name):
     known = server.get("/object_info")
-    assert {node: known[node]["display_name"] for node in NEWER_NODES} == NEWER_NODES
+    assert {node: known[node]["display_name"] for node in NEWER_NODES[name]} == NEWER_NODES[name]
 
 
 def test_models_that_the_page_offers_are_those_that_are_chosen(workflow):

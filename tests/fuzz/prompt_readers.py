@@ -15,6 +15,9 @@ from lumosx_core.auto_scene.cutouts.regions import Box
 from lumosx_core.auto_scene.plan.english_rules import read_prompt
 from lumosx_core.auto_scene.plan.language_model import plan_from_model
 from lumosx_core.auto_scene.plan.plan import check_plan, format_plan, parse_plan
+from lumosx_core.bridges.fitting_images import LEAVE_OUT
+from lumosx_core.bridges.minimax_h3 import HEADINGS
+from lumosx_core.bridges.scene_for_model import MODELS, scene_for_model
 from lumosx_core.models.lumosx.tiny import tiny_files
 from lumosx_core.models.wan.umt5 import TextEncoder
 from lumosx_core.prompt.highlight import mark_prompt
@@ -24,7 +27,9 @@ from lumosx_core.prompt.phrase_mask import (
     phrase_mask,
     phrase_mistake,
     prompt_spans,
+    words_meant,
 )
+from lumosx_core.prompt.readings import without_weights
 from lumosx_core.prompt.scene_warnings import scene_warnings
 from lumosx_core.scene.scene import Reference, Scene, Subject
 from lumosx_training.prepare.stages.caption import clean_caption
@@ -94,6 +99,27 @@ def _phrase_masks() -> Reader:
         prompt_spans(list(zip(ids, encoder.pieces(ids), strict=True)), scene, mask)
 
     return Reader(st.tuples(_PROMPTS, _SCENES), read)
+
+
+def _other_models() -> Reader:
+    def read(value, folder: Path) -> None:
+        prompt, (people, objects, background), every, sound, model = value
+        plain = without_weights(prompt)
+
+        def wanted(phrase: str | None) -> bool:  # a phrase that does not occur ends the work at once
+            return every or (phrase is not None and bool(words_meant(phrase, plain)))
+
+        people = [(face, [*filter(wanted, attributes)]) for face, attributes in people if wanted(face)]
+        scene = _scene((people, [*filter(wanted, objects)], background if wanted(background) else None))
+        made = scene_for_model(
+            scene, prompt, model, width=96, height=64, too_many=LEAVE_OUT, soundscape=sound, music=sound
+        )
+        assert made.prompt and made.report and made.canvases.shape[1:] == (64, 96, 3)
+        if model == "MiniMax H3":
+            lines = made.prompt.splitlines()
+            assert [line for line in lines if line in {f"{each}:" for each in HEADINGS}] == [f"{h}:" for h in HEADINGS]
+
+    return Reader(st.tuples(_PROMPTS, _SCENES, st.booleans(), STRINGS, st.sampled_from(MODELS)), read)
 
 
 def _rules() -> Reader:
@@ -169,6 +195,7 @@ def _captions() -> Reader:
 READERS: dict[str, Make] = {
     "typed prompts": _typed,
     "phrase masks": _phrase_masks,
+    "scenes for other models": _other_models,
     "reading by rules": _rules,
     "plans": _plans,
     "answers of a model": _answers,

@@ -187,6 +187,12 @@ def test_tags_that_are_written_for_the_artist_are_refused(model, text):
         made(prompt=f"{PROMPT} {text}", model=model)
 
 
+def test_sound_that_a_model_does_not_read_is_reported():
+    for model in MODELS:
+        notes = made(model=model, too_many=LEAVE_OUT, music="A waltz.").notes
+        assert any("no place for a soundscape or music" in note for note in notes) == (model != H3)
+
+
 def test_headings_in_the_soundscape_are_refused():
     with pytest.raises(LumosXError, match="heading"):
         made(soundscape="summary:")
