@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from comfy_api.latest import io
+from torch import Tensor
 
 from ..lumosx_core.bridges.fitting_images import TOO_MANY
 from ..lumosx_core.bridges.minimax_h3 import MOST_IMAGES
@@ -123,6 +124,6 @@ class LumosXSceneForOtherModels(io.ComfyNode):
             )
         for note in made.notes:
             notice(cls, note)
-        single = [image[None] for image in made.images[:MOST_IMAGES]]
+        single: list[Tensor | None] = [image[None] for image in made.images[:MOST_IMAGES]]
         single += [None] * (MOST_IMAGES - len(single))
         return io.NodeOutput(made.canvases, made.prompt, made.report, width, height, *single)
