@@ -82,13 +82,11 @@ def test_training_has_its_installed_name_in_a_checkout_that_is_not_installed():
     program = """
 import sys
 sys.meta_path[:] = [each for each in sys.meta_path if "editable" not in str(each)]  # as if it were not installed
-from lumosx_training import file_hash
-print(file_hash.__name__, file_hash.__file__)
+from lumosx_training import flops
+print(flops.__name__, flops.__file__)
 """
     result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert result.stdout.split() == ["lumosx_training.file_hash", str(ROOT / "training" / "file_hash.py")], (
-        result.stderr
-    )
+    assert result.stdout.split() == ["lumosx_training.flops", str(ROOT / "training" / "flops.py")], result.stderr
 
 
 MENTION = re.compile(r"\blumosx (scene|generate|convert|download|tiny|lora|glyphs|train|cache|check-data|pack)\b")

@@ -13,6 +13,7 @@ import torch
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.files.atomic_file import atomic_file
+from lumosx_core.files.file_hash import sha256_of
 from lumosx_core.files.model_files import ModelFiles
 from lumosx_core.models.family import ModelFamily
 from lumosx_core.models.lumosx.lumosx_family import LUMOSX
@@ -22,7 +23,6 @@ from lumosx_core.models.trainable import TrainableFamily
 from lumosx_core.own_command import own_command
 
 from ..data.clips import ClipSettings
-from ..file_hash import sha256_of
 
 FORMAT = 1
 HEAD = "cache.json"

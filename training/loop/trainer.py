@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from lumosx_core.errors import LumosXError
+from lumosx_core.files.file_hash import sha256_of
 
-from ..file_hash import sha256_of
 from .batches.loading import Loader, explained_worker_failures
 from .batches.noise import draw_seed
 from .batches.step_batches import NoisyBatch

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from lumosx_core.errors import LumosXError
+from lumosx_core.files.file_hash import sha256_of
 from lumosx_core.models.lumosx.weights.load import open_network
 
-from ..file_hash import sha256_of
 from .files import BASE_SHA256, LoraFile, check_destination
 from .kinds import LoraLayer
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.files.atomic_file import atomic_file
+from lumosx_core.files.file_hash import sha256_of
 from lumosx_core.files.formats.quantised import FP8
 from lumosx_core.files.safetensors_file import (
     DTYPES,
@@ -35,7 +36,6 @@ from lumosx_core.models.lumosx.weights.origin import ORIGIN, noted_origin
 from lumosx_core.models.wan.names import native_names
 from lumosx_core.own_command import own_command
 
-from ..file_hash import sha256_of
 from .files import BASE_SHA256, LoraFile, check_destination
 from .read import read_any_lora
 from .rounding import KeptChange, round_by_chance

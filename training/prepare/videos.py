@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lumosx_core.errors import LumosXError, shown
+from lumosx_core.files.file_hash import sha256_of
 from lumosx_core.files.junk import is_junk
-
-from ..file_hash import sha256_of
 
 ENDINGS = {
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".wmv", ".flv"),

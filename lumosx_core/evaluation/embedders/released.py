@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import LumosXError
+from ...files.file_hash import sha256_of
 from ..networks import NetworkNote
 
 _DIGITS = 12  # of a digest in a note
-_CHUNK = 2**22
 
 
 @dataclass(frozen=True)
@@ -48,28 +45,11 @@ def weights_note(name: str, path: Path, released: Released | None) -> NetworkNot
         LumosXError: the weights cannot be read.
     """
     files = sorted(path.glob("*.safetensors")) if os.path.isdir(path) else [path]
-    digest = sha256_of(files)
+    digest = sha256_of(*files)
     same = released is not None and (
         digest.startswith(released.sha256) if released.sha256 else released.name in _names(path)
     )
     return NetworkNote(name, f"{_shown_name(path)} {digest[:_DIGITS]}", same)
-
-
-def sha256_of(files: Sequence[Path]) -> str:
-    """The SHA-256 of files one after the other.
-
-    Raises:
-        LumosXError: one cannot be read.
-    """
-    digest = hashlib.sha256()
-    for file in files:
-        try:
-            with file.open("rb") as opened:
-                while block := opened.read(_CHUNK):
-                    digest.update(block)
-        except OSError as error:
-            raise LumosXError(f"{file} cannot be read ({error.strerror or error}). Check its permissions.") from error
-    return digest.hexdigest()
 
 
 def _names(path: Path) -> set[str]:

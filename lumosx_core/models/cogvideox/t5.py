@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from ...errors import LumosXError, shown
+from ...files.formats.unwrapped_names import unwrapped_names
 from ...files.read_weights import open_weights
 from ...files.text_file import read_bytes
-from ...files.unwrapped_names import unwrapped_names
 from ...prompt.phrase_mask import check_prompt_length
 from ...prompt.tokens import PAD_ID
 from ..t5.streamed import TABLE, StreamedT5, T5Kind, stored_tokenizer

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ...errors import LumosXError, MissingPackageError, shown
+from ...files.formats.unwrapped_names import unwrapped_names
 from ...files.read_weights import open_weights
-from ...files.unwrapped_names import unwrapped_names
 from .vae_config import VaeConfig, vae_config
 
 SPATIAL_STRIDE, TEMPORAL_STRIDE = 8, 4

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
+from ...files.formats.unwrapped_names import unwrapped_names
 from ...files.read_weights import open_weights
 from ...files.stored_tensor import StoredTensor
-from ...files.unwrapped_names import unwrapped_names
 
 # Outermost first: what saving, training, compiling, other programs and ComfyUI put in front of a network's own names.
 _WRAPPERS = (

@@ -10,8 +10,8 @@ from fakes import FakeCache, tiny_config
 from safetensors import safe_open
 
 from lumosx_core.errors import LumosXError
+from lumosx_core.files.file_hash import sha256_of
 from lumosx_core.scene.layout import ReferenceLayout
-from lumosx_training.file_hash import sha256_of
 from lumosx_training.loop.checkpoints.run_facts import changes, run_facts
 from lumosx_training.loop.trainer import Trainer
 from lumosx_training.lora.export import export_lora

@@ -11,10 +11,10 @@ from safetensors.torch import load_file, save_file
 
 from lumosx_core import LumosXConfig, LumosXError, LumosXModel
 from lumosx_core.commands.main import main
+from lumosx_core.files.file_hash import sha256_of
 from lumosx_core.models.lumosx.weights.convert import convert
 from lumosx_core.models.lumosx.weights.load import load_model
 from lumosx_core.models.wan.names import read_state_dict
-from lumosx_training.file_hash import sha256_of
 from lumosx_training.lora import LoraSettings, add_lora, load_lora, save_lora
 from lumosx_training.lora.export import export_lora
 from lumosx_training.lora.extract import extract_lora, low_rank

@@ -10,9 +10,9 @@ from typing import Protocol
 from lumosx_core.auto_scene.settings import Finders
 from lumosx_core.errors import LumosXError
 from lumosx_core.evaluation.networks import ImageEmbedder
+from lumosx_core.files.file_hash import sha256_of
 from lumosx_core.own_command import own_command
 
-from ...file_hash import sha256_of
 from ..required import require_package, require_path
 from ..scene_settings import FinderSettings
 from ..settings import settings_hash

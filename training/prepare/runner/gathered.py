@@ -12,8 +12,8 @@ from pathlib import Path
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.files.atomic_file import atomic_file
+from lumosx_core.files.file_hash import sha256_of
 
-from ...file_hash import sha256_of
 from ..dataset import Dataset, check_id, outcome_of, read_json
 from ..stage import Gathering, Outcome
 from .items import FactsOnDisk, read_items

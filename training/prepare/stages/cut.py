@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lumosx_core.errors import LumosXError
+from lumosx_core.files.file_hash import sha256_of
 
-from ...file_hash import sha256_of
 from ..cutting.clip_files import Part, write_parts
 from ..cutting.cut_detectors import Range, check_transnet, load_transnet, new_detector
 from ..cutting.parts import parts_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from ....files.unwrapped_names import unwrapped_names
+from ....files.formats.unwrapped_names import unwrapped_names
 
 # Outermost first. The names of other networks are unwrapped, too: it is the unwrapped ones by which they are known.
 _WRAPPERS = (
