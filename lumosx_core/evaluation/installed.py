@@ -16,7 +16,7 @@ from ..auto_scene.networks.find import find_models, missing_model, models_below
 from ..auto_scene.networks.grounding_dino import GroundingDino
 from ..auto_scene.networks.hub_folder import read_object
 from ..auto_scene.networks.known import Kind
-from ..errors import LumosXError, MissingPackageError
+from ..errors import LumosXError, MissingPackageError, shown
 from .embedders.arc_face import ARC_FACE_SOURCE, OnnxFaceEmbedder
 from .embedders.clip_embedder import CLIP_SOURCE, ClipEmbedder
 from .embedders.curricular_face import CURRICULAR_FACE_SOURCE, CurricularFace
@@ -162,7 +162,9 @@ def what_to_install(part: str, folders: Sequence[Path]) -> str:
     if known.kind is not None:
         return str(missing_model(known.kind, folders))
     folder = (Path(folders[0]).absolute() if folders else Path("models")) / known.folders[0]
-    return f"No {known.what} is installed. {known.source} Put it into {folder}."
+    damaged = [path for _, path in models_below(folders, known.folders) if known.model_type and _unreadable(path)]
+    hint = f" {shown(damaged[0] / 'config.json')} is damaged: if that is it, download it again." if damaged else ""
+    return f"No {known.what} is installed.{hint} {known.source} Put it into {folder}."
 
 
 def open_network(part: str, path: Path, device: torch.device | str = "cpu") -> Any:
@@ -216,6 +218,17 @@ def _type_in(path: Path) -> str | None:
         return None
     try:
         found = read_object(path / "config.json").get("model_type")
-    except LumosXError:
+    except LumosXError:  # `what_to_install` names it
         return None
     return found if isinstance(found, str) else None
+
+
+def _unreadable(path: Path) -> bool:
+    """Whether a folder with weights has a config.json that cannot be read, so that nobody knows what it is."""
+    if not os.path.isdir(path) or not any(path.glob("*.safetensors")) or not os.path.lexists(path / "config.json"):
+        return False
+    try:
+        read_object(path / "config.json")
+    except LumosXError:
+        return True
+    return False

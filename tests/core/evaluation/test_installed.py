@@ -62,6 +62,16 @@ def test_networks_in_their_folders_are_found_and_opened(models):
     }
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])
+def test_a_folder_whose_config_is_damaged_is_named_where_its_network_is_missing(models, content):
+    folder = tiny_embedders.write_clip(models / "evaluation" / "clip")
+    assert "damaged" not in open_networks([models])[1]["dino"]
+    (folder / "config.json").write_bytes(content)
+    missing = open_networks([models])[1]
+    assert f"{folder / 'config.json'} is damaged" in missing["clip"] and "damaged" in missing["dino"]
+    assert "damaged" not in missing["arc"]
+
+
 def test_the_hubs_cache_is_looked_into(models, home):
     snapshot = home / ".cache" / "huggingface" / "hub" / "models--facebook--dinov2-base" / "snapshots" / "abc"
     tiny_embedders.write_dino(snapshot)
