@@ -77,9 +77,9 @@ class GroundingDino:
         hub.model_type()
         preparation = _preparation_in(hub)
         # The kernels compiled for deformable attention are fetched or built on first use; plain torch will do.
-        model = hub.open_network(AutoModelForZeroShotObjectDetection.from_pretrained, disable_custom_kernels=True)
+        opened = AutoModelForZeroShotObjectDetection.from_pretrained
+        model = hub.ready_network(opened, device=device, dtype=dtype, disable_custom_kernels=True)
         tokenizer = hub.open(AutoTokenizer.from_pretrained)
-        model = model.to(device=device, dtype=dtype or torch.float32).eval().requires_grad_(False)
         return cls(model, tokenizer, threshold=threshold, preparation=preparation)
 
     @torch.no_grad()

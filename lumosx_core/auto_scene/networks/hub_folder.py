@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from ...errors import LumosXError
@@ -86,6 +87,27 @@ class HubFolder:
                 f"Download it again."
             )
         return network
+
+    def ready_network(
+        self,
+        from_pretrained: Callable,
+        *,
+        device: str | torch.device | None,
+        dtype: torch.dtype | None = None,
+        **options,
+    ) -> Any:
+        """The network that the folder is said to hold, to be asked and not trained.
+
+        Args:
+            device: None for the CPU.
+            dtype: of the weights; None for float32.
+
+        Raises:
+            LumosXError: another network, or a damaged one.
+        """
+        self.model_type()
+        network = self.open_network(from_pretrained, **options)
+        return network.to(device=device, dtype=dtype or torch.float32).eval().requires_grad_(False)
 
 
 def read_object(path: Path) -> dict:

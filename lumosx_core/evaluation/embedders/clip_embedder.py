@@ -49,8 +49,7 @@ class ClipEmbedder:
             raise MissingPackageError("transformers", "Scoring images with CLIP", error) from error
         path = Path(folder).expanduser()
         hub = HubFolder(path, ("clip",), "CLIP", CLIP_SOURCE)
-        hub.model_type()
-        model: Any = hub.open_network(CLIPModel.from_pretrained)
+        model = hub.ready_network(CLIPModel.from_pretrained, device=device)
         side = model.config.vision_config.image_size
         preparation = Preparation.read(hub, Preparation(side, side, *OPENAI))
         if preparation.crop != side:
@@ -59,7 +58,6 @@ class ClipEmbedder:
                 f"{side}. Download it again."
             )
         tokenizer = hub.open(AutoTokenizer.from_pretrained)
-        model = model.to(device=device, dtype=torch.float32).eval().requires_grad_(False)
         vision = model.config.vision_config
         name = f"CLIP ViT, {vision.num_hidden_layers} layers, patches of {vision.patch_size}"
         return cls(model, tokenizer, preparation, weights_note(name, path, CLIP))

@@ -48,10 +48,8 @@ class DinoEmbedder:
             raise MissingPackageError("transformers", "Scoring images with DINOv2", error) from error
         path = Path(folder).expanduser()
         hub = HubFolder(path, ("dinov2",), "DINOv2", DINO_SOURCE)
-        hub.model_type()
-        model: Any = hub.open_network(Dinov2Model.from_pretrained)
+        model = hub.ready_network(Dinov2Model.from_pretrained, device=device)
         preparation = Preparation.read(hub, _PREPARATION)
-        model = model.to(device=device, dtype=torch.float32).eval().requires_grad_(False)
         name = f"DINOv2 ViT, {model.config.num_hidden_layers} layers of width {model.config.hidden_size}"
         return cls(model, preparation, weights_note(name, path, DINO))
 

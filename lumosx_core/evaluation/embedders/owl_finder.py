@@ -59,12 +59,10 @@ class OwlFinder:
             raise MissingPackageError("transformers", "Finding phrases with OWLv2", error) from error
         path = Path(folder).expanduser()
         hub = HubFolder(path, ("owlv2",), "OWLv2", OWL_SOURCE)
-        hub.model_type()
-        model: Any = hub.open_network(Owlv2ForObjectDetection.from_pretrained)
+        model = hub.ready_network(Owlv2ForObjectDetection.from_pretrained, device=device)
         side = model.config.vision_config.image_size
         preparation = Preparation.read(hub, Preparation(side, side, *OPENAI))
         tokenizer = hub.open(AutoTokenizer.from_pretrained)
-        model = model.to(device=device, dtype=torch.float32).eval().requires_grad_(False)
         return cls(model, tokenizer, preparation, weights_note("OWLv2", path, OWL), threshold=threshold)
 
     @torch.no_grad()

@@ -55,12 +55,10 @@ class XClipEmbedder:
             raise MissingPackageError("transformers", "Scoring videos with X-CLIP", error) from error
         path = Path(folder).expanduser()
         hub = HubFolder(path, ("xclip",), "X-CLIP", XCLIP_SOURCE)
-        hub.model_type()
-        model: Any = hub.open_network(XCLIPModel.from_pretrained)
+        model = hub.ready_network(XCLIPModel.from_pretrained, device=device)
         side = model.config.vision_config.image_size
         preparation = Preparation.read(hub, Preparation(side, side, *IMAGENET))
         tokenizer = hub.open(AutoTokenizer.from_pretrained)
-        model = model.to(device=device, dtype=torch.float32).eval().requires_grad_(False)
         return cls(model, tokenizer, preparation, weights_note("X-CLIP instead of VideoCLIP-XL-v2", path, None))
 
     @torch.no_grad()
