@@ -74,13 +74,20 @@ class Answer:
 
 
 def make_questions(
-    files: ModelFiles, people: int, count: int, casting: Casting = CASTINGS["all"], seed: int = EXAM_SEED
+    files: ModelFiles,
+    people: int,
+    count: int,
+    casting: Casting = CASTINGS["all"],
+    seed: int = EXAM_SEED,
+    *,
+    placed: bool | None = None,
 ) -> list[Question]:
     """Scenes of `people` people in colours and patterns that training never shows, encoded.
 
     Args:
         casting: how they are made up otherwise.
         seed: of the exam, from EXAM_SEED on; seeds that differ by MOST_PEOPLE or more give fresh scenes.
+        placed: whether captions say where people are; None: two of three.
 
     Raises:
         LumosXError: the seed is one of training's.
@@ -91,7 +98,7 @@ def make_questions(
             f"Use {EXAM_SEED} or more."
         )
     casting = replace(casting, people=only(people), new=True)
-    source = GlyphSource(seed + people, count, casting=casting)
+    source = GlyphSource(seed + people, count, casting=casting, placed=placed)
     with tempfile.TemporaryDirectory() as directory:
         settings = CacheSettings(
             frames=(source.frames,), sizes=((source.height, source.width),), augment="none", dtype="float32"
