@@ -139,6 +139,8 @@ def test_new_text_layers_are_random_and_all_others_stay(script, inputs):
     assert changed and all(name.startswith("text_embedding") or ".cross_attn." in name for name in changed)
     assert {f"blocks.{layer}.cross_attn.{part}.weight" for layer in range(3) for part in "qkvo"} <= changed
     assert new.keys() == weights.keys() and not new["text_embedding.0.bias"].any()
+    drawn = [new[f"blocks.{layer}.cross_attn.{part}.weight"] for layer in range(3) for part in "qkvo"]
+    assert all(abs(weight.std().item() - 128**-0.5) < 0.002 for weight in drawn)  # Xavier: variance 2 / (128 + 128)
 
 
 @pytest.mark.slow
