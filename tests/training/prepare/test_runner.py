@@ -352,16 +352,16 @@ def test_ctrl_c_leaves_nothing_unfinished_and_counts_against_no_item(tmp_path, c
     assert digest(root) == digest(clean)
 
 
-def test_an_item_that_was_begun_twice_without_a_result_is_set_aside_at_the_third_start(tmp_path):
+def test_an_item_that_was_begun_three_times_without_a_result_is_set_aside_and_no_other(tmp_path):
     root = tmp_path / "data"
     dataset = Dataset(root, "sample")
-    for item, starts in ((0, 1), (1, 2), (2, 3)):
+    for item, starts in ((0, 2), (1, 3), (2, 4)):
         for _ in range(starts):
             dataset.begin("probe", id_of(item))
     report = prepare(root, 4)
     assert report.stages[0].failed == {
-        "Each of the 2 processes that worked on it died.": 1,
         "Each of the 3 processes that worked on it died.": 1,
+        "Each of the 4 processes that worked on it died.": 1,
     }
     assert (root / "failed" / "probe" / f"{id_of(1)}.json").exists()
     assert not (root / "failed" / "probe" / f"{id_of(0)}.json").exists()

@@ -14,7 +14,7 @@ from .worker import StageWorker, Status
 class LocalExecution:
     """Works in this process, one item after the other; needs no package."""
 
-    most_deaths = 2
+    most_deaths = 3
 
     def __enter__(self) -> LocalExecution:
         return self
