@@ -26,6 +26,7 @@ from .saved_scene import LumosXLoadSubject, LumosXSaveScene, LumosXSaveSubject
 from .scene import LumosXScene, LumosXSceneFromFolder, LumosXSubject
 from .scene_to_video import LumosXSceneToVideo
 from .segment import LumosXSegment
+from .self_routing import LumosXSelfRouting
 
 
 class LumosXExtension(ComfyExtension):
@@ -55,6 +56,7 @@ class LumosXExtension(ComfyExtension):
             LumosXSampler,
             LumosXSigmas,
             LumosXBestOf,
+            LumosXSelfRouting,
             LumosXRecordAttention,
             LumosXAttentionMap,
             LumosXScoreVideo,

@@ -1,5 +1,6 @@
 // Inputs that grow: LumosX Scene shows four subjects, LumosX Subject one set of further attributes, LumosX Auto Scene one
-// photo, Ingredients Faces two images, and another slot appears as soon as the last one is connected.
+// photo, LumosX Self-Routing four masks, Ingredients Faces two images, and another slot appears as soon as the last one
+// is connected.
 //
 // Slots are only ever added. The page reconnects links by the position of their slot when it pastes, makes a subgraph or
 // loads, so a slot removed in between would remove subjects with it.
@@ -10,6 +11,7 @@ const GROWING = {
     LumosXScene: { slot: "subject_", shown: 4, most: 20, earlier: "subjects." },
     LumosXAutoScene: { slot: "photograph_", shown: 1, most: 20, earlier: "photographs." },
     LumosXSubject: { slot: "more_attributes_", shown: 1, most: 20, earlier: "more." },
+    LumosXSelfRouting: { slot: "mask_", shown: 4, most: 20, earlier: "" },
     IngredientsFaces: { slot: "image_", shown: 2, most: 8, earlier: "" },
 };
 

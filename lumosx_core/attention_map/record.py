@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..models.lumosx.region_bias import RegionBias
 from ..scene.layout import ReferenceLayout
 
 MOST_QUERIES = 2400  # tokens of a video that are asked; the released size has 32,760
@@ -51,7 +52,7 @@ class AttentionPass:
         frames: indices in the whole video of its latent frames, T of them: fewer than all in a context window.
         videos: which rows of the pass's batch are to be recorded: B, or a multiple of it, video by video.
         content: (R, P), from `picture_content`.
-        key_bias: (L,), as in `Relations`.
+        key_bias, region_bias: as in `Relations`.
     """
 
     pictures: Sequence[int]
@@ -59,6 +60,7 @@ class AttentionPass:
     videos: Sequence[int]
     content: Tensor
     key_bias: Tensor | None = None
+    region_bias: RegionBias | None = None
 
 
 class AttentionRecording:
@@ -92,8 +94,8 @@ class AttentionRecording:
         tokens = tokens[:, self._rows][:, :, self._columns]
         asked = tokens.flatten()
         per_video = [  # slices: a list of rows would copy all queries and keys
-            attention_to_pictures(q[row : row + 1], k[row : row + 1], asked, seen.content, seen.key_bias)
-            for row in seen.videos
+            attention_to_pictures(q[row : row + 1], k[row : row + 1], asked, seen.content, seen.key_bias, region)
+            for row, region in ((row, _of_row(seen.region_bias, row)) for row in seen.videos)
         ]
         mass = torch.cat(per_video).cpu()
         mass = mass.transpose(1, 2).unflatten(2, tokens.shape)  # (videos, R, frames, h', w')
@@ -121,7 +123,14 @@ def asked_tokens(frames: int, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def attention_to_pictures(q: Tensor, k: Tensor, tokens: Tensor, content: Tensor, key_bias: Tensor | None) -> Tensor:
+def attention_to_pictures(
+    q: Tensor,
+    k: Tensor,
+    tokens: Tensor,
+    content: Tensor,
+    key_bias: Tensor | None,
+    region_bias: RegionBias | None = None,
+) -> Tensor:
     """The fraction of the attention of some of the video's tokens that goes to what each image shows.
 
     The softmax is over all L keys, in float32.
@@ -132,6 +141,7 @@ def attention_to_pictures(q: Tensor, k: Tensor, tokens: Tensor, content: Tensor,
         tokens: (Q,), indices of the tokens that are asked.
         content: (R, P), from `picture_content`.
         key_bias: (L,), added to the logits; None: nothing is added.
+        region_bias: of B videos, added to the logits as well.
 
     Returns:
         (B, Q, R) float32, the mean over heads, on the device of q.
@@ -144,6 +154,9 @@ def attention_to_pictures(q: Tensor, k: Tensor, tokens: Tensor, content: Tensor,
         for head in range(heads):  # one at a time: at the released size a copy of all keys would be 280 MB
             keys = k[video, head].float().T / math.sqrt(q.shape[-1])
             asking = q[video, head, tokens].float()
+            if region_bias is not None:
+                asking = torch.cat([asking, region_bias.queries[video, tokens]], dim=-1)
+                keys = torch.cat([keys, region_bias.keys])
             done = 0
             for part in asking.split(max(1, MOST_WEIGHTS // length)):
                 logits = part @ keys
@@ -153,6 +166,10 @@ def attention_to_pictures(q: Tensor, k: Tensor, tokens: Tensor, content: Tensor,
                 mass[video, done : done + len(part)] += torch.einsum("qrp,rp->qr", weights, content)
                 done += len(part)
     return mass / heads
+
+
+def _of_row(bias: RegionBias | None, row: int) -> RegionBias | None:
+    return None if bias is None else RegionBias(bias.queries[row : row + 1], bias.keys)
 
 
 def picture_content(references: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import LumosXError, MissingPackageError, OutOfMemory, ran_out_of_memory
+from ..errors import LumosXError, MissingPackageError, OutOfMemory, ran_out_of_memory, shown
 from ..media.video_size import parse_size
 from ..models.families import FAMILIES, family_named
 from ..models.lumosx.config import PHANTOM_OPTIONS
@@ -19,11 +19,13 @@ from ..models.lumosx.spec import SPEC
 from .option_types import whole
 
 if TYPE_CHECKING:
+    from ..attention_map.self_routing.routing import SelfRouting
     from ..files.model_files import ModelFiles
     from ..models.families import FamilyEntry
     from ..models.family import FaceSearch
     from ..sampling.best_of import BestOf
 
+MOST_SUBJECTS = 999  # that --box can name
 LUMOSX = "lumosx"  # the family of workflows, and where none is named
 _PRESETS = {  # of the family lumosx: settings for weights that were trained for something else
     "released": {},
@@ -86,6 +88,22 @@ def add_generate(commands) -> None:
         "--score-after", type=float, metavar="FRACTION", help="of the steps, before the score (default 0.25)"
     )
     best.add_argument("--keep", type=whole(), metavar="K", help="how many videos are finished (default 1)")
+    routing = parser.add_argument_group(
+        "self-routing (LumosX)",
+        "The first steps show who is where; from then on each subject's region of the video attends more to the "
+        "subject's own reference images, and less to those of others.",
+    )
+    routing.add_argument(
+        "--self-routing", type=float, metavar="STRENGTH", help="0 (off) to 8; with --box the default is 1"
+    )
+    routing.add_argument(
+        "--box",
+        type=_box,
+        action="append",
+        metavar="N:LEFT,TOP,RIGHT,BOTTOM",
+        help="where subject N of the scene is, in fractions of the frame, such as 1:0,0,0.5,1 for the left half; may "
+        "be given once for each subject",
+    )
     parser.add_argument("--device", help="cpu, cuda or mps (default: the best there is)")
     parser.add_argument(
         "--dtype",
@@ -132,7 +150,7 @@ def _generate(options: argparse.Namespace) -> None:
     from ..media.video import check_video_path, write_video
 
     path = check_video_path(options.out)
-    plan = _best_of(options)
+    plan, routing = _best_of(options), _self_routing(options)
     of_source = _of_workflow if _is_workflow(options) else _of_case
     entry, scene, prompt, settings, files = of_source(options)
 
@@ -151,7 +169,9 @@ def _generate(options: argparse.Namespace) -> None:
         print(f"Warning: {warning}", file=sys.stderr)
     try:
         with _progress_bar() as progress:
-            if plan is None:
+            if routing is not None:
+                videos = _routed_videos(pipeline, scene, prompt, settings, routing, progress)
+            elif plan is None:
                 videos = pipeline.generate(scene, prompt, settings, progress=progress)
             else:
                 videos = _best_videos(pipeline, scene, prompt, settings, plan, progress)
@@ -190,6 +210,30 @@ def _best_videos(pipeline, scene, prompt, settings, plan: BestOf, progress):
     scored = plan.scored_steps(settings.steps)
     print(describe_choice(best.scores, best.seeds, settings.steps, scored, best.steps_taken))
     return videos
+
+
+def _self_routing(options: argparse.Namespace) -> SelfRouting | None:
+    """How attention is routed; None: as released."""
+    from ..attention_map.self_routing.routing import STRENGTH, SelfRouting, box_mask
+
+    if options.self_routing is None and options.box is None:
+        return None
+    if options.best_of is not None:
+        raise LumosXError(
+            "--best-of chooses among runs without self-routing. Leave out --best-of, or --self-routing and --box. In "
+            "ComfyUI LumosX Self-Routing and LumosX Best Of work together."
+        )
+    boxes = dict(options.box or ())
+    if len(boxes) < len(options.box or ()):
+        raise LumosXError("--box names a subject twice. Give each subject one box.")
+    masks = tuple(box_mask(boxes[n], n) if n in boxes else None for n in range(1, max(boxes, default=0) + 1))
+    return SelfRouting(STRENGTH if options.self_routing is None else options.self_routing, masks=masks)
+
+
+def _routed_videos(pipeline, scene, prompt, settings, routing: SelfRouting, progress):
+    from ..attention_map.self_routing.generate_routed import generate_routed
+
+    return generate_routed(pipeline, scene, prompt, settings, routing, progress=progress)
 
 
 def _is_workflow(options: argparse.Namespace) -> bool:
@@ -289,6 +333,20 @@ def _face_search(options: argparse.Namespace, files: ModelFiles) -> FaceSearch:
         return find_faces(detector(), photo)
 
     return find
+
+
+def _box(text: str) -> tuple[int, tuple[float, ...]]:
+    number, _, sides = text.partition(":")
+    try:
+        box = tuple(float(side) for side in sides.split(","))
+    except ValueError:
+        box = ()
+    if not (number.isascii() and number.isdecimal() and 1 <= int(number[:4]) <= MOST_SUBJECTS) or len(box) != 4:
+        raise argparse.ArgumentTypeError(
+            f"{shown(text, 60)!r} is not a box. Write the subject's number, from 1 on, and left, top, right and bottom "
+            f"as fractions of the frame, such as 1:0,0,0.5,1"
+        )
+    return int(number), box
 
 
 def _size(text: str) -> tuple[int, int]:

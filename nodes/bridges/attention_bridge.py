@@ -57,13 +57,27 @@ def watch_pass(transformer_options: dict, scene, pictures: Sequence[int], refere
     """
     runs = transformer_options.get(KEY, ())
     watches = [run.watch(transformer_options, scene, pictures, references, relations) for run in runs]
-    watches = [watch for watch in watches if watch is not None]
+    return all_of([watch for watch in watches if watch is not None])
+
+
+def all_of(watches: Sequence[Watch]) -> Watch:
+    """Several observers as one."""
 
     def observe(layer: int):
         looking = [look for look in (watch(layer) for watch in watches) if look is not None]
         return (lambda q, k: [look(q, k) for look in looking]) if looking else None
 
     return observe
+
+
+def frames_of_pass(options: dict, frames: int) -> Sequence[int]:
+    """Indices in the whole video of the latent frames of this pass: fewer than all in a context window."""
+    window = options.get("context_window")
+    if window is None:
+        return range(frames)
+    # Newer hosts put the frame before a window in front of it.
+    anchor = getattr(window, "causal_anchor_index", None)
+    return [*([] if anchor is None or anchor < 0 else [anchor]), *window.index_list]
 
 
 def latent_preview(samples: torch.Tensor) -> torch.Tensor:
@@ -94,13 +108,13 @@ class _Run:
             self.scene = scene
         if scene is not self.scene:
             return None  # of several scenes in one run, the first is recorded
-        window = options.get("context_window")
         seen = AttentionPass(
             pictures,
-            range(frames) if window is None else window.index_list,
+            frames_of_pass(options, frames),
             [chunk * videos + video for chunk in chunks for video in range(videos)],
             picture_content(references),
             relations.key_bias,
+            relations.region_bias,
         )
         add = partial(self.recording.add, seen)
         return lambda layer: add if layer in self.records.layers else None

@@ -31,7 +31,8 @@ from ...lumosx_core.models.lumosx.spec import SPEC
 from ...lumosx_core.scene.encoded import EncodedScene
 from ..inputs.host_schema import ATTENTION_PATCHES
 from ..page.notices import run_notice
-from .attention_bridge import Watch, watch_pass
+from .attention_bridge import Watch, all_of, watch_pass
+from .routing_bridge import route_pass
 
 KEY = "lumosx"
 REFERENCES = "time_dim_concat"  # native Wan's name for frames that follow the video
@@ -220,7 +221,8 @@ def _run_with_scene(
     if transformer_options.get("rope_options") is not None:
         relations = _with_host_positions(relations, network, x, transformer_options)
 
-    watch = watch_pass(transformer_options, scene, visible, references, relations)
+    relations, measure = route_pass(transformer_options, sampled, visible, references, relations, len(x))
+    watch = all_of([measure, watch_pass(transformer_options, scene, visible, references, relations)])
     transformer_options = _with_relational_blocks(transformer_options, network, relations, watch)
     if options.truncate_timestep:
         timestep = timestep.trunc()

@@ -138,6 +138,7 @@ PICTURES: dict[str, Graph] = {
     ),
     "LumosXSigmas": _alone("LumosXSigmas", (300, 82)),
     "LumosXBestOf": _alone("LumosXBestOf", (340, 240)),
+    "LumosXSelfRouting": _alone("LumosXSelfRouting", (320, 190)),
     "LumosXRecordAttention": _alone("LumosXRecordAttention", (340, 100), steps="5-16"),
     "LumosXScoreVideo": _alone("LumosXScoreVideo", (360, 170)),
     "LumosXAttentionMap": Graph(

@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from .csam import ranged_attention
-from .mcam import biased_cross_attention
+from .mcam import biased_cross_attention, unread_text
 from .r2pe import rotate
+from .region_bias import region_attention
 from .relations import Relations
 
 
@@ -82,7 +84,14 @@ def self_attention(module: WanAttention, x: Tensor, relations: Relations, *, vid
     if relations.observe is not None:
         relations.observe(q, k)
     bias = None if relations.key_bias is None else relations.key_bias.to(q.dtype).view(1, 1, 1, -1)
-    out = ranged_attention(q, k, v, relations.ranges(video_only=video_only), relations.attention, bias)
+    ranges = relations.ranges(video_only=video_only)
+    if relations.region_bias is None:
+        out = ranged_attention(q, k, v, ranges, relations.attention, bias)
+    else:
+        parts = [region_attention(q[:, :, : relations.video_tokens], k, v, relations.region_bias, relations.key_bias)]
+        if len(ranges) > 1:
+            parts.append(ranged_attention(q, k, v, ranges[1:], relations.attention))
+        out = torch.cat(parts, dim=2)
     out = out.transpose(1, 2).flatten(2)  # (B, L, D)
     if relations.change_attention is not None:
         out = relations.change_attention(out, q.transpose(1, 2), k.transpose(1, 2))
@@ -102,8 +111,11 @@ def cross_attention(module: WanAttention, x: Tensor, text: Tensor, relations: Re
     k = _heads(module, module.norm_k(module.k(text)).to(v.dtype))
     q, k, v = (part.transpose(1, 2) for part in (q, k, v))
     words = relations.words if has_images else relations.words[..., :0, :]
+    unread = None
+    if has_images and relations.unread is not None:
+        unread = unread_text(text, relations.unread)
     out = biased_cross_attention(
-        q, k, v, words, relations.grid, relations.mcam_ratio, relations.attention, relations.text_bias
+        q, k, v, words, relations.grid, relations.mcam_ratio, relations.attention, relations.text_bias, unread
     )
     return module.o(out.transpose(1, 2).flatten(2))
 

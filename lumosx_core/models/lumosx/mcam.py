@@ -20,6 +20,7 @@ from ...scene.layout import ReferenceLayout
 from .csam import AttentionFunction, scaled_dot_product_attention
 
 CELL = 8  # tokens along each side of a cell
+NEVER = -1e4  # added to a logit: no weight, in any dtype
 
 
 def word_weights(phrase_mask: Tensor, layout: ReferenceLayout) -> Tensor:
@@ -78,6 +79,7 @@ def biased_cross_attention(
     ratio: float,
     attention: AttentionFunction = scaled_dot_product_attention,
     text_bias: Tensor | None = None,
+    image_text_bias: Tensor | None = None,
 ) -> Tensor:
     """Cross-attention of video and image tokens over the text, with the bias of MCAM on the images' part.
 
@@ -86,6 +88,7 @@ def biased_cross_attention(
         k, v: (B, N, J, d).
         weights, grid, ratio: as in cell_bias.
         text_bias: (J,), added to the logits of each text token for all queries; None: nothing is added.
+        image_text_bias: (B, R, J), added to those of each image's queries; None: nothing is added.
 
     Returns:
         (B, N, V + R*P, d).
@@ -94,7 +97,7 @@ def biased_cross_attention(
     video_tokens = q.shape[2] - images * image_tokens
     if text_bias is not None:
         text_bias = text_bias.to(q.dtype).view(1, 1, 1, -1)
-    if not images or ratio == 0:
+    if not images or (ratio == 0 and image_text_bias is None):
         return attention(q, k, v, attn_mask=text_bias)
     video = attention(q[:, :, :video_tokens], k, v, attn_mask=text_bias)
 
@@ -102,6 +105,8 @@ def biased_cross_attention(
     bias = cell_bias(q, k, weights, grid, ratio)  # (B, R, C, N, J)
     if text_bias is not None:
         bias = bias + text_bias
+    if image_text_bias is not None:
+        bias = bias + image_text_bias.to(bias.dtype)[:, :, None, None]
     columns = -(-grid[1] // CELL)
     rows = -(-image_tokens // (columns * CELL * CELL))
     bias = bias[:, :, : rows * columns]
@@ -112,6 +117,22 @@ def biased_cross_attention(
     cells = queries_by_cell(q, image_tokens, rows, columns)
     cells = attend_by_cell(cells, k, v, bias, attention)
     return torch.cat([video, queries_by_token(cells, images, image_tokens, columns)], dim=2)
+
+
+def unread_text(text: Tensor, unread: Tensor) -> Tensor:
+    """A bias by which some images read nothing of the prompt, only the padding behind it.
+
+    Args:
+        text: (B, J, D), whose last row is padding; rows like it are padding, too.
+        unread: (R,) bool, the images that read nothing.
+
+    Returns:
+        (B, R, J) float32, for `biased_cross_attention`.
+    """
+    last = text[:, -1:].float()
+    # Not exactly equal: a matrix product may round equal rows differently.
+    words = (text.float() - last).abs().amax(dim=-1) > 0.01 * last.abs().amax(dim=-1)  # (B, J)
+    return NEVER * (unread.to(text.device)[:, None] & words[:, None]).float()
 
 
 def queries_by_cell(q: Tensor, image_tokens: int, rows: int, columns: int) -> Tensor:

@@ -19,6 +19,7 @@ from .config import RelationalOptions
 from .csam import AttentionFunction, AttentionRange, attention_ranges, scaled_dot_product_attention
 from .mcam import word_weights
 from .r2pe import rotary_table, token_positions
+from .region_bias import RegionBias
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Relations:
         attention: the attention function used for all calls.
         text_bias: (J,), added to the logits of each text token; None: nothing is added.
         key_bias: (L,) float32, added to the logits of each token that the video looks at; None: nothing is added.
+        region_bias: added to the logits of the video's queries; None: nothing is added.
+        unread: (R,) bool, the images that read nothing of the prompt; None: all read it.
         observe: is shown the queries (B, N, Lq, d) and keys (B, N, L, d) of each self-attention, positions applied, to
             look at and leave as they are; None: nobody looks.
         change_attention: takes the output of self-attention (B, L, D) before its projection, and the queries and keys
@@ -53,6 +56,8 @@ class Relations:
     attention: AttentionFunction = scaled_dot_product_attention
     text_bias: Tensor | None = None
     key_bias: Tensor | None = None
+    region_bias: RegionBias | None = None
+    unread: Tensor | None = None
     observe: Callable[[Tensor, Tensor], None] | None = None
     change_attention: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
     change_text_attention: Callable[[Tensor], Tensor] | None = None
@@ -74,7 +79,7 @@ class Relations:
             self.video_tokens,
             self.image_tokens,
             csam=self.csam,
-            biased=self.key_bias is not None,
+            biased=self.key_bias is not None or self.region_bias is not None,
             video_only=video_only,
         )
 

@@ -257,6 +257,34 @@ def test_generate_imports_only_what_it_uses(tmp_path):
     assert run.stdout.splitlines()[-1] == "0 []", run.stderr
 
 
+def test_a_routed_video_is_another_one_and_strength_0_is_off(cache, tmp_path, capsys):
+    videos = {}
+    for name, options in {"plain": [], "off": ["--self-routing", "0"], "box": ["--box", "2:0,0,0.5,1"]}.items():
+        path = tmp_path / f"{name}.mp4"
+        assert run("generate", CASE, "--out", path, *SMALL, *options) == 0
+        videos[name] = path.read_bytes()
+    assert videos["plain"] == videos["off"] != videos["box"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--self-routing", "9"], "The strength of self-routing is 9, expected 0"),
+        (["--box", "1:0,0,0.5,1", "--best-of", "2"], "--best-of chooses among runs without self-routing"),
+        (["--box", "1:0,0,0.5,1", "--box", "1:0.5,0,1,1"], "--box names a subject twice"),
+        (["--box", "1:0.5,0,0.5,1"], "The box of subject 1 is 0.5,0,0.5,1, expected left, top, right, bottom"),
+        (["--box", "9:0,0,0.5,1"], "a mask for subject 9, but the scene has"),
+        (
+            ["--self-routing", "1", "--family", "ingredients"],
+            "which Ingredients .* does not have. Leave out --self-rou",
+        ),
+    ],
+)
+def test_routing_that_cannot_be_is_refused(cache, tmp_path, capsys, options, message):
+    assert run("generate", CASE, "--out", tmp_path / "video.mp4", *SMALL, *options) == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
 def test_the_best_of_two_seeds_is_the_video_of_its_seed(cache, tmp_path, capsys):
     path = tmp_path / "best.mp4"
     assert run("generate", CASE, "--out", path, *SMALL, "--seed", "4", "--best-of", "2", "--score-after", "0.5") == 0

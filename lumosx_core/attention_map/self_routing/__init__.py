@@ -1,0 +1,1 @@
+"""Self-routing: a video whose subjects' regions attend to their own reference images, while it is sampled."""
