@@ -233,6 +233,27 @@ def test_dual_guidance_is_native_phantoms_with_zeros_for_the_images(server, imag
     assert relative(sample(server, guided(zeroed, OURS, name)), single) <= 1e-4  # now the second output has the zeros
 
 
+@pytest.mark.parametrize("way", [guided, dual], ids=["one guidance", "two guidances"])
+def test_self_routing_works_on_phantom_and_changes_no_bit_where_it_is_off(server, images, way):
+    graph = two_people()
+    graph |= {"left": node("SolidMask", value=1.0, width=WIDTH // 2, height=HEIGHT)}
+    graph |= {"none": node("SolidMask", value=0.0, width=WIDTH, height=HEIGHT)}
+    place = {"destination": ["none", 0], "source": ["left", 0], "y": 0, "operation": "add"}
+    graph |= {name: node("MaskComposite", x=x, **place) for name, x in (("west", 0), ("east", WIDTH // 2))}
+
+    def run(strength: float, **masks):
+        routed = {"strength": strength, "start_percent": 0.0, "end_percent": 1.0, **masks}
+        with_node = {**graph, "routed": node("LumosXSelfRouting", model=["model", 0], **routed)}
+        return sample(server, way(with_node, {**OURS, "model": ["routed", 0]}, "euler"))
+
+    plain = sample(server, way(graph, OURS, "euler"))
+    assert torch.equal(run(0.0), plain)
+    measured = run(2.0)
+    drawn, exchanged = (run(2.0, mask_1=[one, 0], mask_2=[two, 0]) for one, two in (("west", "east"), ("east", "west")))
+    for first, second in ((measured, plain), (drawn, plain), (drawn, exchanged)):
+        assert first.isfinite().all() and relative(first, second) > 1e-3
+
+
 def test_the_other_presets_are_not_native_phantom(server, images):
     native = sample(server, guided(two_people(batch=1), NATIVE, "euler"))
     found = {
