@@ -7,8 +7,8 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from lumosx_core.errors import LumosXError
-from lumosx_training.prepare.clip_colours import cell_colours, levels_apart, read_colours
-from lumosx_training.prepare.hash_index import HashIndex, bits_apart, scattered
+from lumosx_training.prepare.near_duplicates.clip_colours import cell_colours, levels_apart, read_colours
+from lumosx_training.prepare.near_duplicates.hash_index import HashIndex, bits_apart, scattered
 from lumosx_training.prepare.settings import DuplicateSettings
 from lumosx_training.prepare.stages.duplicates import Duplicates
 

@@ -12,9 +12,9 @@ from test_filters import NO_NETWORK, measured, panned
 
 from lumosx_core.errors import LumosXError
 from lumosx_core.evaluation.networks import NetworkNote
-from lumosx_training.prepare import embedding_index
-from lumosx_training.prepare.embedding_index import EmbeddingIndex, cosine_of, packed, unpacked
 from lumosx_training.prepare.filters.all_filters import FilterNetworks
+from lumosx_training.prepare.near_duplicates import embedding_index
+from lumosx_training.prepare.near_duplicates.embedding_index import EmbeddingIndex, cosine_of, packed, unpacked
 from lumosx_training.prepare.settings import DuplicateSettings, EmbeddingSettings, FilterSettings
 from lumosx_training.prepare.stages.duplicates import Duplicates
 from lumosx_training.prepare.stages.filter import Filter

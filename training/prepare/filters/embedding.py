@@ -7,7 +7,7 @@ import torch
 
 from lumosx_core.evaluation.networks import VideoEmbedder
 
-from ..embedding_index import packed
+from ..near_duplicates.embedding_index import packed
 from ..video_frames import Timeline, reduced
 from .clip_filter import Verdict, even_frames
 

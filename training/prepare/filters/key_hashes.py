@@ -9,7 +9,7 @@ from PIL import Image
 
 from lumosx_core.errors import MissingPackageError
 
-from ..clip_colours import cell_colours
+from ..near_duplicates.clip_colours import cell_colours
 from ..video_frames import Timeline
 from .clip_filter import Verdict, key_frames
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from lumosx_core.errors import LumosXError, shown
 
-from ..clip_colours import CELLS, levels_apart, read_colours
-from ..embedding_index import EmbeddingIndex, unpacked
-from ..hash_index import HASHES, HashIndex, bits_apart, scattered
+from ..near_duplicates.clip_colours import CELLS, levels_apart, read_colours
+from ..near_duplicates.embedding_index import EmbeddingIndex, unpacked
+from ..near_duplicates.hash_index import HASHES, HashIndex, bits_apart, scattered
 from ..settings import DuplicateSettings, settings_hash
 from ..stage import Outcome
 
