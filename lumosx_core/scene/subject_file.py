@@ -281,7 +281,7 @@ def _read_details(path: Path, text: str) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         raise LumosXError(
             f"{path} is a damaged subject file: what it says of its images is not readable. {_AGAIN}"
-        ) from (error)
+        ) from error
 
 
 def _typed(fields: Mapping[str, Any], kinds: Mapping[str, type]) -> dict[str, Any]:

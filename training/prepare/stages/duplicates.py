@@ -64,9 +64,8 @@ class Duplicates:
 
         def nearest(hashes: np.ndarray, looks: np.ndarray) -> tuple[int, float] | None:
             """The first entry that is near, and how many levels its colours are apart."""
-            if index is None:
+            if index is None or not len(numbers := index.near(hashes)):
                 return None
-            numbers = index.near(hashes)
             levels = levels_apart(colours[[kept[number] for number in numbers]], looks)
             for number, apart in zip(numbers.tolist(), levels.tolist(), strict=True):
                 if apart <= self.settings.colour_distance:
